@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_API_ENDPOINT_H
+#define SALLYPORT_API_ENDPOINT_H
+
+/* Who sits behind an interface, a cgroup, an address. */
+
+#include "types.h"
+
+enum interface_flags {
+	INTERFACE_UPLINK = 1,  /* leads out of the node: a source address seen here proves nothing */
+	INTERFACE_REFINED = 2, /* several containers share it: the socket's cgroup tells which one */
+};
+
+/* Key: ifindex. */
+struct interface {
+	__u32 endpoint; /* 0 for uplinks */
+	__u32 slot;     /* the endpoint's own, where no container is known */
+	__u32 flags;    /* enum interface_flags */
+	__u32 cgroup_level;
+};
+
+/* Key: cgroup id. */
+struct container {
+	__u32 endpoint;
+	__u32 slot;
+};
+
+/* Key: struct address. */
+struct owner {
+	__u32 endpoint; /* 0: the host's own address */
+	__u32 slot;
+};
+
+/* A service's address and port: what a connection to it is a connection to. */
+struct frontend_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+struct backend {
+	__u32 slot;
+	__be16 port;
+	__u16 pad;
+};
+
+/* Who sent from a port of an address that several share: containers of a pod, host-network endpoints. */
+struct sender_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+struct sender {
+	__u32 endpoint;
+	__u32 slot;
+	__u64 seen; /* coarse monotonic, ns */
+};
+
+/* Key: endpoint. What it costs us to listen to it. */
+struct endpoint_state {
+	__u64 refilled;    /* when its event budget was last filled, ns */
+	__u32 budget;      /* events it may still raise */
+	__u32 suppressed;  /* events not raised since the last one that was */
+	__u64 denied_packets;
+	__u64 denied_bytes;
+};
+
+#endif

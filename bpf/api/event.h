@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_API_EVENT_H
+#define SALLYPORT_API_EVENT_H
+
+#include "types.h"
+
+enum event_kind {
+	EVENT_VERDICT = 1, /* a packet was judged: denied, alerted, staged, or observed */
+	EVENT_DROP = 2,    /* refused for another reason than policy */
+	EVENT_CGROUP = 3,  /* a cgroup appeared, was entered by a process, went away */
+};
+
+/* One record of the ring buffer. The first member of every kind. */
+struct event_head {
+	__u64 time; /* monotonic, ns */
+	__u8 kind;
+	__u8 pad[7];
+};
+
+struct verdict_event {
+	struct event_head head;
+	__u32 endpoint;
+	__u32 local; /* slots */
+	__u32 peer;
+	__u32 rule;
+	__u32 staged_rule;
+	__u32 suppressed; /* events of this endpoint not raised before this one */
+	__u32 bytes;
+	__u8 verdict;
+	__u8 staged_verdict;
+	__u8 direction;
+	__u8 reason;
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port; /* ICMP: the type */
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+enum cgroup_operation {
+	CGROUP_CREATED = 1,
+	CGROUP_ENTERED = 2,
+	CGROUP_REMOVED = 3,
+};
+
+struct cgroup_event {
+	struct event_head head;
+	__u64 cgroup;
+	__u32 operation;
+	__u32 level;
+	__u32 pid;
+	__u32 pad;
+};
+
+/* Key 0 of settings. */
+struct settings {
+	__u32 revision;      /* flows decided under another one are decided again */
+	__u32 observe;       /* report allowed flows too */
+	__u64 heartbeat;     /* when the agent last said it lives, monotonic ns */
+	__u32 event_rate;    /* events per endpoint and second */
+	__u32 event_burst;
+};
+
+/* Per-CPU value of the drop counters; key: enum reason. */
+struct drop_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+#endif
