@@ -1,0 +1,167 @@
+/**
+ * What the rest of the program may ask of the kernel. `openDatapath` (./index.ts) returns the real one; there
+ * is no other writer to the kernel's tables.
+ */
+import type { Plan } from '../compile/diff.ts';
+import type { PolicyTables } from '../compile/tables.ts';
+import type { Endpoint, Frontend } from '../model/endpoint.ts';
+import type { Identity } from '../model/identity.ts';
+
+/** A flow as the kernel counts it. Times are milliseconds since the epoch. */
+export interface FlowRecord {
+  readonly endpoint: string;
+  readonly direction: 'egress' | 'ingress';
+  readonly protocol: number;
+  readonly local: { readonly address: string; readonly port: number; readonly slot: number };
+  readonly remote: { readonly address: string; readonly port: number; readonly slot: number };
+  readonly verdict: number;
+  readonly stagedVerdict: number;
+  readonly rule: number;
+  readonly stagedRule: number;
+  readonly state: 'new' | 'established' | 'closing' | 'closed';
+  /** Decided under the policy now in force; false: the next packet is decided anew. */
+  readonly current: boolean;
+  readonly adopted: boolean;
+  readonly createdAt: number;
+  readonly seenAt: number;
+  readonly packets: { readonly egress: bigint; readonly ingress: bigint };
+  readonly bytes: { readonly egress: bigint; readonly ingress: bigint };
+}
+
+/** What the kernel tells of one judged packet. */
+export interface VerdictRecord {
+  readonly kind: 'verdict' | 'drop';
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  readonly endpoint: string;
+  readonly local: number;
+  readonly peer: number;
+  readonly rule: number;
+  readonly stagedRule: number;
+  readonly verdict: number;
+  readonly stagedVerdict: number;
+  readonly direction: 'egress' | 'ingress';
+  readonly reason: number;
+  readonly protocol: number;
+  readonly source: { readonly address: string; readonly port: number };
+  readonly destination: { readonly address: string; readonly port: number };
+  readonly bytes: number;
+  /** Events of this endpoint that were not raised since the last one; their counts are in the counters. */
+  readonly suppressed: number;
+}
+
+export interface CgroupRecord {
+  readonly kind: 'cgroup';
+  readonly time: number;
+  readonly cgroup: bigint;
+  readonly operation: 'created' | 'entered' | 'removed';
+  readonly level: number;
+  readonly pid: number;
+}
+
+export type KernelRecord = VerdictRecord | CgroupRecord;
+
+export interface Counter {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export interface MapFill {
+  readonly name: string;
+  readonly type: string;
+  readonly entries: number;
+  readonly maxEntries: number;
+}
+
+export interface ProgramStats {
+  readonly name: string;
+  readonly id: number;
+  /** Where it is attached: `tcx ingress veth1a2b`, `cgroup /system.slice/x`, `tp_btf cgroup_mkdir`. */
+  readonly attachments: readonly string[];
+  /** Zero unless kernel.bpf_stats_enabled. */
+  readonly runCount: bigint;
+  readonly runTimeNs: bigint;
+}
+
+/** How one endpoint stands in the kernel. */
+export interface EndpointStatus {
+  readonly id: string;
+  readonly number: number;
+  /** Programs attached and tables in. */
+  readonly enforced: boolean;
+  readonly error?: string;
+  readonly denied: Counter;
+}
+
+/** A difference between what was compiled and what the kernel holds. */
+export interface Drift {
+  readonly map: string;
+  readonly key: string;
+  readonly desired?: string;
+  readonly actual?: string;
+}
+
+export interface Datapath {
+  /** True when a former agent's pins were taken over. */
+  readonly adopted: boolean;
+  readonly revision: number;
+
+  /** Gives each identity its slot, keeping the ones it has; identities no longer given lose theirs after the next apply. */
+  assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number>;
+  slotOf(identity: bigint): number | undefined;
+  identityOf(slot: number): bigint | undefined;
+
+  /** Makes the kernel know exactly these endpoints: attaches, fills interface, cgroup and address tables, detaches the gone. */
+  applyEndpoints(endpoints: readonly Endpoint[], frontends: readonly Frontend[]): Promise<readonly EndpointStatus[]>;
+  endpointStatus(): readonly EndpointStatus[];
+
+  /** What the policy tables were after the last apply (read from the kernel after adoption). */
+  currentTables(): PolicyTables;
+  applyPlan(plan: Plan): void;
+  /** Compares the kernel's tables with what was applied last. */
+  drift(): readonly Drift[];
+
+  flows(): Iterable<FlowRecord>;
+  ruleCounters(): ReadonlyMap<number, Counter>;
+  /** By drop reason number. */
+  dropCounters(): ReadonlyMap<number, Counter>;
+  eventsLost(): bigint;
+  mapFill(): readonly MapFill[];
+  programs(): readonly ProgramStats[];
+
+  /** Report allowed flows too, while somebody listens. */
+  observe(on: boolean): void;
+  onRecords(listener: (records: readonly KernelRecord[]) => void): void;
+  heartbeat(): void;
+
+  /** Stops listening; leaves everything enforced. */
+  close(): void;
+  /** Detaches and unpins everything. */
+  remove(): void;
+}
+
+export interface DatapathOptions {
+  /** Directory of the compiled objects (`network.bpf.o`, …). */
+  readonly objects: string;
+  /** Directory on a bpffs for the pins; created when missing. */
+  readonly pins: string;
+  readonly cgroupRoot: string;
+  readonly sizes: DatapathSizes;
+  readonly events: { readonly ratePerSecond: number; readonly burst: number };
+}
+
+/** Entries; bytes of kernel memory each in the comment. */
+export interface DatapathSizes {
+  /** ~190 B. */
+  readonly flows: number;
+  /** 24 B. */
+  readonly subjects: number;
+  /** ~110 B. */
+  readonly peers: number;
+  /** ~100 B. */
+  readonly ports: number;
+  /** ~120 B. */
+  readonly networks: number;
+  /** ~80 B. */
+  readonly endpoints: number;
+}
