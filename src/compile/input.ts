@@ -1,0 +1,29 @@
+import type { Address } from '../model/address.ts';
+import type { NamedPort } from '../model/endpoint.ts';
+import type { Identity } from '../model/identity.ts';
+import type { Direction, Policy } from '../model/policy.ts';
+
+/** An identity that is present on this node or known to it, with the names its ports have. */
+export interface KnownIdentity extends Identity {
+  readonly ports: readonly NamedPort[];
+}
+
+/** Everything the tables are made from. Order means nothing. */
+export interface CompileInput {
+  /** Validated, no two with the same kind, namespace and name. */
+  readonly policies: readonly Policy[];
+  /** By slot; slots are `Slot.First` or more. */
+  readonly identities: ReadonlyMap<number, KnownIdentity>;
+}
+
+/** What the kernel asks the tables about the first packet of a flow. */
+export interface Question {
+  /** Slot of the endpoint at which the packet is judged. */
+  readonly subject: number;
+  readonly direction: Direction;
+  /** The other end. Without an address no CIDR rule matches; the kernel always has one. */
+  readonly peer: { readonly slot: number; readonly address?: Address };
+  readonly protocol: number;
+  /** Destination port, or ICMP type; 0 for protocols that have neither. */
+  readonly port: number;
+}

@@ -1,0 +1,84 @@
+import type { Network } from './address.ts';
+import type { WorkloadSelector } from './selector.ts';
+import type { Action } from './verdict.ts';
+
+export const API_VERSION = 'sallyport.dev/v1alpha1';
+
+export type PolicyKind = 'WorkloadNetworkPolicy' | 'ClusterWorkloadNetworkPolicy';
+
+export type Direction = 'ingress' | 'egress';
+
+/** `Stage` judges and reports, and changes no verdict. */
+export type PolicyMode = 'Enforce' | 'Stage';
+
+/** Where a subject's traffic comes from or goes to. */
+export type Peer =
+  | { readonly type: 'workload'; readonly selector: WorkloadSelector }
+  /** Any peer whose address lies in `network` and in none of `except`, endpoints included. */
+  | { readonly type: 'network'; readonly network: Network; readonly except: readonly Network[] }
+  /** `host`: this node itself. `world`: addresses that belong to nobody we know. */
+  | { readonly type: 'entity'; readonly entity: 'world' | 'host' };
+
+/** Which packets a rule is about, by protocol and destination port. */
+export interface PortMatch {
+  /** IP protocol number. */
+  readonly protocol: number;
+  /**
+   * Destination port, or ICMP type; a name is looked up on the workload that receives the packet: the subject for
+   * ingress, the peer for egress. Absent: every packet of the protocol.
+   */
+  readonly port?: number | string;
+  /** Last port of a range that starts at `port`. */
+  readonly endPort?: number;
+}
+
+export interface Rule {
+  /** Unique in its list; not a number and not `default`. Absent: known by its index. */
+  readonly name?: string;
+  readonly action: Action;
+  /** Absent: any peer at all. Never empty. */
+  readonly peers?: readonly Peer[];
+  /** Absent: any protocol and port. Never empty. */
+  readonly ports?: readonly PortMatch[];
+}
+
+/** What a policy says about one direction of its subjects' traffic. */
+export interface DirectionPolicy {
+  /** For what no rule of any policy matched. */
+  readonly default: Action;
+  readonly rules: readonly Rule[];
+}
+
+/** A validated policy, as `parsePolicyFile` and `toPolicy` make it. */
+export interface Policy {
+  readonly kind: PolicyKind;
+  /** Empty for cluster-wide policies. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly subject: WorkloadSelector;
+  /** 0–65535; lower is judged first. */
+  readonly priority: number;
+  /** False where the priority is the default one. */
+  readonly explicitPriority: boolean;
+  readonly mode: PolicyMode;
+  /** Absent: the policy does not select this direction. */
+  readonly ingress?: DirectionPolicy;
+  readonly egress?: DirectionPolicy;
+}
+
+/** `namespace/name`, or `name` for cluster-wide policies. Unique only within a kind. */
+export function policyName(policy: Pick<Policy, 'namespace' | 'name'>): string {
+  return policy.namespace === '' ? policy.name : `${policy.namespace}/${policy.name}`;
+}
+
+/** `kind namespace/name`: what no two policies share. */
+export function policyKey(policy: Pick<Policy, 'kind' | 'namespace' | 'name'>): string {
+  return `${policy.kind} ${policyName(policy)}`;
+}
+
+/** A rule as people name it inside its list: its name, or its index. */
+export function ruleName(rule: Rule, index: number): string {
+  return rule.name ?? String(index);
+}
