@@ -31,7 +31,7 @@ export interface Endpoint {
   /** Stable while it runs: the sandbox's or the only container's runtime id. */
   readonly id: string;
   readonly mode: EndpointMode;
-  /** Why it is not judged, when mode is `unprotected`. */
+  /** Why it is not judged at an interface of its own: always there when mode is `unprotected`. */
   readonly reason?: string;
   /** Of the sandbox: the only container's, or the workload's with an empty container name. */
   readonly identity: Identity;
