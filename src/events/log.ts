@@ -1,0 +1,67 @@
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
+import type { Digest } from './digest.ts';
+import { type Event, isTraffic } from './event.ts';
+import type { EventSink } from './journal.ts';
+
+/** Values that never reach the log, wherever an object with such a member is logged. */
+const SECRET = ['password', 'token', 'secret', 'authorization', 'cookie', 'privateKey', 'env'];
+const REDACTED = SECRET.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
+
+/** JSON lines, RFC 3339 times, level names; secrets replaced by `[redacted]`. */
+export function makeLogger(level: string, destination: DestinationStream): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: REDACTED, censor: '[redacted]' },
+    },
+    destination,
+  );
+}
+
+export type LoggedEvents = 'all' | 'refused' | 'none';
+
+function levelOf(event: Event): 'info' | 'warn' | 'error' {
+  if (!isTraffic(event)) return event.severity === 'warning' ? 'warn' : event.severity;
+  return event.verdict === 'Deny' || event.verdict === 'Alert' ? 'warn' : 'info';
+}
+
+/** Logs each different event when it is first seen; repeats are counted, and written by `logRepeats`. */
+export function logSink(logger: Logger, which: LoggedEvents): EventSink {
+  return (event, entry) => {
+    if (which === 'none' || entry.count > 1) return;
+    if (which === 'refused' && !isTraffic(event) && event.severity === 'info') return;
+    logger[levelOf(event)]({ event }, summary(event));
+  };
+}
+
+/** One line for each logged event that repeated since the last call. */
+export function logRepeats(logger: Logger, digest: Digest, which: LoggedEvents): void {
+  if (which === 'none') return;
+  for (const { entry, repeats } of digest.takeRepeats()) {
+    const { last } = entry;
+    if (which === 'refused' && !isTraffic(last) && last.severity === 'info') continue;
+    logger[levelOf(last)](
+      { event: last, repeats, since: entry.first.time },
+      `${summary(last)} (${repeats} times more)`,
+    );
+  }
+}
+
+/** One sentence for people. */
+export function summary(event: Event): string {
+  if (!isTraffic(event)) return `${event.type} ${event.subject} ${event.action}: ${event.message}`;
+  const { source, destination } = event;
+  const place = (party: { name: string; address: string; port: number }): string =>
+    `${party.name} (${party.address.includes(':') ? `[${party.address}]` : party.address}:${party.port})`;
+  const cause =
+    event.type === 'drop'
+      ? `: ${event.reason ?? 'unknown'}`
+      : event.rule === undefined
+        ? ''
+        : ` by ${event.rule.policy}#${event.rule.name === '' ? event.rule.id : event.rule.name}`;
+  const staged = event.staged === undefined ? '' : `, staged: ${event.staged.verdict}`;
+  return `${event.verdict} ${event.protocol} ${event.direction} ${place(source)} → ${place(destination)}${cause}${staged}`;
+}
