@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Pins, ids and the few facts about the system that Node.js has no call for.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "exports.h"
+#include "link.h"
+#include "map.h"
+#include "program.h"
+
+namespace bpfts {
+
+namespace {
+
+// bpf(2) gives out the same kind of descriptor for everything pinned; its fdinfo tells what it is.
+bool IsKind(int fd, const char* field) {
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+  int info = open(path, O_RDONLY | O_CLOEXEC);
+  if (info < 0) return false;
+  char text[4096];
+  ssize_t size = read(info, text, sizeof(text) - 1);
+  close(info);
+  if (size <= 0) return false;
+  text[size] = '\0';
+  return strstr(text, field) != nullptr;
+}
+
+// (path, "map" | "program" | "link") → handle | -errno; -EMEDIUMTYPE when something else is pinned there.
+Napi::Value OpenPinned(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  std::string kind = StringArgument(info, 1);
+  const char* field = kind == "map" ? "\nmap_type:" : kind == "program" ? "\nprog_type:" : kind == "link" ? "\nlink_type:" : nullptr;
+  if (field == nullptr) ThrowArgument(info.Env(), 1, "map, program or link");
+  int fd = bpf_obj_get(path.c_str());
+  if (fd < 0) return Errno(info.Env(), ErrnoOf(fd));
+  if (!IsKind(fd, field)) {
+    close(fd);
+    return Errno(info.Env(), EMEDIUMTYPE);
+  }
+  if (kind == "map") return WrapMap(info.Env(), fd);
+  if (kind == "program") return WrapProgram(info.Env(), fd);
+  return WrapLink(info.Env(), fd);
+}
+
+// (map, program or link, path)
+Napi::Value Pin(const Napi::CallbackInfo& info) {
+  Handle& handle = AnyHandle(info, 0);
+  if (handle.kind() != Kind::kMap && handle.kind() != Kind::kProgram && handle.kind() != Kind::kLink) {
+    ThrowArgument(info.Env(), 0, "a map, program or link");
+  }
+  std::string path = StringArgument(info, 1);
+  int error = ErrnoOf(bpf_obj_pin(handle.fd(), path.c_str()));
+  if (error == 0 && handle.kind() == Kind::kLink) static_cast<LinkHandle&>(handle).set_pinned();
+  return Errno(info.Env(), error);
+}
+
+Napi::Value Close(const Napi::CallbackInfo& info) {
+  AnyHandle(info, 0, true).Close();
+  return info.Env().Undefined();
+}
+
+Napi::Value Descriptor(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), AnyHandle(info, 0).fd()); }
+
+// ("map" | "program" | "link", id) → the next id | -errno; -ENOENT after the last.
+Napi::Value NextId(const Napi::CallbackInfo& info) {
+  std::string kind = StringArgument(info, 0);
+  uint32_t id = Uint32Argument(info, 1);
+  uint32_t next = 0;
+  int error;
+  if (kind == "map") error = bpf_map_get_next_id(id, &next);
+  else if (kind == "program") error = bpf_prog_get_next_id(id, &next);
+  else if (kind == "link") error = bpf_link_get_next_id(id, &next);
+  else ThrowArgument(info.Env(), 0, "map, program or link");
+  if (error < 0) return Errno(info.Env(), ErrnoOf(error));
+  return Napi::Number::New(info.Env(), next);
+}
+
+Napi::Value EnableStats(const Napi::CallbackInfo& info) {
+  int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+  if (fd < 0) return Errno(info.Env(), ErrnoOf(fd));
+  return Wrap(info.Env(), std::make_unique<DescriptorHandle>(Kind::kStats, fd));
+}
+
+Napi::Value PossibleCpus(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), libbpf_num_possible_cpus()); }
+
+// (map type) → 1 supported, 0 not, or -errno
+Napi::Value ProbeMapType(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), libbpf_probe_bpf_map_type(static_cast<bpf_map_type>(Uint32Argument(info, 0)), nullptr));
+}
+
+// (function name) → BTF id in the kernel's own BTF | -errno
+Napi::Value KernelFunctionId(const Napi::CallbackInfo& info) {
+  std::string name = StringArgument(info, 0);
+  btf* kernel = btf__load_vmlinux_btf();
+  if (kernel == nullptr) return Errno(info.Env(), errno ? errno : ENOENT);
+  int id = ErrnoOf(btf__find_by_name_kind(kernel, name.c_str(), BTF_KIND_FUNC));
+  btf__free(kernel);
+  return Napi::Number::New(info.Env(), id);
+}
+
+// (path of a cgroup-v2 directory) → bigint | -errno
+Napi::Value CgroupId(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  int fd = open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Errno(info.Env(), errno);
+  struct {
+    file_handle head;
+    uint64_t id;
+  } handle = {};
+  handle.head.handle_bytes = sizeof(handle.id);
+  int mount = 0;
+  struct statfs filesystem = {};
+  int error = 0;
+  if (fstatfs(fd, &filesystem) < 0) error = errno;
+  else if (filesystem.f_type != CGROUP2_SUPER_MAGIC) error = EMEDIUMTYPE;
+  else if (name_to_handle_at(fd, "", &handle.head, &mount, AT_EMPTY_PATH) < 0) error = errno;
+  close(fd);
+  if (error != 0) return Errno(info.Env(), error);
+  uint64_t id;
+  memcpy(&id, handle.head.f_handle, sizeof(id));
+  return Napi::BigInt::New(info.Env(), id);
+}
+
+// (descriptor of a connected UNIX socket) → {pid, uid, gid} | -errno
+Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(Int32Argument(info, 0), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return Errno(info.Env(), errno);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("pid", peer.pid);
+  result.Set("uid", peer.uid);
+  result.Set("gid", peer.gid);
+  return result;
+}
+
+// (directory): mounts a bpffs there unless one is.
+Napi::Value MountBpffs(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  struct statfs filesystem = {};
+  if (statfs(path.c_str(), &filesystem) < 0) return Errno(info.Env(), errno);
+  if (filesystem.f_type == BPF_FS_MAGIC) return Errno(info.Env(), 0);
+  return Errno(info.Env(), mount("bpf", path.c_str(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0 ? -errno : 0);
+}
+
+Napi::Value OpenPidfd(const Napi::CallbackInfo& info) {
+  int fd = static_cast<int>(syscall(SYS_pidfd_open, Int32Argument(info, 0), 0));
+  return Napi::Number::New(info.Env(), fd < 0 ? -errno : fd);
+}
+
+}  // namespace
+
+void ExportSystem(Napi::Env env, Napi::Object exports) {
+  exports.Set("openPinned", Napi::Function::New<OpenPinned>(env));
+  exports.Set("pin", Napi::Function::New<Pin>(env));
+  exports.Set("close", Napi::Function::New<Close>(env));
+  exports.Set("descriptor", Napi::Function::New<Descriptor>(env));
+  exports.Set("nextId", Napi::Function::New<NextId>(env));
+  exports.Set("enableStats", Napi::Function::New<EnableStats>(env));
+  exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env));
+  exports.Set("probeMapType", Napi::Function::New<ProbeMapType>(env));
+  exports.Set("kernelFunctionId", Napi::Function::New<KernelFunctionId>(env));
+  exports.Set("cgroupId", Napi::Function::New<CgroupId>(env));
+  exports.Set("peerCredentials", Napi::Function::New<PeerCredentials>(env));
+  exports.Set("mountBpffs", Napi::Function::New<MountBpffs>(env));
+  exports.Set("openPidfd", Napi::Function::New<OpenPidfd>(env));
+}
+
+}  // namespace bpfts
