@@ -8,7 +8,7 @@
 
 enum interface_flags {
 	INTERFACE_UPLINK = 1,  /* leads out of the node: a source address seen here proves nothing */
-	INTERFACE_REFINED = 2, /* several containers share it: the socket's cgroup tells which one */
+	INTERFACE_SHARED = 2, /* several containers share it: the socket's cgroup tells which one */
 };
 
 /* Key: ifindex. */
@@ -25,10 +25,15 @@ struct container {
 	__u32 slot;
 };
 
+enum owner_flags {
+	OWNER_SHARED = 1, /* several containers send from it: ask senders which */
+};
+
 /* Key: struct address. */
 struct owner {
 	__u32 endpoint; /* 0: the host's own address */
 	__u32 slot;
+	__u32 flags; /* enum owner_flags */
 };
 
 /* A service's address and port: what a connection to it is a connection to. */

@@ -12,7 +12,7 @@
 /* An IPv6 address, or an IPv4 one as ::ffff:a.b.c.d. Network byte order. */
 struct address {
 	__u8 bytes[16];
-};
+} __attribute__((aligned(4)));
 
 enum direction {
 	DIRECTION_EGRESS = 0,  /* from the endpoint */
@@ -48,9 +48,17 @@ enum reason {
 	REASON_FRAGMENT = 7,      /* a fragment whose first part was not seen or is too small */
 	REASON_ARP = 8,           /* ARP or neighbour discovery claiming another's address */
 	REASON_NO_TABLE = 9,      /* the tables of this endpoint are missing: fail closed */
-	REASON_FLOW_TABLE = 10,   /* no room for the flow */
-	REASON_UNRELATED = 11,    /* an ICMP error about a flow that is not there */
+	REASON_UNRELATED = 10,    /* an ICMP error about a flow that is not there */
 	REASON_MAX,
+};
+
+/* What went wrong without changing a verdict. Each has a counter. */
+enum incident {
+	INCIDENT_EVENT_LOST = 0,    /* the ring buffer was full */
+	INCIDENT_FLOW_LOST = 1,     /* no room in the flow table: the next packet is decided anew */
+	INCIDENT_CONTRADICTION = 2, /* the socket's cgroup is another endpoint's than the interface's */
+	INCIDENT_ADOPTED = 3,       /* a TCP flow first seen in mid-stream */
+	INCIDENT_MAX,
 };
 
 #endif

@@ -1,0 +1,104 @@
+# Sallyport. `make help` lists what there is; two commands do everything: `make demo` and `make test`.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The Node the project pins; any from 22.18 will do: make NODE=node …
+NODE ?= node_modules/.bin/node
+ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
+NODE_HEADERS ?= $(CURDIR)/node_modules/node-linux-$(ARCH)
+MOCHA = $(NODE) node_modules/mocha/bin/mocha.js
+CLANG ?= clang-19
+BPF_CFLAGS = -g -O2 -mcpu=v3 -target bpf -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/$(shell uname -m)-linux-gnu
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=dist/bpf/%.bpf.o)
+ADDON := build/Release/libbpf.node
+LAYOUTS := src/datapath/layouts.gen.ts
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= /etc/systemd/system
+DESTDIR ?=
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST) | if [ -n "$$NO_COLOR" ]; then sed 's/\x1b\[[0-9;]*m//g'; else cat; fi
+
+##@ Build
+setup: node_modules/.installed ## What building and testing need: Debian's packages, the pinned npm ones
+
+node_modules/.installed: package.json package-lock.json packaging/debian-packages
+	@packaging/install-packages
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bpf: $(BPF_OBJECTS) ## The kernel programs (dist/bpf)
+
+dist/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/lib/*.h bpf/api/*.h) | node_modules/.installed
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+addon: $(ADDON) ## The libbpf binding (build/Release/libbpf.node)
+
+$(ADDON): binding.gyp $(wildcard src/libbpf/native/*) | node_modules/.installed
+	$(NODE) node_modules/node-gyp/bin/node-gyp.js configure build --nodedir=$(NODE_HEADERS) --silent
+
+layouts: $(BPF_OBJECTS) ## TypeScript layouts of the structs shared with the kernel, from the objects' BTF
+	$(NODE) src/libbpf/generate-layouts.ts --out $(LAYOUTS) $(BPF_OBJECTS)
+
+build: bin/sallyport ## All of it, and a runnable bin/sallyport
+
+bin/sallyport: $(BPF_OBJECTS) $(ADDON) $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) packaging/launcher
+	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.build.json
+	@find src -name '*.proto' -exec sh -c 'mkdir -p dist/$$(dirname $${1#src/}) && cp $$1 dist/$${1#src/}' _ {} \;
+	@mkdir -p bin && install -m 755 packaging/launcher bin/sallyport
+	@touch $@
+
+dev: build ## From a clean clone to an agent running in the foreground on this machine
+	bin/sallyport agent --config examples/agent.yaml
+
+clean: ## Removes what was built; keeps node_modules and downloaded kernels
+	rm -rf build dist bin coverage
+
+##@ Use
+demo: build ## The main job on this machine: real containers, allowed, denied, alerted, staged, revoked
+	@$(NODE) examples/demo/main.ts
+
+install: build ## This node: program, kernel objects, systemd unit (PREFIX, DESTDIR)
+	@packaging/install '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)' '$(UNITDIR)'
+
+deploy: install ## The same, and starts it
+	@packaging/deploy
+
+uninstall: ## Takes the node's enforcement and the program away
+	@packaging/uninstall '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)' '$(UNITDIR)'
+
+bench: build ## Ratios to nothing, iptables, nftables and a user-space queue (ONLY=crr,rr); writes bench/results
+	@$(NODE) bench/main.ts $(if $(ONLY),--only $(ONLY))
+
+##@ Check
+test: build ## Everything: pure, kernel, real runtimes, VMs
+	@test/run
+
+test-unit: setup ## Pure tests: no root, no kernel
+	$(MOCHA) 'test/{model,compile,events,sources,agent,cli,libbpf}/**/*.test.ts'
+
+test-kernel: build ## Programs and agent on this kernel (root)
+	$(MOCHA) 'test/kernel/**/*.test.ts'
+
+test-runtimes: build ## With real Docker and containerd (root)
+	$(MOCHA) 'test/runtimes/**/*.test.ts'
+
+test-vm: build ## The kernel suites on the kernels of test/vm/kernels (root)
+	test/vm/all
+
+lint: build ## Types, style, import directions, fresh generated files
+	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json
+	$(NODE) node_modules/@biomejs/biome/bin/biome check .
+	$(NODE) test/lint/main.ts
+	$(NODE) src/libbpf/generate-layouts.ts --check --out $(LAYOUTS) $(BPF_OBJECTS)
+	$(NODE) src/model/schema/generate.ts --check
+
+format: setup ## Rewrites sources to the house's style
+	$(NODE) node_modules/@biomejs/biome/bin/biome check --write .
+
+.PHONY: help setup bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-vm lint format

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_CONNTRACK_H
+#define SALLYPORT_CONNTRACK_H
+
+/*
+ * What the kernel's connection tracking knows and a packet no longer tells: who opened a connection, and who
+ * sent it before its source was rewritten. Asked only for first packets. Kernels before 6.1, and those where
+ * nf_conntrack is not loaded, have no such function: then nothing is known.
+ */
+
+#include "parse.h"
+
+union nf_inet_addr {
+	__be32 all[4];
+} __attribute__((preserve_access_index));
+
+union nf_conntrack_man_proto {
+	__be16 all;
+} __attribute__((preserve_access_index));
+
+struct nf_conntrack_man {
+	union nf_inet_addr u3;
+	union nf_conntrack_man_proto u;
+	__u16 l3num;
+} __attribute__((preserve_access_index));
+
+struct nf_conntrack_tuple {
+	struct nf_conntrack_man src;
+} __attribute__((preserve_access_index));
+
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+} __attribute__((preserve_access_index));
+
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+} __attribute__((preserve_access_index));
+
+struct bpf_ct_opts___sallyport {
+	__s32 netns_id;
+	__s32 error;
+	__u8 l4proto;
+	__u8 dir;
+	__u8 reserved[2];
+};
+
+struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple_size,
+				  struct bpf_ct_opts___sallyport *options, __u32 options_size) __ksym __weak;
+void bpf_ct_release(struct nf_conn *connection) __ksym __weak;
+
+enum { CT_ORIGINAL = 0, CT_REPLY = 1 };
+
+struct connection {
+	bool known;
+	bool reversed;      /* the packet goes against the direction the connection was opened in */
+	struct address source; /* who opened it, before any rewriting */
+	__be16 source_port;
+};
+
+static __always_inline struct nf_conn *lookup_connection(struct __sk_buff *skb, const struct packet *p, bool reverse,
+							 __u8 *dir)
+{
+	struct bpf_ct_opts___sallyport options = { .netns_id = -1, .l4proto = p->protocol };
+	struct bpf_sock_tuple tuple = {};
+	const struct address *from = reverse ? &p->destination : &p->source;
+	const struct address *to = reverse ? &p->source : &p->destination;
+	__be16 from_port = reverse ? p->destination_port : p->source_port;
+	__be16 to_port = reverse ? p->source_port : p->destination_port;
+	struct nf_conn *connection;
+
+	if (p->ipv6) {
+		__builtin_memcpy(tuple.ipv6.saddr, from, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, to, 16);
+		tuple.ipv6.sport = from_port;
+		tuple.ipv6.dport = to_port;
+		connection = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv6), &options, sizeof(options));
+	} else {
+		__builtin_memcpy(&tuple.ipv4.saddr, &from->bytes[12], 4);
+		__builtin_memcpy(&tuple.ipv4.daddr, &to->bytes[12], 4);
+		tuple.ipv4.sport = from_port;
+		tuple.ipv4.dport = to_port;
+		connection = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
+	}
+	*dir = options.dir;
+	return connection;
+}
+
+static __always_inline void read_connection(struct __sk_buff *skb, const struct packet *p, struct connection *c)
+{
+	struct nf_conn *connection;
+	__u8 dir = 0;
+	bool reverse = false;
+
+	__builtin_memset(c, 0, sizeof(*c));
+	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
+		return;
+	if (!bpf_skb_ct_lookup || !bpf_ct_release)
+		return;
+	connection = lookup_connection(skb, p, false, &dir);
+	if (!connection) {
+		/* Rewritten: the packet is no tuple of the connection, its answer is. */
+		reverse = true;
+		connection = lookup_connection(skb, p, true, &dir);
+	}
+	if (!connection)
+		return;
+	c->known = true;
+	c->reversed = (dir == CT_REPLY) != reverse;
+	c->source_port = connection->tuplehash[CT_ORIGINAL].tuple.src.u.all;
+	if (p->ipv6) {
+		__u32 *to = (__u32 *)c->source.bytes;
+
+		to[0] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[0];
+		to[1] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[1];
+		to[2] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[2];
+		to[3] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[3];
+	} else {
+		__be32 source = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[0];
+
+		map_ipv4(&c->source, (__u8 *)&source);
+	}
+	bpf_ct_release(connection);
+}
+
+#endif

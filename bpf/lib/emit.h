@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_EMIT_H
+#define SALLYPORT_EMIT_H
+
+/*
+ * Telling user space. An endpoint has a budget of events that refills with time; what it exceeds is counted
+ * and told with the next event. A full ring buffer loses an event, never a verdict.
+ */
+
+#include "drops.h"
+#include "parse.h"
+
+/* Wakes the reader at once for what a person may wait for; observed flows are read at its next turn. */
+#define WAKE_NOW 0
+
+/* True when the endpoint may raise an event now; then *suppressed is what it could not raise before. */
+static __always_inline bool take_budget(struct endpoint_state *state, __u32 *suppressed)
+{
+	struct settings *settings = settings_now();
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 waited, refill;
+
+	if (!settings)
+		return false;
+	waited = now - state->refilled;
+	refill = waited >= SECOND ? settings->event_burst : waited * settings->event_rate / SECOND;
+	if (refill) {
+		__u64 budget = state->budget + refill;
+
+		state->budget = budget > settings->event_burst ? settings->event_burst : budget;
+		state->refilled = now;
+	}
+	if (!state->budget) {
+		__sync_fetch_and_add(&state->suppressed, 1);
+		return false;
+	}
+	state->budget--;
+	*suppressed = state->suppressed;
+	state->suppressed = 0;
+	return true;
+}
+
+struct judgement {
+	struct decision decision;
+	__u32 endpoint;
+	__u32 local;
+	__u32 peer;
+	enum direction direction;
+	enum reason reason;
+};
+
+static __always_inline void emit_verdict(struct __sk_buff *skb, const struct packet *p, const struct judgement *j, __u64 wake)
+{
+	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &j->endpoint);
+	struct verdict_event *event;
+	__u32 suppressed = 0;
+
+	if (!state || !take_budget(state, &suppressed))
+		return;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count_incident(INCIDENT_EVENT_LOST);
+		return;
+	}
+	event->head.time = bpf_ktime_get_ns();
+	event->head.kind = j->reason > REASON_POLICY ? EVENT_DROP : EVENT_VERDICT;
+	event->endpoint = j->endpoint;
+	event->local = j->local;
+	event->peer = j->peer;
+	event->rule = j->decision.rule;
+	event->staged_rule = j->decision.staged_rule;
+	event->suppressed = suppressed;
+	event->bytes = skb->len;
+	event->verdict = j->decision.verdict;
+	event->staged_verdict = j->decision.staged_verdict;
+	event->direction = j->direction;
+	event->reason = j->reason;
+	event->source = p->source;
+	event->destination = p->destination;
+	event->source_port = p->source_port;
+	event->destination_port = p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6 ?
+					  bpf_htons(p->icmp_type) : p->destination_port;
+	event->protocol = p->protocol;
+	bpf_ringbuf_submit(event, wake);
+}
+
+/* Counts and tells a packet that will not pass. */
+static __noinline int refuse(struct __sk_buff *skb, const struct packet *p, struct judgement *j)
+{
+	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &j->endpoint);
+
+	j->decision.verdict = VERDICT_DENY;
+	if (j->reason > REASON_POLICY)
+		j->decision.staged_verdict = VERDICT_DENY;
+	count_drop(j->reason, skb->len);
+	if (state) {
+		__sync_fetch_and_add(&state->denied_packets, 1);
+		__sync_fetch_and_add(&state->denied_bytes, skb->len);
+	}
+	emit_verdict(skb, p, j, WAKE_NOW);
+	return 0;
+}
+
+#endif

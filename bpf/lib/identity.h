@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_IDENTITY_H
+#define SALLYPORT_IDENTITY_H
+
+/* Who a packet's ends are: from the interface and the socket's cgroup on this side, from the address on the other. */
+
+#include "maps.h"
+#include "parse.h"
+#include "drops.h"
+#ifdef WITH_CONNTRACK
+#include "conntrack.h"
+#endif
+
+/* A sender entry older than this was not made by the packet in hand. */
+#define SENDER_FRESH SECOND
+
+struct party {
+	__u32 endpoint;
+	__u32 slot;
+};
+
+/* The other end of a conversation, and the port that was really meant. */
+struct peer {
+	struct party party;
+	__be16 port;
+};
+
+static __always_inline bool owns(__u32 endpoint, const struct address *address)
+{
+	struct owner *owner = bpf_map_lookup_elem(&addresses, address);
+
+	return owner && owner->endpoint == endpoint;
+}
+
+/* The container of a shared endpoint that owns the sending socket; its slot, or 0 where no socket tells. */
+static __always_inline __u32 container_slot(struct __sk_buff *skb, const struct interface *interface)
+{
+	__u64 cgroup = bpf_skb_ancestor_cgroup_id(skb, interface->cgroup_level);
+	struct container *container;
+
+	if (!cgroup)
+		return 0;
+	container = bpf_map_lookup_elem(&containers, &cgroup);
+	if (!container)
+		return 0;
+	if (container->endpoint != interface->endpoint) {
+		count_incident(INCIDENT_CONTRADICTION);
+		return 0;
+	}
+	return container->slot;
+}
+
+/* Whom a packet to this address and port is for. */
+static __always_inline void addressed_peer(const struct address *address, __u8 protocol, __be16 port, struct peer *peer)
+{
+	struct frontend_key key = { .address = *address, .port = port, .protocol = protocol };
+	struct owner *owner = bpf_map_lookup_elem(&addresses, address);
+	struct backend *backend;
+
+	peer->port = port;
+	if (owner && owner->endpoint) {
+		peer->party.endpoint = owner->endpoint;
+		peer->party.slot = owner->slot;
+		return;
+	}
+	backend = bpf_map_lookup_elem(&frontends, &key);
+	if (backend) {
+		peer->party.slot = backend->slot;
+		peer->port = backend->port;
+	} else {
+		peer->party.slot = owner || is_loopback(address) ? SLOT_HOST : SLOT_WORLD;
+	}
+}
+
+static __always_inline void refine_sender(const struct address *address, __u8 protocol, __be16 port, __u32 known,
+					  struct party *party)
+{
+	struct sender_key key = { .address = *address, .port = port, .protocol = protocol };
+	struct sender *sender = bpf_map_lookup_elem(&senders, &key);
+
+	if (!sender)
+		return;
+	/* In the middle of a conversation the entry may be old, if it still says the same. */
+	if (sender->slot != known && bpf_ktime_get_coarse_ns() - sender->seen > SENDER_FRESH)
+		return;
+	party->endpoint = sender->endpoint;
+	party->slot = sender->slot;
+}
+
+/* Notes which container sends from a port of an address it does not have for itself. */
+static __always_inline void remember_sender(const struct packet *p, const struct party *me)
+{
+	struct sender_key key = { .address = p->source, .port = p->source_port, .protocol = p->protocol };
+	struct sender sender = { .endpoint = me->endpoint, .slot = me->slot, .seen = bpf_ktime_get_coarse_ns() };
+
+	bpf_map_update_elem(&senders, &key, &sender, BPF_ANY);
+}
+
+/*
+ * Who the remote end of a conversation opened from there is. `known` is the slot an earlier packet found, or 0.
+ * An address of the host itself may hide a container: one on the host's network, or one behind a rewritten
+ * source.
+ */
+static __always_inline void sending_peer(struct __sk_buff *skb, const struct packet *p, const struct address *address,
+					 __be16 port, __u32 known, struct peer *peer)
+{
+	struct owner *owner = bpf_map_lookup_elem(&addresses, address);
+
+	peer->party.slot = SLOT_WORLD;
+	if (owner) {
+		peer->party.endpoint = owner->endpoint;
+		peer->party.slot = owner->slot;
+		if (owner->endpoint && !(owner->flags & OWNER_SHARED))
+			return;
+	} else if (is_loopback(address)) {
+		peer->party.slot = SLOT_HOST;
+	} else {
+		return;
+	}
+	refine_sender(address, p->protocol, port, known, &peer->party);
+#ifdef WITH_CONNTRACK
+	if (peer->party.slot == SLOT_HOST) {
+		struct connection connection;
+
+		read_connection(skb, p, &connection);
+		if (connection.known && !same_address(&connection.source, address)) {
+			owner = bpf_map_lookup_elem(&addresses, &connection.source);
+			if (owner && owner->endpoint) {
+				peer->party.endpoint = owner->endpoint;
+				peer->party.slot = owner->slot;
+				if (owner->flags & OWNER_SHARED)
+					refine_sender(&connection.source, p->protocol, connection.source_port, known,
+						      &peer->party);
+			}
+		}
+	}
+#endif
+}
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_JUDGE_H
+#define SALLYPORT_JUDGE_H
+
+/*
+ * The way of every packet: flow → (new, or decided under another policy: identity → decision → flow) → verdict.
+ * A denied packet leaves no flow behind, so that nobody can fill the table with what is refused; a flow that
+ * policy has turned against keeps its entry with the old revision, so that each of its packets is judged again
+ * and in the direction it was opened.
+ */
+
+#include "decide.h"
+#include "emit.h"
+#include "flow.h"
+#include "identity.h"
+
+/* How the endpoint's own side is proven. */
+enum place {
+	PLACE_INTERFACE = 0, /* its own veth: its addresses are listed */
+	PLACE_HOST = 1,      /* the host's network: the host's addresses */
+	PLACE_SHARED = 2,    /* a veth of several containers: what reaches them is judged at the one that gets it */
+	PLACE_CONTAINER = 3, /* one of those */
+};
+
+static __always_inline bool source_is_own(const struct packet *p, const struct party *me, enum place place)
+{
+	struct owner *owner;
+
+	if (place == PLACE_CONTAINER)
+		return true;
+	if (place == PLACE_HOST && is_loopback(&p->source))
+		return true;
+	owner = bpf_map_lookup_elem(&addresses, &p->source);
+	if (!owner)
+		return false;
+	return owner->endpoint == (place == PLACE_HOST ? 0 : me->endpoint);
+}
+
+/* A packet that claims a local source must not have come from outside the node. */
+static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 ifindex = skb->ingress_ifindex;
+	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+
+	return interface && interface->flags & INTERFACE_UPLINK && bpf_map_lookup_elem(&addresses, &p->source);
+}
+
+/* What is asked of the policy, and its answer. */
+struct question {
+	struct flow_key key;
+	struct party me;
+	enum direction direction; /* of the packet in hand */
+	enum direction opened;    /* of the one that opened the conversation */
+	__u32 known;              /* the peer's slot, as an earlier packet found it */
+	struct peer peer;         /* answered */
+	struct decision decision; /* answered */
+};
+
+/* The policy's word on a conversation, whatever direction this packet of it has. A function of its own: it is
+ * the bulk of the program, and no packet of a known flow comes here. */
+static __noinline enum reason decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	struct subject *subject;
+	__be16 port;
+
+	__builtin_memset(&q->peer, 0, sizeof(q->peer));
+	no_decision(&q->decision);
+	if (q->opened == DIRECTION_EGRESS) {
+		addressed_peer(&q->key.remote, p->protocol, q->key.remote_port, &q->peer);
+		port = q->peer.port;
+	} else {
+		sending_peer(skb, p, &q->key.remote, q->key.remote_port, q->known, &q->peer);
+		port = q->key.local_port;
+	}
+	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6) {
+		__u8 type = p->icmp_type;
+
+		if (q->opened != q->direction)
+			type = p->ipv6 ? ICMPV6_ECHO : ICMP_ECHO;
+		port = bpf_htons(type);
+	}
+	/* To itself, also through a service's address, always. */
+	if (q->peer.party.endpoint && q->peer.party.endpoint == q->me.endpoint)
+		return decide(0, 0, &q->key.remote, p->protocol, port, &q->decision);
+	subject = bpf_map_lookup_elem(&subjects, &q->me.slot);
+	if (!subject || !subject->identity)
+		return REASON_NO_TABLE;
+	return decide(subject->sets[q->opened & 1], q->peer.party.slot, &q->key.remote, p->protocol, port, &q->decision);
+}
+
+/*
+ * A TCP packet in mid-stream of a flow that is not in the table: the agent came later, or the table was full.
+ * Who opened it is asked of connection tracking; where that is not known, both readings must be allowed, so
+ * that nobody gains by being forgotten.
+ */
+static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	enum reason reason;
+
+	count_incident(INCIDENT_ADOPTED);
+#ifdef WITH_CONNTRACK
+	struct connection connection;
+
+	read_connection(skb, p, &connection);
+	if (connection.known) {
+		q->opened = connection.reversed ? !q->direction : q->direction;
+		return decide_opened(skb, p, q);
+	}
+#endif
+	q->opened = DIRECTION_INGRESS;
+	reason = decide_opened(skb, p, q);
+	if (reason)
+		return reason;
+	q->opened = DIRECTION_EGRESS;
+	return decide_opened(skb, p, q);
+}
+
+/* Books the answer in the flow's entry. */
+static __always_inline void book(struct flow *flow, const struct question *q, const struct packet *p, __u32 revision,
+				 __u32 bytes, __u64 now)
+{
+	flow->local = q->me.slot;
+	flow->peer = q->peer.party.slot;
+	flow->rule = q->decision.rule;
+	flow->staged_rule = q->decision.staged_rule;
+	flow->verdict = q->decision.verdict;
+	flow->staged_verdict = q->decision.staged_verdict;
+	flow->revision = revision;
+	flow_advance(flow, p, q->direction);
+	flow_count(flow, q->direction, bytes, now);
+}
+
+static __noinline int add_flow(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u32 revision,
+			       bool adopted)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct flow flow = { .created = now, .direction = q->opened };
+
+	if (adopted) {
+		flow.flags = FLOW_ADOPTED;
+		flow.state = FLOW_ESTABLISHED;
+	}
+	book(&flow, q, p, revision, skb->len, now);
+	if (bpf_map_update_elem(&flows, &q->key, &flow, BPF_ANY))
+		count_incident(INCIDENT_FLOW_LOST);
+	return 0;
+}
+
+/* A packet no valid entry speaks for. `flow` is the older entry it continues, if there is one. */
+static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packet *p, struct question *q, enum place place,
+				       bool exact, const struct settings *settings, struct flow *flow, __u64 now)
+{
+	__u32 revision = settings->revision;
+	enum reason reason;
+	bool adopted = false;
+
+	q->opened = flow ? flow->direction : q->direction;
+	q->known = flow ? flow->peer : 0;
+	if (q->direction == DIRECTION_EGRESS ? !source_is_own(p, &q->me, place) :
+	    (place == PLACE_INTERFACE || place == PLACE_SHARED) && came_from_uplink(skb, p)) {
+		no_decision(&q->decision);
+		reason = REASON_SPOOFED;
+	} else if (place == PLACE_SHARED) {
+		__builtin_memset(&q->peer, 0, sizeof(q->peer));
+		no_decision(&q->decision);
+		q->decision.verdict = q->decision.staged_verdict = VERDICT_ALLOW;
+		reason = REASON_NONE;
+	} else if (!flow && p->protocol == IPPROTO_TCP && !opens_tcp(p)) {
+		adopted = true;
+		reason = decide_adopted(skb, p, q);
+	} else {
+		reason = decide_opened(skb, p, q);
+	}
+	struct judgement j = { .decision = q->decision, .endpoint = q->me.endpoint, .local = q->me.slot,
+			       .peer = q->peer.party.slot, .direction = q->opened, .reason = reason };
+
+	count_rule(j.decision.rule, skb->len);
+	if (j.decision.staged_rule != j.decision.rule)
+		count_rule(j.decision.staged_rule, skb->len);
+	if (reason) {
+		if (flow) {
+			flow->verdict = VERDICT_DENY;
+			flow->rule = j.decision.rule;
+		}
+		refuse(skb, p, &j);
+		return false;
+	}
+	if (q->direction == DIRECTION_EGRESS && (exact || place == PLACE_HOST))
+		remember_sender(p, &q->me);
+	if (flow)
+		book(flow, q, p, revision, skb->len, now);
+	else
+		add_flow(skb, p, q, revision, adopted);
+	if (j.decision.verdict == VERDICT_ALERT || j.decision.staged_verdict != j.decision.verdict)
+		emit_verdict(skb, p, &j, WAKE_NOW);
+	else if (settings->observe)
+		emit_verdict(skb, p, &j, BPF_RB_NO_WAKEUP);
+	return true;
+}
+
+/* True when the packet may pass. `exact` says that me->slot was read from the socket in hand. */
+static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p, const struct party *me,
+				  enum direction direction, enum place place, bool exact)
+{
+	struct settings *settings = settings_now();
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct question q = { .me = *me, .direction = direction };
+	struct flow *flow;
+
+	if (!settings)
+		return false;
+	flow_key(&q.key, me->endpoint | (place == PLACE_CONTAINER ? SCOPE_CONTAINER : 0), p, direction);
+	flow = bpf_map_lookup_elem(&flows, &q.key);
+	if (flow && unlikely(!flow_continues(flow, p, direction, now)))
+		flow = NULL;
+	if (likely(flow && flow->revision == settings->revision && (!exact || flow->local == me->slot))) {
+		flow_advance(flow, p, direction);
+		flow_count(flow, direction, skb->len, now);
+		return true;
+	}
+	return judge_anew(skb, p, &q, place, exact, settings, flow, now);
+}
+
+/* Refuses a packet for a reason of its own, before any policy. */
+static __noinline int refuse_packet(struct __sk_buff *skb, const struct packet *p, const struct party *me,
+				    enum direction direction, enum reason reason)
+{
+	struct judgement j = { .endpoint = me->endpoint, .local = me->slot, .direction = direction, .reason = reason };
+
+	no_decision(&j.decision);
+	return refuse(skb, p, &j);
+}
+
+/* True when the packet an ICMP error speaks about belongs to a flow that was let through. */
+static __noinline bool is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum direction direction)
+{
+	struct packet inner = {};
+	struct flow_key key;
+	struct flow *flow;
+	__u8 version = 0;
+	struct icmp_head head;
+
+	if (bpf_skb_load_bytes(skb, p->inner, &version, 1))
+		return false;
+	if ((version >> 4 == 4 ? parse_ipv4(skb, p->inner, &inner) : parse_ipv6(skb, p->inner, &inner)) || inner.later_fragment)
+		return false;
+	/* Eight bytes of the transport header are all an error must carry: RFC 792. */
+	if (bpf_skb_load_bytes(skb, inner.l4, &head, sizeof(head)))
+		return false;
+	switch (inner.protocol) {
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		inner.source_port = inner.destination_port = head.id;
+		break;
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
+		inner.source_port = ((__be16 *)&head)[0];
+		inner.destination_port = ((__be16 *)&head)[1];
+		break;
+	}
+	flow_key(&key, endpoint, &inner, direction == DIRECTION_INGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS);
+	flow = bpf_map_lookup_elem(&flows, &key);
+	return flow && flow->verdict != VERDICT_DENY && bpf_ktime_get_coarse_ns() - flow->seen < flow_lifetime(flow, inner.protocol);
+}
+
+#endif

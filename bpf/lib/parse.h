@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_PARSE_H
+#define SALLYPORT_PARSE_H
+
+/*
+ * From bytes to a packet. Parsed right or refused, never waved through: options and extension headers are
+ * walked, headers shorter than they claim are refused, later fragments borrow the ports of their first one.
+ * The common case costs two reads of packet memory and no helper call.
+ */
+
+#include "maps.h"
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+#define ICMP_ECHO_REPLY 0
+#define ICMP_UNREACHABLE 3
+#define ICMP_ECHO 8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETER_PROBLEM 12
+#define ICMPV6_ERROR_LAST 4
+#define ICMPV6_ECHO 128
+#define ICMPV6_ECHO_REPLY 129
+#define ICMPV6_ROUTER_SOLICITATION 133
+#define ICMPV6_ROUTER_ADVERTISEMENT 134
+#define ICMPV6_NEIGHBOUR_SOLICITATION 135
+#define ICMPV6_NEIGHBOUR_ADVERTISEMENT 136
+#define ICMPV6_REDIRECT 137
+#define ICMPV6_MLD_QUERY 130
+#define ICMPV6_MLD_DONE 132
+#define ICMPV6_MLD_V2_REPORT 143
+
+#define NEXT_HOP_BY_HOP 0
+#define NEXT_ROUTING 43
+#define NEXT_FRAGMENT 44
+#define NEXT_AUTHENTICATION 51
+#define NEXT_NONE 59
+#define NEXT_DESTINATION 60
+#define NEXT_MOBILITY 135
+#define EXTENSIONS_MAX 8
+
+enum packet_kind {
+	PACKET_PLAIN = 0,
+	PACKET_ERROR = 1,     /* an ICMP error: speaks about another packet, at `inner` */
+	PACKET_NEIGHBOUR = 2, /* neighbour and multicast-listener discovery on the link */
+};
+
+struct packet {
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 kind;
+	__u8 later_fragment;
+	__u8 first_fragment;
+	__u8 hop_limit;
+	__u8 ipv6;
+	__u32 fragment_id;
+	__u32 l4;    /* offset of the transport header */
+	__u32 inner; /* offset of the packet an ICMP error speaks about */
+};
+
+struct ipv4_header {
+	__u8 version_length;
+	__u8 tos;
+	__be16 length;
+	__be16 id;
+	__be16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 checksum;
+	__u8 source[4];
+	__u8 destination[4];
+};
+
+struct ipv6_header {
+	__u8 version_class;
+	__u8 flow[3];
+	__be16 length;
+	__u8 next;
+	__u8 hop_limit;
+	struct address source;
+	struct address destination;
+};
+
+struct tcp_head {
+	__be16 source;
+	__be16 destination;
+	__be32 sequence;
+	__be32 acknowledged;
+	__u8 offset;
+	__u8 flags;
+	__be16 window;
+	__be16 checksum;
+	__be16 urgent;
+};
+
+struct icmp_head {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be16 id;
+	__be16 sequence;
+};
+
+/* Copies `size` bytes at `offset`, from packet memory where it is mapped, else through the helper. */
+#define read_packet(skb, offset, to, size)                                                   \
+	({                                                                                   \
+		void *data_ = (void *)(long)(skb)->data;                                     \
+		void *end_ = (void *)(long)(skb)->data_end;                                  \
+		__u32 offset_ = (offset)&0x7fff;                                             \
+		int failed_ = 0;                                                             \
+		if (likely(data_ + offset_ + (size) <= end_))                                \
+			__builtin_memcpy((to), data_ + offset_, (size));                     \
+		else                                                                         \
+			failed_ = bpf_skb_load_bytes((skb), offset_, (to), (size)) ? 1 : 0; \
+		failed_;                                                                     \
+	})
+
+static __always_inline void map_ipv4(struct address *to, const __u8 from[4])
+{
+	__builtin_memset(to->bytes, 0, 10);
+	to->bytes[10] = to->bytes[11] = 0xff;
+	__builtin_memcpy(&to->bytes[12], from, 4);
+}
+
+static __always_inline bool same_address(const struct address *a, const struct address *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+
+	return x[3] == y[3] && x[2] == y[2] && x[1] == y[1] && x[0] == y[0];
+}
+
+static __always_inline bool is_multicast(const struct address *a)
+{
+	return a->bytes[0] == 0xff;
+}
+
+/* 127.0.0.0/8 and ::1 */
+static __always_inline bool is_loopback(const struct address *a)
+{
+	const __u32 *word = (const __u32 *)a->bytes;
+
+	if (word[0] || word[1])
+		return false;
+	if (word[2] == bpf_htonl(0xffff))
+		return a->bytes[12] == 127;
+	return !word[2] && word[3] == bpf_htonl(1);
+}
+
+/* The link's own business in IPv6: needed before any policy can be met. */
+static __always_inline bool is_neighbour_message(const struct packet *p)
+{
+	switch (p->icmp_type) {
+	case ICMPV6_ROUTER_SOLICITATION:
+	case ICMPV6_ROUTER_ADVERTISEMENT:
+	case ICMPV6_NEIGHBOUR_SOLICITATION:
+	case ICMPV6_NEIGHBOUR_ADVERTISEMENT:
+	case ICMPV6_REDIRECT:
+		return p->hop_limit == 255;
+	case ICMPV6_MLD_QUERY ... ICMPV6_MLD_DONE:
+	case ICMPV6_MLD_V2_REPORT:
+		return p->hop_limit == 1 && is_multicast(&p->destination);
+	}
+	return false;
+}
+
+static __always_inline bool is_icmp_error(const struct packet *p)
+{
+	if (p->protocol == IPPROTO_ICMPV6)
+		return p->icmp_type <= ICMPV6_ERROR_LAST;
+	return p->icmp_type == ICMP_UNREACHABLE || p->icmp_type == ICMP_TIME_EXCEEDED ||
+	       p->icmp_type == ICMP_PARAMETER_PROBLEM;
+}
+
+/* Ports, flags and types. Echoes carry their identifier on both sides, so that the answer is the same flow. */
+static __always_inline enum reason parse_transport(struct __sk_buff *skb, struct packet *p)
+{
+	union {
+		struct tcp_head tcp;
+		struct icmp_head icmp;
+		__be16 ports[2];
+	} head;
+
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+		if (read_packet(skb, p->l4, &head.tcp, sizeof(head.tcp)))
+			return p->first_fragment ? REASON_FRAGMENT : REASON_TRUNCATED;
+		if (head.tcp.offset >> 4 < 5)
+			return REASON_HEADER;
+		p->source_port = head.tcp.source;
+		p->destination_port = head.tcp.destination;
+		p->tcp_flags = head.tcp.flags;
+		return REASON_NONE;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
+		if (read_packet(skb, p->l4, &head.icmp, sizeof(head.icmp)))
+			return REASON_TRUNCATED;
+		p->source_port = head.ports[0];
+		p->destination_port = head.ports[1];
+		return REASON_NONE;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if (read_packet(skb, p->l4, &head.icmp, sizeof(head.icmp)))
+			return REASON_TRUNCATED;
+		if (p->ipv6 != (p->protocol == IPPROTO_ICMPV6))
+			return REASON_HEADER;
+		p->icmp_type = head.icmp.type;
+		p->source_port = p->destination_port = head.icmp.id;
+		if (is_icmp_error(p)) {
+			p->kind = PACKET_ERROR;
+			p->inner = p->l4 + sizeof(head.icmp);
+		} else if (p->protocol == IPPROTO_ICMPV6 && is_neighbour_message(p)) {
+			p->kind = PACKET_NEIGHBOUR;
+		}
+		return REASON_NONE;
+	}
+	return REASON_NONE;
+}
+
+static __always_inline enum reason parse_ipv4(struct __sk_buff *skb, __u32 l3, struct packet *p)
+{
+	struct ipv4_header ip;
+	__u32 header, length, fragment;
+
+	if (read_packet(skb, l3, &ip, sizeof(ip)))
+		return REASON_TRUNCATED;
+	header = (ip.version_length & 0xf) * 4;
+	if (ip.version_length >> 4 != 4 || header < sizeof(ip))
+		return REASON_HEADER;
+	/* zero is a segmented buffer of more than 64 KiB, which only this kernel can have made */
+	length = bpf_ntohs(ip.length);
+	if (length < header + 8 && (length || skb->len <= 0xffff))
+		return length < header ? REASON_HEADER : REASON_TRUNCATED;
+	map_ipv4(&p->source, ip.source);
+	map_ipv4(&p->destination, ip.destination);
+	p->protocol = ip.protocol;
+	p->hop_limit = ip.ttl;
+	p->l4 = l3 + header;
+	fragment = bpf_ntohs(ip.fragment) & 0x3fff;
+	if (unlikely(fragment)) {
+		p->fragment_id = ip.id;
+		p->first_fragment = (fragment & 0x1fff) == 0;
+		p->later_fragment = !p->first_fragment;
+		/* RFC 1858: an offset of 1 rewrites the flags of the first fragment's TCP header */
+		if (ip.protocol == IPPROTO_TCP && (fragment & 0x1fff) == 1)
+			return REASON_FRAGMENT;
+	}
+	return REASON_NONE;
+}
+
+struct extension {
+	__u8 next;
+	__u8 length;
+	__u8 body[6];
+};
+
+static __always_inline enum reason parse_extensions(struct __sk_buff *skb, struct packet *p, __u8 next)
+{
+	struct extension extension;
+	__u32 offset = p->l4;
+
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_FRAGMENT && next != NEXT_AUTHENTICATION &&
+		    next != NEXT_DESTINATION && next != NEXT_MOBILITY) {
+			p->protocol = next;
+			p->l4 = offset;
+			return REASON_NONE;
+		}
+		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
+			return REASON_TRUNCATED;
+		if (next == NEXT_ROUTING && extension.body[0] == 0)
+			return REASON_EXTENSIONS; /* RFC 5095 */
+		if (next == NEXT_FRAGMENT) {
+			__u32 place = extension.body[0] << 8 | extension.body[1];
+
+			p->fragment_id = extension.body[2] | extension.body[3] << 8 | extension.body[4] << 16 |
+					 (__u32)extension.body[5] << 24;
+			p->first_fragment = !(place >> 3) && (place & 1);
+			p->later_fragment = place >> 3 != 0;
+			offset += 8;
+			if (p->later_fragment) {
+				if (extension.next == IPPROTO_TCP && place >> 3 == 1)
+					return REASON_FRAGMENT;
+				p->protocol = extension.next;
+				p->l4 = offset;
+				return REASON_NONE;
+			}
+		} else if (next == NEXT_AUTHENTICATION) {
+			offset += (extension.length + 2) * 4;
+		} else {
+			offset += (extension.length + 1) * 8;
+		}
+		next = extension.next;
+	}
+	return REASON_EXTENSIONS;
+}
+
+static __always_inline enum reason parse_ipv6(struct __sk_buff *skb, __u32 l3, struct packet *p)
+{
+	struct ipv6_header ip;
+
+	if (read_packet(skb, l3, &ip, sizeof(ip)))
+		return REASON_TRUNCATED;
+	if (ip.version_class >> 4 != 6)
+		return REASON_HEADER;
+	p->ipv6 = 1;
+	p->source = ip.source;
+	p->destination = ip.destination;
+	p->hop_limit = ip.hop_limit;
+	p->l4 = l3 + sizeof(ip);
+	/* An IPv4 address in IPv6 clothes on the wire would be taken for the real one. */
+	if (!((__u64 *)&ip.source)[0] && ((__u32 *)&ip.source)[2] == bpf_htonl(0xffff))
+		return REASON_HEADER;
+	if (!((__u64 *)&ip.destination)[0] && ((__u32 *)&ip.destination)[2] == bpf_htonl(0xffff))
+		return REASON_HEADER;
+	switch (ip.next) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_ICMPV6:
+		p->protocol = ip.next;
+		return REASON_NONE;
+	}
+	return parse_extensions(skb, p, ip.next);
+}
+
+/* Ports of a later fragment: those its first one had. */
+static __noinline enum reason resolve_fragment(struct packet *p, __u32 endpoint)
+{
+	struct fragment_key key = { .endpoint = endpoint, .id = p->fragment_id, .source = p->source,
+				    .destination = p->destination, .protocol = p->protocol };
+	struct fragment *first;
+
+	if (p->first_fragment) {
+		struct fragment seen = { .source_port = p->source_port, .destination_port = p->destination_port,
+					 .seen = bpf_ktime_get_coarse_ns() };
+
+		bpf_map_update_elem(&fragments, &key, &seen, BPF_ANY);
+		return REASON_NONE;
+	}
+	first = bpf_map_lookup_elem(&fragments, &key);
+	/* 30 s: how long a receiver waits for the rest (net.ipv4.ipfrag_time) */
+	if (!first || bpf_ktime_get_coarse_ns() - first->seen > 30 * SECOND)
+		return REASON_FRAGMENT;
+	p->source_port = first->source_port;
+	p->destination_port = first->destination_port;
+	return REASON_NONE;
+}
+
+/* Parses the IP packet at `l3`. `protocol` is an ethertype in network order. */
+static __always_inline enum reason parse_packet(struct __sk_buff *skb, __u32 l3, __be16 protocol, struct packet *p)
+{
+	enum reason reason;
+
+	if (protocol == bpf_htons(ETH_P_IP))
+		reason = parse_ipv4(skb, l3, p);
+	else
+		reason = parse_ipv6(skb, l3, p);
+	if (reason || p->later_fragment)
+		return reason;
+	return parse_transport(skb, p);
+}
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * network: TC programs on the host's side of each endpoint's veth, where the container cannot reach them.
+ *
+ *   from_endpoint  TC ingress: what the endpoint sends, before any CNI or proxy rule has seen it
+ *   to_endpoint    TC egress:  what is about to reach it, after every rewriting
+ *
+ * They decide whether a packet passes (TCX_NEXT / TC_ACT_UNSPEC: the next program has its say) or not
+ * (TC_ACT_SHOT); they change nothing in it. They read the tables of who is who and what may be, write the flow
+ * table, the counters and the event ring.
+ *
+ * What a packet costs: of a known flow, three lookups (interface, settings, flow), one coarse clock and two
+ * atomic adds; where several containers share the interface, one cgroup helper and one lookup more. The first
+ * packet of a flow also: up to two lookups for the peer, one for the subject, at most seven for the decision,
+ * one or two for the rule's counter, one insertion; connection tracking is asked only for senders that hide
+ * behind the host's address and for TCP met in mid-stream. Denied packets pay the same again for the event.
+ */
+
+#define WITH_CONNTRACK
+#include "lib/judge.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define PASS (-1)
+#define DROP 2
+
+struct arp_packet {
+	__be16 hardware;
+	__be16 protocol;
+	__u8 hardware_length;
+	__u8 protocol_length;
+	__be16 operation;
+	__u8 sender_hardware[6];
+	__u8 sender[4];
+	__u8 target_hardware[6];
+	__u8 target[4];
+} __attribute__((packed));
+
+/* An endpoint may ask for any address and answer only for its own. */
+static __always_inline enum reason judge_arp(struct __sk_buff *skb, struct packet *p, __u32 endpoint)
+{
+	struct arp_packet arp;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)) || arp.protocol_length != 4 || arp.hardware_length != 6)
+		return REASON_TRUNCATED;
+	map_ipv4(&p->source, arp.sender);
+	map_ipv4(&p->destination, arp.target);
+	return ((__u32 *)p->source.bytes)[3] && !owns(endpoint, &p->source) ? REASON_ARP : REASON_NONE;
+}
+
+static __always_inline bool is_unspecified(const struct address *a)
+{
+	const __u64 *half = (const __u64 *)a->bytes;
+
+	return !half[0] && !half[1];
+}
+
+/* The same for IPv6: no claiming of others' addresses, and no playing the router. */
+static __always_inline bool honest_neighbour(struct __sk_buff *skb, const struct packet *p, __u32 endpoint)
+{
+	struct address target;
+
+	if (p->icmp_type == ICMPV6_ROUTER_ADVERTISEMENT || p->icmp_type == ICMPV6_REDIRECT)
+		return false;
+	if (!is_unspecified(&p->source) && !owns(endpoint, &p->source))
+		return false;
+	if (p->icmp_type != ICMPV6_NEIGHBOUR_ADVERTISEMENT)
+		return true;
+	if (bpf_skb_load_bytes(skb, p->l4 + 8, &target, sizeof(target)))
+		return false;
+	return owns(endpoint, &target);
+}
+
+/* What a socket's cgroup judges when it arrives: the protocols whose packets always have a socket to go to. */
+static __always_inline bool reaches_socket(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_UDPLITE ||
+	       p->protocol == IPPROTO_SCTP;
+}
+
+/* Everything but a packet of a conversation: settled here, or left to the policy. */
+static __always_inline enum reason judge_other(struct __sk_buff *skb, struct packet *p, __u32 endpoint,
+					       enum direction direction, bool *settled)
+{
+	bool egress = direction == DIRECTION_EGRESS;
+	enum reason reason;
+
+	*settled = true;
+	if (unlikely(skb->vlan_present))
+		return REASON_ETHERTYPE;
+	if (unlikely(skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))) {
+		if (skb->protocol != bpf_htons(ETH_P_ARP))
+			return REASON_ETHERTYPE;
+		return egress ? judge_arp(skb, p, endpoint) : REASON_NONE;
+	}
+	reason = parse_packet(skb, ETH_HLEN, skb->protocol, p);
+	if (unlikely(reason))
+		return reason;
+	if (unlikely(p->first_fragment || p->later_fragment)) {
+		reason = resolve_fragment(p, endpoint);
+		if (reason)
+			return reason;
+	}
+	if (unlikely(p->kind == PACKET_NEIGHBOUR))
+		return egress && !honest_neighbour(skb, p, endpoint) ? REASON_ARP : REASON_NONE;
+	if (unlikely(p->kind == PACKET_ERROR)) {
+		if (egress && !owns(endpoint, &p->source))
+			return REASON_SPOOFED;
+		return is_related(skb, p, endpoint, direction) ? REASON_NONE : REASON_UNRELATED;
+	}
+	*settled = false;
+	return REASON_NONE;
+}
+
+static __always_inline int judge_frame(struct __sk_buff *skb, enum direction direction)
+{
+	__u32 ifindex = skb->ifindex;
+	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+	enum place place = PLACE_INTERFACE;
+	struct packet p = {};
+	struct party me;
+	enum reason reason;
+	__u32 container = 0;
+	bool settled;
+
+	if (unlikely(!interface)) {
+		count_drop(REASON_NO_TABLE, skb->len);
+		return DROP;
+	}
+	me.endpoint = interface->endpoint;
+	me.slot = interface->slot;
+	reason = judge_other(skb, &p, me.endpoint, direction, &settled);
+	if (unlikely(reason)) {
+		refuse_packet(skb, &p, &me, direction, reason);
+		return DROP;
+	}
+	if (unlikely(settled))
+		return PASS;
+	if (unlikely(interface->flags & INTERFACE_SHARED)) {
+		if (direction == DIRECTION_INGRESS) {
+			if (reaches_socket(&p))
+				place = PLACE_SHARED;
+		} else if ((container = container_slot(skb, interface))) {
+			me.slot = container;
+		}
+	}
+	return judge(skb, &p, &me, direction, place, container) ? PASS : DROP;
+}
+
+SEC("tc")
+int from_endpoint(struct __sk_buff *skb)
+{
+	return judge_frame(skb, DIRECTION_EGRESS);
+}
+
+SEC("tc")
+int to_endpoint(struct __sk_buff *skb)
+{
+	return judge_frame(skb, DIRECTION_INGRESS);
+}
