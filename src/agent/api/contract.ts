@@ -1,0 +1,310 @@
+import * as z from 'zod';
+import type { EndpointMode, NamedPort } from '../../model/endpoint.ts';
+import type { PolicyKind, PolicyMode } from '../../model/policy.ts';
+import type { Fault } from '../errors.ts';
+
+/**
+ * The API's words (docs/api.md): what a request may say, checked, and what an answer says, typed. Fields are only
+ * ever added to answers. Times are RFC 3339, identities 16 hexadecimal digits, cgroup ids decimal text (64 bits do
+ * not fit a JSON number).
+ */
+
+/** Most of a body, bytes: some ten thousand rules. */
+export const BODY_BYTES_MOST = 4 * 1024 * 1024;
+/** A stream says at least this often that it lives, milliseconds. */
+export const STREAM_HEARTBEAT_MS = 15_000;
+export const NDJSON = 'application/x-ndjson';
+
+const name = z.string().min(1).max(400);
+const list = z
+  .string()
+  .max(400)
+  .transform((text) => text.split(',').filter((part) => part !== ''));
+const number = (most: number) => z.coerce.number<string>().int().min(0).max(most);
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+
+export const namedParameters = z.strictObject({ name });
+export const namespaceQuery = z.strictObject({ namespace: name.optional() });
+export const policyQuery = z.strictObject({ namespace: z.string().max(63).optional(), kind: name.optional() });
+
+export const eventQuery = z.strictObject({
+  types: list.optional(),
+  verdicts: list.optional(),
+  about: name.optional(),
+  limit: number(1_048_576).default(1_000),
+});
+
+export const flowQuery = z.strictObject({
+  /** Endpoint id or workload. */
+  about: name.optional(),
+  verdicts: list.optional(),
+  limit: number(1_048_576).default(10_000),
+});
+
+export const followQuery = eventQuery.omit({ limit: true });
+
+export const policyBody = z.strictObject({
+  /** YAML, one document or several. */
+  documents: z.string().max(BODY_BYTES_MOST),
+  /** Of the input, for messages. */
+  file: z.string().max(4096).default('input'),
+  dryRun: z.boolean().default(false),
+});
+export type PolicyBody = z.input<typeof policyBody>;
+
+export const explainBody = z.strictObject({
+  /** Workload (`web`, `Service/web`, `shop/Service/web`), identity, `host`, `world` or an address. */
+  from: name,
+  to: name,
+  protocol: z.union([z.string().max(16), z.int().min(0).max(255)]).default('TCP'),
+  /** A number, or a name the destination gives one of its ports. */
+  port: z.union([z.int().min(0).max(65_535), name]).default(0),
+  /** Looked in first for names without one. */
+  namespace: name.optional(),
+});
+export type ExplainBody = z.input<typeof explainBody>;
+
+export const driftQuery = z.strictObject({ refresh: flag.default(false) });
+
+export interface ErrorView {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly hint?: string;
+    readonly faults?: readonly Fault[];
+  };
+}
+
+export interface VersionView {
+  readonly version: string;
+  readonly api: 'v1';
+  readonly node: string;
+  readonly kernel: string;
+  readonly pid: number;
+}
+
+export interface CountView {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface SourceView {
+  readonly name: string;
+  readonly healthy: boolean;
+  readonly since: string;
+  readonly restarts: number;
+  readonly endpoints: number;
+  readonly error?: string;
+}
+
+export interface ProblemView extends Fault {
+  /** What keeps being enforced instead; absent: nothing. */
+  readonly inForce?: string;
+}
+
+export interface DriftView {
+  readonly map: string;
+  readonly key: string;
+  readonly desired?: string;
+  readonly actual?: string;
+}
+
+export interface MapView {
+  readonly name: string;
+  readonly type: string;
+  readonly entries: number;
+  readonly maxEntries: number;
+}
+
+export interface ProgramView {
+  readonly name: string;
+  readonly id: number;
+  readonly attachments: readonly string[];
+  readonly runCount: number;
+  readonly runTimeNs: number;
+}
+
+export interface ReconcileView {
+  readonly rounds: number;
+  readonly failures: number;
+  readonly lastAt?: string;
+  /** Of the last round, what it took. */
+  readonly lastMs?: number;
+  /** Kept until a round succeeds. */
+  readonly error?: string;
+}
+
+export interface StatusView {
+  readonly version: string;
+  readonly node: string;
+  readonly domain: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  /** Everything known is enforced. */
+  readonly ready: boolean;
+  /** What keeps it from being ready, or wants a person's eye. Empty when all is well. */
+  readonly problems: readonly string[];
+  readonly kernel: string;
+  readonly datapath: {
+    /** A former agent's pins were taken over. */
+    readonly adopted: boolean;
+    readonly revision: number;
+    readonly pins: string;
+    readonly programs: readonly ProgramView[];
+    readonly maps: readonly MapView[];
+  };
+  readonly endpoints: {
+    readonly total: number;
+    readonly enforced: number;
+    readonly unprotected: number;
+    readonly failed: number;
+  };
+  readonly identities: number;
+  readonly policies: {
+    readonly enforce: number;
+    readonly stage: number;
+    readonly directory: string;
+    readonly errors: readonly ProblemView[];
+  };
+  readonly sources: readonly SourceView[];
+  readonly warnings: readonly { readonly code: string; readonly subject: string; readonly message: string }[];
+  readonly reconcile: ReconcileView;
+  readonly events: { readonly lost: number; readonly followers: number; readonly lostToFollowers: number };
+  readonly drift: readonly DriftView[];
+}
+
+export interface ContainerView {
+  readonly id: string;
+  readonly name: string;
+  readonly runtime: string;
+  readonly identity: string;
+  readonly cgroup: { readonly id: string; readonly path: string };
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly image?: string;
+}
+
+export interface EndpointView {
+  readonly id: string;
+  readonly namespace: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly identity: string;
+  readonly mode: EndpointMode;
+  /** Why it is not judged at an interface of its own. */
+  readonly reason?: string;
+  /** Programs attached and tables in. */
+  readonly enforced: boolean;
+  readonly error?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly containers: readonly ContainerView[];
+  readonly interfaces: readonly { readonly ifindex: number; readonly name: string }[];
+  readonly addresses: readonly string[];
+  readonly ports: readonly NamedPort[];
+  readonly netns: number;
+  /** Names of the policies that select it, by direction. */
+  readonly policies: { readonly ingress: readonly string[]; readonly egress: readonly string[] };
+  readonly denied: CountView;
+}
+
+export interface IdentityView {
+  readonly identity: string;
+  readonly namespace: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly container: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly slot: number;
+  /** Ids of the endpoints that have it. */
+  readonly endpoints: readonly string[];
+  readonly policies: { readonly ingress: readonly string[]; readonly egress: readonly string[] };
+}
+
+export interface RuleView extends CountView {
+  readonly id: number;
+  readonly direction: 'egress' | 'ingress';
+  readonly name: string;
+  readonly action: string;
+}
+
+export interface PolicyView {
+  readonly kind: PolicyKind;
+  /** Empty for cluster-wide ones. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly mode: PolicyMode;
+  readonly priority: number;
+  /** Pattern of the workloads it is about. */
+  readonly subject: string;
+  /** Identities it selects on this node. */
+  readonly selected: number;
+  readonly ingress?: { readonly default: string; readonly rules: number };
+  readonly egress?: { readonly default: string; readonly rules: number };
+  readonly file: string;
+  /** Written by `policy apply`; others are edited where they are. */
+  readonly managed: boolean;
+  readonly rules: readonly RuleView[];
+  /** The document as it was written. */
+  readonly source: string;
+}
+
+export type PolicyAction = 'created' | 'configured' | 'unchanged' | 'deleted';
+
+export interface PolicyChange {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly action: PolicyAction;
+  readonly file: string;
+}
+
+export interface ApplyView {
+  readonly changes: readonly PolicyChange[];
+  readonly dryRun: boolean;
+  /** What the kernel's tables go through, one line a step. */
+  readonly plan: string;
+  /** From the call to the kernel; absent for a dry run. */
+  readonly latencyMs?: number;
+}
+
+export interface FlowEndView {
+  readonly name: string;
+  readonly identity?: string;
+  readonly container?: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface FlowView {
+  readonly endpoint: string;
+  readonly direction: 'egress' | 'ingress';
+  readonly protocol: string;
+  readonly source: FlowEndView;
+  readonly destination: FlowEndView;
+  readonly verdict: string;
+  readonly rule?: { readonly id: number; readonly policy: string; readonly name: string };
+  readonly staged?: { readonly verdict: string; readonly rule?: { readonly policy: string; readonly name: string } };
+  readonly state: string;
+  /** False: decided under a policy that has changed since; the next packet is decided anew. */
+  readonly current: boolean;
+  /** Found mid-stream: who opened it is a guess. */
+  readonly adopted: boolean;
+  readonly createdAt: string;
+  readonly seenAt: string;
+  /** From source to destination. */
+  readonly forward: CountView;
+  readonly backward: CountView;
+}
+
+export interface DigestView {
+  readonly first: string;
+  readonly last: string;
+  readonly count: number;
+  readonly event: object;
+}
+
+/** A line of a stream that only says that it lives. */
+export interface HeartbeatLine {
+  readonly type: 'heartbeat';
+  readonly time: string;
+}
