@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { createNode, type Endpoint, type Node } from './node.ts';
+import { ipv4, ipv6 } from './packets.ts';
+import * as traffic from './traffic.ts';
+import { udp } from './transports.ts';
+
+describe('the traffic tool', () => {
+  let node: Node;
+  let client: Endpoint;
+  let server: Endpoint;
+
+  before(async () => {
+    await traffic.buildTraffic();
+    node = await createNode();
+    client = await node.createEndpoint('client');
+    server = await node.createEndpoint('server');
+    await traffic.serve(server, { tcp: '7000-7003', tcpOnce: '7100', tcpSink: '7200', udp: '7300' });
+  });
+
+  after(() => node.close());
+
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    it(`measures connections and exchanges over ${family}`, async () => {
+      const address = server[family];
+      for (const result of [
+        await traffic.crr(client, { address, port: 7100 }, { count: 50 }),
+        await traffic.rr(client, { address, port: 7003 }, { count: 50 }),
+        await traffic.rr(client, { address, port: 7300, udp: true }, { count: 50, size: 512 }),
+      ]) {
+        assert.equal(result.operations, 50);
+        assert.equal(result.errors, 0);
+        assert.ok(result.minNs > 0 && result.minNs <= result.p50Ns && result.p99Ns <= result.maxNs);
+      }
+      const { bytes } = await traffic.stream(client, { address, port: 7200 }, { parallel: 2, durationMs: 100 });
+      assert.ok(bytes > 0);
+    });
+
+    it(`tells ok, refused and timeout apart over ${family}`, async () => {
+      const address = server[family];
+      assert.equal((await traffic.connect(client, { address, port: 7000 }, { exchange: true })).result, 'ok');
+      assert.equal((await traffic.connect(client, { address, port: 7300, udp: true })).result, 'ok');
+      assert.equal((await traffic.connect(client, { address, port: 7 })).error, 'ECONNREFUSED');
+      assert.equal((await traffic.connect(client, { address, port: 7, udp: true })).result, 'refused');
+      await node.host.run([family === 'ipv4' ? 'iptables-legacy' : 'ip6tables-legacy', '-I', 'FORWARD', '-j', 'DROP']);
+      try {
+        assert.equal((await traffic.connect(client, { address, port: 7000 }, { timeoutMs: 50 })).result, 'timeout');
+      } finally {
+        await node.host.run([family === 'ipv4' ? 'iptables-legacy' : 'ip6tables-legacy', '-D', 'FORWARD', '1']);
+      }
+    });
+  }
+
+  it('counts what is lost of numbered datagrams', async () => {
+    const rule = [
+      'FORWARD',
+      '-p',
+      'udp',
+      '--dport',
+      '7400',
+      '-m',
+      'statistic',
+      '--mode',
+      'nth',
+      '--every',
+      '10',
+      '--packet',
+      '0',
+    ];
+    await node.host.run(['iptables-legacy', '-A', ...rule, '-j', 'DROP']);
+    try {
+      const receiver = await traffic.udpReceive(server, { port: 7400, durationMs: 500 });
+      const sent = await traffic.udpSend(client, { address: server.ipv4, port: 7400 }, { count: 1000, rate: 10_000 });
+      const received = await receiver.result();
+      assert.equal(sent.sent, 1000);
+      assert.equal(received.received, 900);
+      assert.ok(received.lost >= 99 && received.lost <= 100); // the last one may be among them
+      assert.equal(received.duplicates, 0);
+    } finally {
+      await node.host.run(['iptables-legacy', '-F', 'FORWARD']);
+    }
+  });
+
+  it('notices when a conversation is cut', async () => {
+    const held = await traffic.holdOpen(
+      client,
+      { address: server.ipv4, port: 7000 },
+      { interval: 5, durationMs: 10_000, timeoutMs: 100 },
+    );
+    await node.host.run(['iptables-legacy', '-I', 'FORWARD', '-j', 'DROP']);
+    const result = await held.result();
+    await node.host.run(['iptables-legacy', '-F', 'FORWARD']);
+    assert.equal(result.result, 'timeout');
+    assert.ok(result.cutAtNs !== null);
+  });
+
+  it('keeps an uncut conversation to its end', async () => {
+    const held = await traffic.holdOpen(client, { address: server.ipv6, port: 7000 }, { interval: 5, count: 5 });
+    const result = await held.result();
+    assert.equal(result.exchanges, 5);
+    assert.equal(result.cutAtNs, null);
+  });
+
+  it('sends raw packets and sees them arrive', async () => {
+    const ear = await traffic.sniff(server, 'eth0');
+    const payload = Buffer.from('sallyport raw packet');
+    const sent = await traffic.sendRaw(client, [
+      ipv4({ source: client.ipv4, destination: server.ipv4 }, udp({ destinationPort: 7400 }, payload)).bytes,
+      ipv6({ source: client.ipv6, destination: server.ipv6 }, udp({ destinationPort: 7400 }, payload)).bytes,
+    ]);
+    assert.deepEqual(sent, { sent: 2, refused: 0 });
+    await traffic.connect(client, { address: server.ipv4, port: 7300, udp: true }); // what went before has arrived
+    const frames = (await ear.frames()).filter((frame) => frame.includes(payload));
+    assert.deepEqual(frames.map((frame) => frame.readUInt16BE(12)).sort(), [0x0800, 0x86dd]);
+  });
+});

@@ -1,0 +1,246 @@
+/** Our traffic tool (`traffic/*.c`, one static program): building it, and its results as types. */
+
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Background, CommandError, type Outcome, type RunOptions, run } from './process.ts';
+
+const SOURCES = join(import.meta.dirname, 'traffic');
+const BUILD = join(import.meta.dirname, '../../build/rig');
+
+/** Path of the program; in our image it is `/bin/traffic`. */
+export const TRAFFIC = join(BUILD, 'traffic');
+
+/** Builds the program if it is missing or older than its sources. */
+export async function buildTraffic(): Promise<void> {
+  const sources = readdirSync(SOURCES).map((name) => join(SOURCES, name));
+  const newest = Math.max(...sources.map((path) => statSync(path).mtimeMs));
+  if (existsSync(TRAFFIC) && statSync(TRAFFIC).mtimeMs > newest) return;
+  mkdirSync(BUILD, { recursive: true });
+  const partial = `${TRAFFIC}.${process.pid}`;
+  const units = sources.filter((path) => path.endsWith('.c'));
+  const flags = ['-std=gnu17', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-pthread'];
+  await run(['gcc', ...flags, '-o', partial, ...units]);
+  renameSync(partial, TRAFFIC);
+}
+
+/** Anything a command can be run in: a `Place`, a `Namespace`, a `Container`. */
+export interface Runner {
+  attempt(command: readonly string[], options?: RunOptions): Promise<Outcome>;
+  start(command: readonly string[]): Background;
+}
+
+export interface Target {
+  readonly address: string;
+  readonly port: number;
+  readonly udp?: boolean;
+  /** Local address and port; any unless told. */
+  readonly bind?: string;
+  readonly sourcePort?: number;
+}
+
+/** Bounds of a run; it ends at the first that is reached. One second unless told. */
+export interface Bounds {
+  readonly count?: number;
+  readonly durationMs?: number;
+  /** Of one operation. One second unless told. */
+  readonly timeoutMs?: number;
+  /** Bytes of one message. */
+  readonly size?: number;
+}
+
+const Latencies = z.object({
+  operations: z.number(),
+  errors: z.number(),
+  elapsedNs: z.number(),
+  perSecond: z.number(),
+  minNs: z.number(),
+  p50Ns: z.number(),
+  p90Ns: z.number(),
+  p99Ns: z.number(),
+  maxNs: z.number(),
+});
+/** Latencies of operations in ns. */
+export type Latencies = z.infer<typeof Latencies>;
+
+const Throughput = z.object({ bytes: z.number(), elapsedNs: z.number(), bitsPerSecond: z.number() });
+export type Throughput = z.infer<typeof Throughput>;
+
+const Sent = z.object({ sent: z.number(), refused: z.number(), elapsedNs: z.number(), perSecond: z.number() });
+export type Sent = z.infer<typeof Sent>;
+
+const Received = z.object({
+  received: z.number(),
+  lost: z.number(),
+  duplicates: z.number(),
+  reordered: z.number(),
+  elapsedNs: z.number(),
+  perSecond: z.number(),
+});
+export type Received = z.infer<typeof Received>;
+
+const RESULTS = ['ok', 'refused', 'timeout', 'unreachable', 'error'] as const;
+const Attempt = z.object({ result: z.enum(RESULTS), error: z.string(), elapsedNs: z.number() });
+/** How a connection attempt ended; `error` is the errno's name. */
+export type Attempt = z.infer<typeof Attempt>;
+
+const Conversation = z.object({
+  exchanges: z.number(),
+  lost: z.number(),
+  maxGapNs: z.number(),
+  /** When the last answer before the first loss came, since the start. */
+  cutAtNs: z.number().nullable(),
+  result: z.enum(RESULTS),
+});
+/** What became of a conversation that was kept up. */
+export type Conversation = z.infer<typeof Conversation>;
+
+const RawSent = z.object({ sent: z.number(), refused: z.number() });
+
+/** The command line for a place outside containers; in containers use `traffic` as found in their PATH. */
+function program(where: Runner): string {
+  return 'docker' in where ? 'traffic' : TRAFFIC;
+}
+
+function targetArgs(target: Target): string[] {
+  const args = ['--address', target.address, '--port', String(target.port)];
+  if (target.udp) args.push('--udp');
+  if (target.bind !== undefined) args.push('--bind', target.bind);
+  if (target.sourcePort !== undefined) args.push('--source-port', String(target.sourcePort));
+  return args;
+}
+
+function boundArgs(bounds: Bounds & Readonly<Record<string, number | undefined>>): string[] {
+  const { durationMs, timeoutMs, ...rest } = bounds;
+  return Object.entries({ duration: durationMs, timeout: timeoutMs, ...rest }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)],
+  );
+}
+
+function parse<T>(schema: z.ZodType<T>, command: readonly string[], outcome: Outcome): T {
+  const line = outcome.stdout.split('\n').findLast((text) => text.startsWith('{'));
+  if (line === undefined) throw new CommandError(command, outcome);
+  return schema.parse(JSON.parse(line));
+}
+
+async function measure<T>(where: Runner, schema: z.ZodType<T>, args: readonly string[]): Promise<T> {
+  const command = [program(where), ...args];
+  return parse(schema, command, await where.attempt(command, { timeout: 120_000 }));
+}
+
+/** What to listen on, as `80,443,8000-8010`. */
+export interface Services {
+  /** Echo what comes. */
+  readonly tcp?: string;
+  /** Answer the first bytes, then close: for `crr`. */
+  readonly tcpOnce?: string;
+  /** Swallow what comes: for `stream`. */
+  readonly tcpSink?: string;
+  readonly udp?: string;
+  /** One address; all of IPv4 and IPv6 unless told. */
+  readonly address?: string;
+}
+
+/** The arguments of `traffic` that serve these. */
+export function serveArgs(services: Services): string[] {
+  const { tcp, tcpOnce, tcpSink, udp, address } = services;
+  const options = { tcp, 'tcp-once': tcpOnce, 'tcp-sink': tcpSink, udp, address };
+  return ['serve', ...Object.entries(options).flatMap(([name, value]) => (value ? [`--${name}`, value] : []))];
+}
+
+/** Starts a server and waits until it listens; `close()` it in the end. */
+export async function serve(where: Runner, services: Services): Promise<Background> {
+  const server = where.start([program(where), ...serveArgs(services)]);
+  await server.output(/ready/);
+  return server;
+}
+
+/** One attempt to connect; over UDP, or with `exchange`, one byte must come back. */
+export function connect(
+  where: Runner,
+  target: Target,
+  options: Bounds & { exchange?: boolean } = {},
+): Promise<Attempt> {
+  const { exchange, ...bounds } = options;
+  const flags = exchange ? ['--exchange'] : [];
+  return measure(where, Attempt, ['connect', ...targetArgs(target), ...flags, ...boundArgs({ ...bounds })]);
+}
+
+/** Connect, request, response, close, again and again, against `tcpOnce`. */
+export function crr(where: Runner, target: Target, bounds: Bounds = {}): Promise<Latencies> {
+  return measure(where, Latencies, ['crr', ...targetArgs(target), ...boundArgs({ ...bounds })]);
+}
+
+/** Request and response on one connection, against `tcp` or `udp`. */
+export function rr(where: Runner, target: Target, bounds: Bounds = {}): Promise<Latencies> {
+  return measure(where, Latencies, ['rr', ...targetArgs(target), ...boundArgs({ ...bounds })]);
+}
+
+/** Throughput of `parallel` connections, against `tcpSink`. */
+export function stream(
+  where: Runner,
+  target: Target,
+  bounds: Bounds & { parallel?: number } = {},
+): Promise<Throughput> {
+  return measure(where, Throughput, ['stream', ...targetArgs(target), ...boundArgs({ ...bounds })]);
+}
+
+/** Numbered datagrams, `rate` a second or as fast as can be. */
+export function udpSend(where: Runner, target: Target, bounds: Bounds & { rate?: number } = {}): Promise<Sent> {
+  return measure(where, Sent, ['udp-send', ...targetArgs(target), ...boundArgs({ ...bounds })]);
+}
+
+/** Starts counting numbered datagrams for `durationMs`; resolves when it listens. */
+export async function udpReceive(
+  where: Runner,
+  options: { port: number; address?: string; durationMs: number; count?: number },
+): Promise<{ result(): Promise<Received>; process: Background }> {
+  const { port, address, ...bounds } = options;
+  const at = address === undefined ? [] : ['--address', address];
+  const command = [program(where), 'udp-recv', '--port', String(port), ...at, ...boundArgs({ ...bounds })];
+  const process = where.start(command);
+  await process.output(/ready/);
+  return { process, result: async () => parse(Received, command, await process.exited) };
+}
+
+/** Keeps a conversation up; resolves when it is open. `result()` resolves when it is cut or its time is over. */
+export async function holdOpen(
+  where: Runner,
+  target: Target,
+  options: Bounds & { interval?: number } = {},
+): Promise<{ result(): Promise<Conversation>; process: Background }> {
+  const command = [program(where), 'hold-open', ...targetArgs(target), ...boundArgs({ ...options })];
+  const process = where.start(command);
+  await process.output(/ready/);
+  return { process, result: async () => parse(Conversation, command, await process.exited) };
+}
+
+/** Sends packets as they are: whole frames where an `interface` is named, else IP packets. */
+export async function sendRaw(
+  where: Runner,
+  packets: readonly Buffer[],
+  options: { interface?: string; count?: number } = {},
+): Promise<{ sent: number; refused: number }> {
+  const at = options.interface === undefined ? [] : ['--interface', options.interface];
+  const command = [
+    program(where),
+    'raw',
+    ...at,
+    ...boundArgs(options.count === undefined ? {} : { count: options.count }),
+  ];
+  const input = packets.map((packet) => `${packet.toString('hex')}\n`).join('');
+  return parse(RawSent, command, await where.attempt(command, { input }));
+}
+
+/** Starts listening to the frames an interface receives; `frames()` ends that and returns them. */
+export async function sniff(where: Runner, ifname: string): Promise<{ frames(): Promise<Buffer[]> }> {
+  const process = where.start([program(where), 'sniff', '--interface', ifname, '--duration', '60000']);
+  await process.output(/ready/);
+  return {
+    async frames() {
+      process.close();
+      const { stdout } = await process.exited;
+      return stdout.split('\n').flatMap((line) => (/^[0-9a-f]+$/.test(line) ? [Buffer.from(line, 'hex')] : []));
+    },
+  };
+}
