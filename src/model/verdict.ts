@@ -1,6 +1,9 @@
 /** What a rule or a default says. */
 export type Action = 'Allow' | 'Deny' | 'Alert';
 
+/** At equal priority, lower decides first: deny, then alert, then allow. */
+export const ACTION_ORDER: Readonly<Record<Action, number>> = { Deny: 0, Alert: 1, Allow: 2 };
+
 /** `enum verdict` of `bpf/api/types.h`. A test keeps both lists equal. */
 export const Verdict = {
   /** No rule spoke. */

@@ -1,0 +1,172 @@
+import { createHash } from 'node:crypto';
+import { formatNetwork, type Network, parseNetwork } from './address.ts';
+import { API_VERSION, type DirectionPolicy, type Peer, type Policy, type PortMatch, type Rule } from './policy.ts';
+import { hasTypes, parseProtocol, protocolName } from './protocol.ts';
+import type { PeerManifest, PolicyManifest, PortManifest, RuleManifest } from './schema/policy.ts';
+import type { WorkloadSelector } from './selector.ts';
+import type { Action } from './verdict.ts';
+import { formatWorkload, parseWorkload } from './workload.ts';
+
+const DEFAULT_PRIORITY = 1000;
+const DEFAULT_ACTION: Action = 'Deny';
+
+/** The policy a validated document describes, with all that it leaves out filled in. */
+export function toPolicy(manifest: PolicyManifest): Policy {
+  const { metadata, spec } = manifest;
+  const namespace = manifest.kind === 'WorkloadNetworkPolicy' ? manifest.metadata.namespace : '';
+  const ingress = toDirection(spec.ingress, spec.defaults?.ingress, namespace);
+  const egress = toDirection(spec.egress, spec.defaults?.egress, namespace);
+  return {
+    kind: manifest.kind,
+    namespace,
+    name: metadata.name,
+    labels: metadata.labels ?? {},
+    annotations: metadata.annotations ?? {},
+    subject: toSelector(spec.subject, namespace),
+    priority: spec.priority ?? DEFAULT_PRIORITY,
+    explicitPriority: spec.priority !== undefined,
+    mode: spec.mode ?? 'Enforce',
+    ...(ingress === undefined ? {} : { ingress }),
+    ...(egress === undefined ? {} : { egress }),
+  };
+}
+
+/**
+ * The document of a policy, everything spelled out but a priority that was not given. `toPolicy` of it is the policy.
+ */
+export function toManifest(policy: Policy): PolicyManifest {
+  const { kind, namespace, name } = policy;
+  const metadata = { name, ...nonEmpty('labels', policy.labels), ...nonEmpty('annotations', policy.annotations) };
+  const { ingress, egress } = policy;
+  const spec = {
+    subject: fromSelector(policy.subject),
+    ...(policy.explicitPriority ? { priority: policy.priority } : {}),
+    mode: policy.mode,
+    defaults: {
+      ...(ingress === undefined ? {} : { ingress: ingress.default }),
+      ...(egress === undefined ? {} : { egress: egress.default }),
+    },
+    ...(ingress === undefined ? {} : { ingress: ingress.rules.map((rule) => fromRule(rule, 'from')) }),
+    ...(egress === undefined ? {} : { egress: egress.rules.map((rule) => fromRule(rule, 'to')) }),
+  };
+  return kind === 'WorkloadNetworkPolicy'
+    ? { apiVersion: API_VERSION, kind, metadata: { ...metadata, namespace }, spec }
+    : { apiVersion: API_VERSION, kind, metadata, spec };
+}
+
+/** The document as JSON with sorted keys and no spaces: equal for policies that were written differently. */
+export function canonicalJson(policy: Policy): string {
+  return JSON.stringify(sorted(toManifest(policy)));
+}
+
+/** SHA-256 of the canonical JSON, hexadecimal. */
+export function policyHash(policy: Policy): string {
+  return createHash('sha256').update(canonicalJson(policy)).digest('hex');
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]));
+}
+
+function toDirection(
+  rules: readonly RuleManifest[] | undefined,
+  written: Action | undefined,
+  namespace: string,
+): DirectionPolicy | undefined {
+  if (rules === undefined && written === undefined) return undefined;
+  return { default: written ?? DEFAULT_ACTION, rules: (rules ?? []).map((rule) => toRule(rule, namespace)) };
+}
+
+function toRule(rule: RuleManifest, namespace: string): Rule {
+  const peers = rule.from ?? rule.to;
+  return {
+    ...(rule.name === undefined ? {} : { name: rule.name }),
+    action: rule.action ?? 'Allow',
+    ...(peers === undefined ? {} : { peers: peers.map((peer) => toPeer(peer, namespace)) }),
+    ...(rule.ports === undefined ? {} : { ports: rule.ports.map(toPort) }),
+  };
+}
+
+function fromRule(rule: Rule, side: 'from' | 'to'): RuleManifest {
+  return {
+    ...(rule.name === undefined ? {} : { name: rule.name }),
+    action: rule.action,
+    ...(rule.peers === undefined ? {} : { [side]: rule.peers.map(fromPeer) }),
+    ...(rule.ports === undefined ? {} : { ports: rule.ports.map(fromPort) }),
+  };
+}
+
+function toPeer(peer: PeerManifest, namespace: string): Peer {
+  if (peer.workload !== undefined) {
+    return { type: 'workload', selector: toSelector({ ...peer, workload: peer.workload }, namespace) };
+  }
+  if (peer.cidr !== undefined) {
+    return { type: 'network', network: network(peer.cidr), except: (peer.except ?? []).map(network) };
+  }
+  if (peer.entity !== undefined) return { type: 'entity', entity: peer.entity };
+  throw unvalidated('peer');
+}
+
+function fromPeer(peer: Peer): PeerManifest {
+  if (peer.type === 'workload') return fromSelector(peer.selector);
+  if (peer.type === 'entity') return { entity: peer.entity };
+  const except = peer.except.map(formatNetwork);
+  return { cidr: formatNetwork(peer.network), ...(except.length === 0 ? {} : { except }) };
+}
+
+function toPort(entry: PortManifest): PortMatch {
+  const protocol = parseProtocol(entry.protocol);
+  if (protocol === undefined) throw unvalidated('protocol');
+  const port = entry.port ?? entry.type;
+  return {
+    protocol,
+    ...(port === undefined ? {} : { port }),
+    ...(entry.endPort === undefined ? {} : { endPort: entry.endPort }),
+  };
+}
+
+function fromPort(match: PortMatch): PortManifest {
+  const name = protocolName(match.protocol);
+  const protocol = parseProtocol(name) === undefined ? match.protocol : (name as PortManifest['protocol']);
+  if (match.port === undefined) return { protocol };
+  if (hasTypes(match.protocol)) return { protocol, type: Number(match.port) };
+  return { protocol, port: match.port, ...(match.endPort === undefined ? {} : { endPort: match.endPort }) };
+}
+
+interface SelectorManifest {
+  readonly workload: string;
+  readonly container?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+
+function toSelector(written: SelectorManifest, namespace: string): WorkloadSelector {
+  const workload = parseWorkload(written.workload, namespace === '' ? undefined : namespace);
+  if (workload === undefined) throw unvalidated('workload');
+  return { workload, container: written.container ?? '*', labels: written.labels ?? {} };
+}
+
+function fromSelector(selector: WorkloadSelector): SelectorManifest & { workload: string } {
+  return {
+    workload: formatWorkload(selector.workload),
+    ...(selector.container === '*' ? {} : { container: selector.container }),
+    ...nonEmpty('labels', selector.labels),
+  };
+}
+
+function nonEmpty<K extends string>(key: K, entries: Readonly<Record<string, string>>) {
+  return (Object.keys(entries).length === 0 ? {} : { [key]: entries }) as { [P in K]?: Record<string, string> };
+}
+
+function network(text: string): Network {
+  const parsed = parseNetwork(text);
+  if (!('family' in parsed)) throw unvalidated('network');
+  return parsed;
+}
+
+/** Only a caller that skipped validation gets here. */
+function unvalidated(what: string): TypeError {
+  return new TypeError(`cannot make a policy of a document that was not validated: bad ${what}`);
+}
