@@ -12,10 +12,10 @@ export function uniqueName(label: string): string {
   return `${PREFIX}-${process.pid}-${counter}-${label}`;
 }
 
-/** An interface name (at most 15 characters): `sp` + pid and counter in base 36. */
+/** An interface name (at most 15 characters): `spPID_N`, both in base 36. */
 export function uniqueInterface(): string {
   counter += 1;
-  return `sp${process.pid.toString(36)}x${counter.toString(36)}`;
+  return `sp${process.pid.toString(36)}_${counter.toString(36)}`;
 }
 
 /** What this process makes under a common parent, such as a cgroup, is kept under this name. */
@@ -27,6 +27,6 @@ export function processName(): string {
 export function creatorOf(name: string): number | undefined {
   const long = name.match(/sallyport-test-(\d+)/);
   if (long) return Number(long[1]);
-  const short = name.match(/\bsp([0-9a-z]+)x[0-9a-z]+\b/);
+  const short = name.match(/\bsp([0-9a-z]+)_[0-9a-z]+\b/);
   return short ? Number.parseInt(short[1]!, 36) : undefined;
 }

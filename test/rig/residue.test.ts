@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { cgroup2Mount } from './cgroup.ts';
+import { processName } from './names.ts';
+import { createNode } from './node.ts';
+import { Background, run } from './process.ts';
+import { assertNoResidue, type Kind, ResidueError, residue, type Trace, takeSnapshot } from './residue.ts';
+
+const inNamespace = ['ip', 'netns'];
+const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
+  [
+    'network namespace',
+    async () => {
+      await run([...inNamespace, 'add', 'sp-residue']);
+      return () => run([...inNamespace, 'del', 'sp-residue']);
+    },
+  ],
+  [
+    'interface',
+    async () => {
+      await run(['ip', 'link', 'add', 'sp-residue', 'type', 'bridge']);
+      return () => run(['ip', 'link', 'del', 'sp-residue']);
+    },
+  ],
+  [
+    'qdisc',
+    async () => {
+      await run(['tc', 'qdisc', 'add', 'dev', 'lo', 'clsact']);
+      return () => run(['tc', 'qdisc', 'del', 'dev', 'lo', 'clsact']);
+    },
+  ],
+  [
+    'iptables rule',
+    async () => {
+      await run(['iptables-legacy', '-A', 'FORWARD', '-s', '192.0.2.1', '-j', 'ACCEPT']);
+      return () => run(['iptables-legacy', '-D', 'FORWARD', '-s', '192.0.2.1', '-j', 'ACCEPT']);
+    },
+  ],
+  [
+    'nftables rule',
+    async () => {
+      await run(['nft', 'add', 'table', 'inet', 'sp-residue']);
+      return () => run(['nft', 'delete', 'table', 'inet', 'sp-residue']);
+    },
+  ],
+  [
+    'cgroup',
+    async () => {
+      const path = join(cgroup2Mount(), processName());
+      mkdirSync(path);
+      return () => rmdirSync(path);
+    },
+  ],
+  [
+    'process',
+    async () => {
+      const sleeper = new Background(['/bin/sh', '-c', 'echo up; exec sleep 60']);
+      await sleeper.output(/up/);
+      return () => sleeper.close();
+    },
+  ],
+  [
+    'bpf map',
+    async () => {
+      await run(['/bin/sh', '-c', 'mkdir -p "$0" && mount -t bpf bpf "$0"', '/run/sp-residue']);
+      await run([
+        ...['bpftool', 'map', 'create', '/run/sp-residue/map', 'type', 'array'],
+        ...['key', '4', 'value', '4', 'entries', '1', 'name', 'sp_residue'],
+      ]);
+      return () => run(['/bin/sh', '-c', 'rm "$0/map" && umount "$0" && rmdir "$0"', '/run/sp-residue']);
+    },
+  ],
+];
+
+/** Without what other processes of the machine may do at the same time. */
+function ours(traces: readonly Trace[], kind: Kind): Trace[] {
+  return traces.filter((trace) => trace.kind === kind);
+}
+
+describe('the residue check', () => {
+  for (const [kind, leave] of leftovers) {
+    it(`finds a forgotten ${kind}, and nothing once it is gone`, async () => {
+      const before = await takeSnapshot();
+      const remove = await leave();
+      let found: Trace[];
+      try {
+        found = ours(residue(before, await takeSnapshot()), kind);
+      } finally {
+        await remove();
+      }
+      assert.equal(found.length, 1, `found ${JSON.stringify(found)}`);
+      assert.deepEqual(
+        ours(residue(before, await takeSnapshot()), kind).filter((trace) => trace.what === found[0]!.what),
+        [],
+      );
+    });
+  }
+
+  it('names what was left in its message', () => {
+    const trace: Trace = { kind: 'pin', what: '/sys/fs/bpf/forgotten' };
+    assert.throws(
+      () => assertNoResidue(new Map(), new Map([['x', trace]])),
+      (error: unknown) => {
+        assert.ok(error instanceof ResidueError);
+        assert.match(error.message, /Left behind:\n {2}pin: \/sys\/fs\/bpf\/forgotten/);
+        return true;
+      },
+    );
+  });
+
+  it('does not blame a test for what a living process of another run made', () => {
+    const theirs: Trace = { kind: 'network namespace', what: 'sallyport-test-1-5-web' };
+    assert.deepEqual(residue(new Map(), new Map([['x', theirs]])), []);
+    const dead: Trace = { kind: 'network namespace', what: 'sallyport-test-4194304-5-web' };
+    assert.deepEqual(residue(new Map(), new Map([['x', dead]])), [dead]);
+  });
+
+  it('finds nothing of a topology that was closed', async () => {
+    const before = await takeSnapshot();
+    const node = await createNode({ namespace: 'current', attach: 'bridged' });
+    await node.createEndpoint('web');
+    assert.ok(residue(before, await takeSnapshot()).length > 5);
+    node.close();
+    const left = residue(before, await takeSnapshot()).filter((trace) => trace.what.includes(String(process.pid)));
+    assert.deepEqual(left, []);
+  });
+});
