@@ -1,0 +1,124 @@
+import { BpfError } from './errors.ts';
+
+/** How a value of the kernel's lies in bytes. Generated from BTF by `generate-layouts.ts`, or one of those below. */
+export interface Layout<T> {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  read(buffer: Buffer, offset: number): T;
+  /** Writes all `size` bytes, padding as zeros. Throws `BpfError` LAYOUT for numbers out of range. */
+  write(value: T, buffer: Buffer, offset: number): void;
+}
+
+let viewed: Buffer | undefined;
+let view: DataView = new DataView(new ArrayBuffer(0));
+
+/** A DataView over the buffer; the last one is kept, because batches read thousands of values from one buffer. */
+export function viewOf(buffer: Buffer): DataView {
+  if (viewed !== buffer) {
+    view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+    viewed = buffer;
+  }
+  return view;
+}
+
+function outOfRange(type: string, value: unknown): never {
+  throw new BpfError('LAYOUT', { attempted: `write ${String(value)} as ${type}`, reason: `it is not a ${type}` });
+}
+
+/** The number itself; throws unless it fits. */
+export function u8(value: number): number {
+  return (value & 0xff) === value ? value : outOfRange('u8', value);
+}
+
+export function u16(value: number): number {
+  return (value & 0xffff) === value ? value : outOfRange('u16', value);
+}
+
+export function u32(value: number): number {
+  return value >>> 0 === value ? value : outOfRange('u32', value);
+}
+
+export function u64(value: bigint): bigint {
+  return typeof value === 'bigint' && value >= 0n && value <= 0xffffffffffffffffn ? value : outOfRange('u64', value);
+}
+
+export function i8(value: number): number {
+  return (value << 24) >> 24 === value ? value : outOfRange('i8', value);
+}
+
+export function i16(value: number): number {
+  return (value << 16) >> 16 === value ? value : outOfRange('i16', value);
+}
+
+export function i32(value: number): number {
+  return (value | 0) === value ? value : outOfRange('i32', value);
+}
+
+export function i64(value: bigint): bigint {
+  return typeof value === 'bigint' && BigInt.asIntN(64, value) === value ? value : outOfRange('i64', value);
+}
+
+/** A copy of `length` bytes. */
+export function readBytes(buffer: Buffer, offset: number, length: number): Uint8Array {
+  if (offset + length > buffer.length) throw new RangeError(`no ${length} bytes at ${offset} of ${buffer.length}`);
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = buffer[offset + i]!;
+  return bytes;
+}
+
+export function writeBytes(value: Uint8Array, buffer: Buffer, offset: number, length: number): void {
+  if (!(value instanceof Uint8Array) || value.length !== length) outOfRange(`byte array of ${length}`, value);
+  buffer.set(value, offset);
+}
+
+/** The array itself; throws unless it has `length` elements. */
+export function sized<T>(value: readonly T[], length: number): readonly T[] {
+  return Array.isArray(value) && value.length === length ? value : outOfRange(`array of ${length}`, value);
+}
+
+/** A C string: up to the first NUL or `length` bytes. */
+export function readText(buffer: Buffer, offset: number, length: number): string {
+  const end = buffer.indexOf(0, offset);
+  return buffer.toString('utf8', offset, end === -1 || end > offset + length ? offset + length : end);
+}
+
+export function writeText(value: string, buffer: Buffer, offset: number, length: number): void {
+  if (typeof value !== 'string' || Buffer.byteLength(value) > length) outOfRange(`text of ${length} bytes`, value);
+  buffer.fill(0, offset, offset + length);
+  buffer.write(value, offset, length, 'utf8');
+}
+
+/** In the machine's byte order, as every layout here. */
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+export const U32: Layout<number> = {
+  name: 'u32',
+  size: 4,
+  read: (buffer, offset) => viewOf(buffer).getUint32(offset, LITTLE_ENDIAN),
+  write: (value, buffer, offset) => viewOf(buffer).setUint32(offset, u32(value), LITTLE_ENDIAN),
+};
+
+export const I32: Layout<number> = {
+  name: 'i32',
+  size: 4,
+  read: (buffer, offset) => viewOf(buffer).getInt32(offset, LITTLE_ENDIAN),
+  write: (value, buffer, offset) => viewOf(buffer).setInt32(offset, i32(value), LITTLE_ENDIAN),
+};
+
+export const U64: Layout<bigint> = {
+  name: 'u64',
+  size: 8,
+  read: (buffer, offset) => viewOf(buffer).getBigUint64(offset, LITTLE_ENDIAN),
+  write: (value, buffer, offset) => viewOf(buffer).setBigUint64(offset, u64(value), LITTLE_ENDIAN),
+};
+
+/** Bytes as they are. */
+export function bytesLayout(size: number): Layout<Uint8Array> {
+  return {
+    name: `u8[${size}]`,
+    size,
+    read: (buffer, offset) => readBytes(buffer, offset, size),
+    write: (value, buffer, offset) => writeBytes(value, buffer, offset, size),
+  };
+}
