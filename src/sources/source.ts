@@ -59,7 +59,7 @@ export interface SeenAddress {
 
 /** One network sandbox as one source saw it. `merge` decides which of the addresses are the endpoint's. */
 export interface Sighting {
-  /** `addresses` is empty. */
+  /** `addresses` is empty; `netns` is the node's where it has none of its own. */
   readonly endpoint: Endpoint;
   readonly seen: readonly SeenAddress[];
   /** Next hops of its routes. */
@@ -78,8 +78,8 @@ export interface Warning {
     | 'ADDRESSES_TOO_MANY'
     | 'INTERFACE_TAKEN' // two namespaces claim one interface of this node
     | 'PROCESS_UNVERIFIED' // the process is not in its container's cgroup
-    | 'PARTLY_JUDGED' // an interface that passes this node's own by
-    | 'NAME_UNUSABLE'; // labels that make no workload name
+    | 'NAMESPACE_UNREADABLE'
+    | 'PARTLY_JUDGED'; // an interface that passes this node's own by
   /** Whom it is about: an endpoint's or a container's id. */
   readonly subject: string;
   readonly message: string;
