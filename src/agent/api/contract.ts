@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { Event } from '../../events/event.ts';
 import type { EndpointMode, NamedPort } from '../../model/endpoint.ts';
 import type { PolicyKind, PolicyMode } from '../../model/policy.ts';
 import type { Fault } from '../errors.ts';
@@ -21,7 +22,6 @@ const list = z
   .max(400)
   .transform((text) => text.split(',').filter((part) => part !== ''));
 const number = (most: number) => z.coerce.number<string>().int().min(0).max(most);
-const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 
 export const namedParameters = z.strictObject({ name });
 export const namespaceQuery = z.strictObject({ namespace: name.optional() });
@@ -44,13 +44,15 @@ export const flowQuery = z.strictObject({
 export const followQuery = eventQuery.omit({ limit: true });
 
 export const policyBody = z.strictObject({
-  /** YAML, one document or several. */
-  documents: z.string().max(BODY_BYTES_MOST),
-  /** Of the input, for messages. */
-  file: z.string().max(4096).default('input'),
+  /** Each of YAML documents; the names are those of the caller's files, for messages. */
+  files: z
+    .array(z.strictObject({ file: z.string().min(1).max(4096), text: z.string().max(BODY_BYTES_MOST) }))
+    .min(1)
+    .max(256),
   dryRun: z.boolean().default(false),
 });
 export type PolicyBody = z.input<typeof policyBody>;
+export type PolicyRequest = z.output<typeof policyBody>;
 
 export const explainBody = z.strictObject({
   /** Workload (`web`, `Service/web`, `shop/Service/web`), identity, `host`, `world` or an address. */
@@ -63,8 +65,7 @@ export const explainBody = z.strictObject({
   namespace: name.optional(),
 });
 export type ExplainBody = z.input<typeof explainBody>;
-
-export const driftQuery = z.strictObject({ refresh: flag.default(false) });
+export type ExplainRequest = z.output<typeof explainBody>;
 
 export interface ErrorView {
   readonly error: {
@@ -300,7 +301,7 @@ export interface DigestView {
   readonly first: string;
   readonly last: string;
   readonly count: number;
-  readonly event: object;
+  readonly event: Event;
 }
 
 /** A line of a stream that only says that it lives. */
