@@ -1,29 +1,14 @@
 /** A Docker daemon of the tests' own: its data, socket, network namespace, mounts and cgroups are nobody else's. */
 
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeCgroup } from './cgroup.ts';
-import { closeOnExit, waitFor, waitSync } from './cleanup.ts';
+import { Daemon, type DaemonOptions, overlayWorks } from './daemon.ts';
 import { IMAGE, imageArchive } from './image.ts';
-import { uniqueName } from './names.ts';
-import { Namespace } from './netns.ts';
-import { attempt, attemptSync, Background, isRunning, type Outcome, type RunOptions, run } from './process.ts';
+import type { Namespace } from './netns.ts';
+import { attempt, Background, type Outcome, type RunOptions, run } from './process.ts';
 
-export interface DockerOptions {
-  /** Where the daemon and its bridge live; a new namespace unless told. */
-  readonly namespace?: Namespace;
-  /** Parent of the containers' cgroups, from the root; a new one unless told. `/docker` is the daemon's own default. */
-  readonly cgroupParent?: string;
+/** `cgroupParent: '/docker'` is what a daemon takes by default. */
+export interface DockerOptions extends DaemonOptions {
   /** Further arguments of dockerd. */
   readonly args?: readonly string[];
 }
@@ -51,11 +36,9 @@ export interface Inspection {
 /** Starts a daemon with our image in it. Takes a second or two. */
 export async function startDocker(options: DockerOptions = {}): Promise<Docker> {
   const archive = await imageArchive();
-  const own = options.namespace === undefined;
-  const namespace = options.namespace ?? (await Namespace.create('docker'));
-  const docker = new Docker(namespace, own, options.cgroupParent ?? `/${uniqueName('docker')}`, options.args ?? []);
+  const docker = new Docker(await Daemon.create('docker', options), options.args ?? []);
   try {
-    await docker.ready();
+    await docker.start();
     await docker.cli(['load', '-q', '-i', archive]);
     return docker;
   } catch (error) {
@@ -65,68 +48,60 @@ export async function startDocker(options: DockerOptions = {}): Promise<Docker> 
 }
 
 export class Docker {
-  readonly namespace: Namespace;
-  readonly cgroupParent: string;
   /** Path of the engine's socket. */
   readonly socket: string;
-  /** Kills containers and daemon, removes everything of theirs. Idempotent. */
-  readonly close: () => void;
-  readonly #directory: string;
-  readonly #daemonCommand: readonly string[];
-  #daemon: Background;
+  readonly #daemon: Daemon;
+  readonly #args: readonly string[];
 
-  constructor(namespace: Namespace, ownNamespace: boolean, cgroupParent: string, args: readonly string[]) {
-    this.namespace = namespace;
-    this.cgroupParent = cgroupParent;
-    this.#directory = mkdtempSync(join(tmpdir(), 'sallyport-test-docker-'));
-    this.socket = join(this.#directory, 'docker.sock');
-    mkdirSync(join(this.#directory, 'cli'));
-    const config = { 'deprecated-key-path': join(this.#directory, 'key.json') };
-    writeFileSync(join(this.#directory, 'daemon.json'), JSON.stringify(config));
-    this.#daemonCommand = namespace.enter([
-      // Mounts of its own vanish with it.
-      ...['unshare', '--mount', '--propagation', 'slave', '--', 'dockerd'],
-      ...['--config-file', join(this.#directory, 'daemon.json')],
-      ...['--data-root', join(this.#directory, 'data'), '--exec-root', join(this.#directory, 'run')],
-      ...['--pidfile', join(this.#directory, 'docker.pid'), '-H', `unix://${this.socket}`],
-      ...['--cgroup-parent', cgroupParent, '--exec-opt', 'native.cgroupdriver=cgroupfs'],
-      ...['--storage-driver', overlayWorks(this.#directory) ? 'overlay2' : 'vfs'],
-      ...['--ipv6', '--fixed-cidr-v6', 'fd5a:13::/64', '--log-level', 'warn'],
-      ...args,
-    ]);
-    const restore = ownNamespace ? () => {} : rememberFirewall(namespace);
-    this.#daemon = new Background(this.#daemonCommand);
-    this.close = closeOnExit(() => {
-      this.#stopDaemon();
-      if (namespace.name === undefined) attemptSync(['ip', 'link', 'del', 'docker0']);
-      restore();
-      if (ownNamespace) namespace.close();
-      rmSync(this.#directory, { recursive: true, force: true });
-    });
+  constructor(daemon: Daemon, args: readonly string[]) {
+    this.#daemon = daemon;
+    this.#args = args;
+    this.socket = join(daemon.directory, 'docker.sock');
+    mkdirSync(join(daemon.directory, 'cli'));
+    const config = { 'deprecated-key-path': join(daemon.directory, 'key.json') };
+    writeFileSync(join(daemon.directory, 'daemon.json'), JSON.stringify(config));
+  }
+
+  get namespace(): Namespace {
+    return this.#daemon.namespace;
+  }
+
+  get cgroupParent(): string {
+    return this.#daemon.cgroupParent;
   }
 
   get pid(): number {
     return this.#daemon.pid;
   }
 
+  /** Kills containers and daemon, removes everything of theirs. Idempotent. */
+  close(): void {
+    this.#daemon.close();
+  }
+
   /** @internal */
-  async ready(): Promise<void> {
-    await waitFor(
-      'dockerd answers',
-      async () => {
-        if (!this.#daemon.running) throw new Error(`rig: dockerd ended: ${this.#daemon.stderr.slice(-2000)}`);
-        return existsSync(this.socket) && (await this.attempt(['version'])).status === 0;
-      },
-      60_000,
+  async start(): Promise<void> {
+    const { directory, cgroupParent } = this.#daemon;
+    rmSync(join(directory, 'docker.pid'), { force: true });
+    const command = [
+      ...['dockerd', '--config-file', join(directory, 'daemon.json')],
+      ...['--data-root', join(directory, 'data'), '--exec-root', join(directory, 'run')],
+      ...['--pidfile', join(directory, 'docker.pid'), '-H', `unix://${this.socket}`],
+      ...['--cgroup-parent', cgroupParent, '--exec-opt', 'native.cgroupdriver=cgroupfs'],
+      ...['--storage-driver', overlayWorks(directory) ? 'overlay2' : 'vfs'],
+      ...['--ipv6', '--fixed-cidr-v6', 'fd5a:13::/64', '--log-level', 'warn'],
+      ...this.#args,
+    ];
+    await this.#daemon.start(
+      command,
+      async () => existsSync(this.socket) && (await this.attempt(['version'])).status === 0,
     );
   }
 
   /** Stops the daemon, which ends its containers, and starts it anew on the same data. */
   async restart(): Promise<void> {
-    this.#stopDaemon();
-    rmSync(join(this.#directory, 'docker.pid'), { force: true });
-    this.#daemon = new Background(this.#daemonCommand);
-    await this.ready();
+    this.#daemon.stop();
+    await this.start();
   }
 
   /** Runs the `docker` command against this daemon. Throws `CommandError` unless its status is 0. */
@@ -140,7 +115,7 @@ export class Docker {
 
   /** The command line of `docker` for this daemon. */
   command(args: readonly string[]): string[] {
-    return ['docker', '--config', join(this.#directory, 'cli'), '--host', `unix://${this.socket}`, ...args];
+    return ['docker', '--config', join(this.#daemon.directory, 'cli'), '--host', `unix://${this.socket}`, ...args];
   }
 
   /** `docker run -d`; returns when the container runs. */
@@ -151,29 +126,13 @@ export class Docker {
     const id = (await this.cli([...args, IMAGE, ...(options.command ?? ['sleep', '2147483647'])])).trim();
     return new Container(this, id, options.name);
   }
-
-  #stopDaemon(): void {
-    const shims = isRunning(this.pid) ? processesInMountNamespaceOf(this.pid) : [];
-    // Containers first: the daemon would grant each ten seconds.
-    for (const mount of cgroupMounts()) {
-      const path = join(mount, this.cgroupParent);
-      if (existsSync(join(path, 'cgroup.kill'))) writeFileSync(join(path, 'cgroup.kill'), '1');
-    }
-    if (isRunning(this.pid)) {
-      this.#daemon.kill('SIGTERM');
-      waitSync(() => !isRunning(this.pid), 10_000);
-    }
-    this.#daemon.close();
-    for (const pid of shims) if (isRunning(pid)) attemptSync(['kill', '-9', String(pid)]);
-    waitSync(() => shims.every((pid) => !isRunning(pid)), 5000);
-    for (const mount of cgroupMounts()) removeCgroup(join(mount, this.cgroupParent));
-  }
 }
 
 export class Container {
   readonly docker: Docker;
   readonly id: string;
   readonly name: string;
+  readonly inImage = true;
 
   constructor(docker: Docker, id: string, name: string) {
     this.docker = docker;
@@ -214,58 +173,4 @@ export class Container {
   async remove(): Promise<void> {
     await this.docker.cli(['rm', '-f', this.id]);
   }
-}
-
-/** Whether overlayfs works above `directory`; it does not above another overlay. */
-function overlayWorks(directory: string): boolean {
-  const script =
-    'cd "$0" && mkdir -p probe/l probe/u probe/w probe/m && ' +
-    'mount -t overlay overlay -o lowerdir=probe/l,upperdir=probe/u,workdir=probe/w probe/m && umount probe/m';
-  const works = attemptSync(['unshare', '--mount', '--', '/bin/sh', '-c', script, directory]).status === 0;
-  rmSync(join(directory, 'probe'), { recursive: true, force: true });
-  return works;
-}
-
-function processesInMountNamespaceOf(pid: number): number[] {
-  const own = readlinkSync(`/proc/${pid}/ns/mnt`);
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== pid)
-    .map(Number)
-    .filter((other) => {
-      try {
-        return readlinkSync(`/proc/${other}/ns/mnt`) === own;
-      } catch {
-        return false; // gone meanwhile
-      }
-    });
-}
-
-/** Mount points of every cgroup hierarchy, version 1 and 2. */
-function cgroupMounts(): string[] {
-  return readFileSync('/proc/self/mountinfo', 'latin1')
-    .split('\n')
-    .filter((line) => / - cgroup2? /.test(line))
-    .map((line) => line.split(' ')[4]!);
-}
-
-/** The daemon writes rules and sets forwarding in a namespace that outlives it: returns what puts them back. */
-function rememberFirewall(namespace: Namespace): () => void {
-  const inside = (command: readonly string[]) => attemptSync(namespace.enter(command));
-  const nft = inside(['nft', 'list', 'ruleset']).stdout;
-  const legacy = ['iptables-legacy', 'ip6tables-legacy'].map(
-    (tool) => [tool, inside([`${tool}-save`]).stdout] as const,
-  );
-  const forwarding = readFileSync('/proc/sys/net/ipv4/ip_forward', 'latin1').trim();
-  return () => {
-    attemptSync(namespace.enter(['nft', '-f', '-']), { input: `flush ruleset\n${nft}` });
-    for (const [tool, rules] of legacy) {
-      if (inside([`${tool}-save`]).stdout === '') continue;
-      for (const table of ['filter', 'nat']) {
-        for (const flag of ['-F', '-X']) inside([tool, '-t', table, flag]);
-      }
-      inside([tool, '-P', 'FORWARD', 'ACCEPT']);
-      if (rules) attemptSync(namespace.enter([`${tool}-restore`]), { input: rules });
-    }
-    inside(['/bin/sh', '-c', `echo ${forwarding} > /proc/sys/net/ipv4/ip_forward`]);
-  };
 }

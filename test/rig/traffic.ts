@@ -26,6 +26,8 @@ export async function buildTraffic(): Promise<void> {
 
 /** Anything a command can be run in: a `Place`, a `Namespace`, a `Container`. */
 export interface Runner {
+  /** It runs our image, where the tool is in the PATH. */
+  readonly inImage?: boolean;
   attempt(command: readonly string[], options?: RunOptions): Promise<Outcome>;
   start(command: readonly string[]): Background;
 }
@@ -97,9 +99,8 @@ export type Conversation = z.infer<typeof Conversation>;
 
 const RawSent = z.object({ sent: z.number(), refused: z.number() });
 
-/** The command line for a place outside containers; in containers use `traffic` as found in their PATH. */
 function program(where: Runner): string {
-  return 'docker' in where ? 'traffic' : TRAFFIC;
+  return where.inImage ? 'traffic' : TRAFFIC;
 }
 
 function targetArgs(target: Target): string[] {

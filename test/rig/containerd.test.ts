@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { type Containerd, startContainerd } from './containerd.ts';
+import { isRunning } from './process.ts';
+import * as traffic from './traffic.ts';
+
+describe('a containerd of our own', function () {
+  this.timeout(120_000);
+  let containerd: Containerd;
+
+  before(async () => {
+    containerd = await startContainerd();
+  });
+
+  after(() => containerd.close());
+
+  it('runs pods that reach each other over IPv4 and IPv6', async () => {
+    const api = await containerd.createPod({ name: 'api', labels: { app: 'api' } });
+    await api.createContainer('main', ['traffic', 'serve', '--tcp', '8080']);
+    const web = await containerd.createPod({ name: 'web' });
+    const client = await web.createContainer('main');
+    const addresses = await api.addresses();
+    assert.equal(addresses.length, 2);
+    for (const address of addresses) {
+      const attempt = await traffic.connect(client, { address, port: 8080 }, { exchange: true });
+      assert.equal(attempt.result, 'ok', address);
+    }
+    const cgroup = await client.exec(['cat', '/proc/self/cgroup']);
+    assert.ok(cgroup.includes(client.id), cgroup);
+    await web.remove();
+    assert.equal((await containerd.ctr(['tasks', 'ls', '-q'])).includes(client.id), false);
+  });
+
+  it('is gone after close', () => {
+    const pid = containerd.pid;
+    containerd.close();
+    assert.equal(isRunning(pid), false);
+    assert.equal(existsSync(containerd.socket), false);
+  });
+});
