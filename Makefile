@@ -14,6 +14,7 @@ BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=dist/bpf/%.bpf.o)
 ADDON := build/Release/libbpf.node
 LAYOUTS := src/datapath/layouts.gen.ts
+LAYOUT_SELECTION := --maps --variables
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -43,7 +44,7 @@ $(ADDON): binding.gyp $(wildcard src/libbpf/native/*) | node_modules/.installed
 	$(NODE) node_modules/node-gyp/bin/node-gyp.js configure build --nodedir=$(NODE_HEADERS) --silent
 
 layouts: $(BPF_OBJECTS) ## TypeScript layouts of the structs shared with the kernel, from the objects' BTF
-	$(NODE) src/libbpf/generate-layouts.ts --out $(LAYOUTS) $(BPF_OBJECTS)
+	$(NODE) src/libbpf/generate-layouts.ts --out $(LAYOUTS) $(LAYOUT_SELECTION) $(BPF_OBJECTS)
 
 build: bin/sallyport ## All of it, and a runnable bin/sallyport
 
@@ -95,7 +96,7 @@ lint: build ## Types, style, import directions, fresh generated files
 	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json
 	$(NODE) node_modules/@biomejs/biome/bin/biome check .
 	$(NODE) test/lint/main.ts
-	$(NODE) src/libbpf/generate-layouts.ts --check --out $(LAYOUTS) $(BPF_OBJECTS)
+	$(NODE) src/libbpf/generate-layouts.ts --check --out $(LAYOUTS) $(LAYOUT_SELECTION) $(BPF_OBJECTS)
 	$(NODE) src/model/schema/generate.ts --check
 
 format: setup ## Rewrites sources to the house's style

@@ -43,15 +43,16 @@ static __always_inline void decide_port(const struct class *class, __u8 protocol
 	*d = class->any;
 }
 
-/* Takes of each layer, enforced and staged, the one with the lower rank. */
+/* Takes of each layer, enforced and staged, the one with the lower rank; rules of one rank agree, the lower id is named. */
 static __always_inline void take_lower(struct decision *d, const struct decision *other)
 {
-	if (other->rank < d->rank) {
+	if (other->rank < d->rank || (other->rank == d->rank && other->rule < d->rule)) {
 		d->rank = other->rank;
 		d->rule = other->rule;
 		d->verdict = other->verdict;
 	}
-	if (other->staged_rank < d->staged_rank) {
+	if (other->staged_rank < d->staged_rank ||
+	    (other->staged_rank == d->staged_rank && other->staged_rule < d->staged_rule)) {
 		d->staged_rank = other->staged_rank;
 		d->staged_rule = other->staged_rule;
 		d->staged_verdict = other->staged_verdict;

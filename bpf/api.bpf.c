@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * api: no program. Names the types of api/ that user space reads and that no map's key or value is, so that they
+ * are in an object's BTF, from which the TypeScript layouts are generated.
+ */
+
+#include "lib/kernel.h"
+#include "api/types.h"
+#include "api/policy.h"
+#include "api/endpoint.h"
+#include "api/flow.h"
+#include "api/event.h"
+
+enum direction *direction;
+enum verdict *verdict;
+enum slot *slot;
+enum reason *reason;
+enum incident *incident;
+enum rank *rank;
+enum class_flags *class_flags;
+enum interface_flags *interface_flags;
+enum owner_flags *owner_flags;
+enum flow_state *flow_state;
+enum flow_flags *flow_flags;
+enum event_kind *event_kind;
+enum cgroup_operation *cgroup_operation;
+struct event_head *event_head;
+struct verdict_event *verdict_event;
+struct cgroup_event *cgroup_event;
