@@ -111,8 +111,16 @@ export interface Datapath {
   slotOf(identity: bigint): number | undefined;
   identityOf(slot: number): bigint | undefined;
 
-  /** Makes the kernel know exactly these endpoints: attaches, fills interface, cgroup and address tables, detaches the gone. */
-  applyEndpoints(endpoints: readonly Endpoint[], frontends: readonly Frontend[]): Promise<readonly EndpointStatus[]>;
+  /**
+   * Makes the kernel know exactly these endpoints: attaches, fills interface, cgroup and address tables, detaches the
+   * gone. With `keepOthers` what it has of endpoints that are not listed stays, programs and rows: after a restart,
+   * while a source is away, nobody knows yet whether they are gone.
+   */
+  applyEndpoints(
+    endpoints: readonly Endpoint[],
+    frontends: readonly Frontend[],
+    options?: { readonly keepOthers?: boolean },
+  ): Promise<readonly EndpointStatus[]>;
   endpointStatus(): readonly EndpointStatus[];
 
   /** What the policy tables were after the last apply (read from the kernel after adoption). */
@@ -125,6 +133,8 @@ export interface Datapath {
   ruleCounters(): ReadonlyMap<number, Counter>;
   /** By drop reason number. */
   dropCounters(): ReadonlyMap<number, Counter>;
+  /** What went wrong without changing a verdict, by incident number. */
+  incidents(): ReadonlyMap<number, bigint>;
   eventsLost(): bigint;
   mapFill(): readonly MapFill[];
   programs(): readonly ProgramStats[];
