@@ -1,0 +1,21 @@
+import { hash } from 'node:crypto';
+
+/** SHA-256 of the content, hexadecimal. */
+export function digestOf(content: string | Uint8Array): string {
+  return hash('sha256', content, 'hex');
+}
+
+/**
+ * The first 64 bits of SHA-256, never 0: names sets and classes by their content. The odds that two of 100,000
+ * share a name are under one in a billion.
+ */
+export function contentId(content: string | Uint8Array): bigint {
+  const id = hash('sha256', content, 'buffer').readBigUInt64BE(0);
+  return id === 0n ? 1n : id;
+}
+
+/** The first 32 bits of SHA-256, never 0. */
+export function contentId32(content: string): number {
+  const id = hash('sha256', content, 'buffer').readUInt32BE(0);
+  return id === 0 ? 1 : id;
+}

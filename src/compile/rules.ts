@@ -1,0 +1,160 @@
+import type { Network } from '../model/address.ts';
+import { formatNetwork, samePrefix, V4_MAPPED, V4_MAPPED_PREFIX } from '../model/address.ts';
+import type { NamedPort } from '../model/endpoint.ts';
+import type { Direction, DirectionPolicy, Policy, PolicyMode, Rule } from '../model/policy.ts';
+import { protocolName } from '../model/protocol.ts';
+import { formatSelector, selectsEverything, type WorkloadSelector } from '../model/selector.ts';
+import { ACTION_ORDER, verdictOf } from '../model/verdict.ts';
+import { digestOf } from './hash.ts';
+import { RANK_DEFAULT, rankOf } from './rank.ts';
+
+/** Destination ports, or ICMP types, of one protocol. The whole protocol is 0–65535. */
+export interface PortSpan {
+  readonly protocol: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A port known by name until it meets a workload that has one of that name. */
+export interface PortName {
+  readonly protocol: number;
+  readonly name: string;
+}
+
+/** What a rule or a default says, in one layer. */
+export interface Outcome {
+  readonly rank: number;
+  readonly rule: number;
+  readonly verdict: number;
+}
+
+/** A selector with its text, by which equal ones are known. */
+export interface KeyedSelector {
+  readonly key: string;
+  readonly selector: WorkloadSelector;
+}
+
+/** A rule taken apart by how its peers are found. */
+export interface CompiledRule {
+  readonly outcome: Outcome;
+  /** Counts in the staged layer only. */
+  readonly staged: boolean;
+  /** Peers of any kind. */
+  readonly anyPeer: boolean;
+  /** Peers of any identity. */
+  readonly anyIdentity: boolean;
+  readonly host: boolean;
+  readonly world: boolean;
+  readonly selectors: readonly KeyedSelector[];
+  /** As 128-bit prefixes: what an IPv6 network must not mean of IPv4 is among the holes. */
+  readonly networks: readonly { readonly network: Network; readonly holes: readonly Network[] }[];
+  /** Absent: any protocol and port. */
+  readonly spans?: readonly PortSpan[];
+  readonly names: readonly PortName[];
+}
+
+/** One direction of a policy, ready to be put together with those of others that select the same subject. */
+export interface CompiledDirection {
+  /** Of everything that follows. */
+  readonly digest: string;
+  readonly mode: PolicyMode;
+  readonly rules: readonly CompiledRule[];
+  readonly fallback: Outcome & { readonly order: number };
+  /** Port names to be looked up, of any rule. */
+  readonly names: readonly PortName[];
+}
+
+/** @param ids of the rules in their order, and of the default after them */
+export function compileDirection(policy: Policy, part: DirectionPolicy, ids: readonly number[]): CompiledDirection {
+  const rules = part.rules.map((rule, i) => compileRule(policy, rule, ids[i] ?? 0));
+  const fallback = {
+    rank: RANK_DEFAULT,
+    rule: ids[part.rules.length] ?? 0,
+    verdict: verdictOf(part.default),
+    order: ACTION_ORDER[part.default],
+  };
+  const names = new Map(rules.flatMap((rule) => rule.names.map((name) => [nameKey(name), name])));
+  const content = [policy.mode, fallback.rule, fallback.verdict, ...rules.map(ruleContent)];
+  return { digest: digestOf(JSON.stringify(content)), mode: policy.mode, rules, fallback, names: [...names.values()] };
+}
+
+/** The ports the names stand for on a workload with these ports. */
+export function resolveNames(names: readonly PortName[], ports: readonly NamedPort[]): PortSpan[] {
+  const spans: PortSpan[] = [];
+  for (const { protocol, name } of names) {
+    for (const { name: given, port, protocol: over } of ports) {
+      if (given === name && over === protocolName(protocol)) spans.push({ protocol, first: port, last: port });
+    }
+  }
+  return spans;
+}
+
+/** `TCP/http`. */
+export function nameKey(name: PortName): string {
+  return `${protocolName(name.protocol)}/${name.name}`;
+}
+
+/** The default that counts where several policies select a subject: deny before alert before allow. */
+export function strictestFallback(parts: readonly CompiledDirection[]): Outcome | undefined {
+  let best: CompiledDirection['fallback'] | undefined;
+  for (const { fallback } of parts) {
+    if (
+      best === undefined ||
+      fallback.order < best.order ||
+      (fallback.order === best.order && fallback.rule < best.rule)
+    ) {
+      best = fallback;
+    }
+  }
+  return best;
+}
+
+function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
+  const peers = rule.peers ?? [];
+  const workloads = peers.flatMap((peer) => (peer.type === 'workload' ? [peer.selector] : []));
+  const entities = peers.flatMap((peer) => (peer.type === 'entity' ? [peer.entity] : []));
+  const networks = peers.flatMap((peer) =>
+    peer.type === 'network' ? [{ network: peer.network, holes: holesOf(peer.network, peer.except) }] : [],
+  );
+  const spans = rule.ports?.flatMap(({ protocol, port, endPort }) => {
+    if (typeof port === 'string') return [];
+    return [{ protocol, first: port ?? 0, last: endPort ?? port ?? 65_535 }];
+  });
+  const names = (rule.ports ?? []).flatMap(({ protocol, port }) =>
+    typeof port === 'string' ? [{ protocol, name: port }] : [],
+  );
+  return {
+    outcome: { rank: rankOf(policy.priority, rule.action), rule: id, verdict: verdictOf(rule.action) },
+    staged: policy.mode === 'Stage',
+    anyPeer: rule.peers === undefined,
+    anyIdentity: workloads.some(selectsEverything),
+    host: entities.includes('host'),
+    world: entities.includes('world'),
+    selectors: workloads.filter((s) => !selectsEverything(s)).map((s) => ({ key: formatSelector(s), selector: s })),
+    networks,
+    ...(spans === undefined ? {} : { spans }),
+    names,
+  };
+}
+
+const V4_NETWORK: Network = { family: 6, address: V4_MAPPED, prefix: V4_MAPPED_PREFIX };
+
+/** IPv4 lies inside `::/0` and its halves in the tables, but is not meant by them. */
+function holesOf(network: Network, except: readonly Network[]): readonly Network[] {
+  const covers = network.prefix <= V4_MAPPED_PREFIX && samePrefix(network.address, V4_MAPPED, network.prefix);
+  return network.family === 6 && covers ? [...except, V4_NETWORK] : except;
+}
+
+/** A rule as plain data: everything that tables are made from. */
+function ruleContent(rule: CompiledRule): unknown {
+  return {
+    ...rule,
+    selectors: rule.selectors.map(({ key }) => key),
+    networks: rule.networks.map(({ network, holes }) => [formatNetwork(network), ...holes.map(formatNetwork)]),
+  };
+}
+
+/** Which directions a policy selects. */
+export function selectedDirections(policy: Policy): readonly Direction[] {
+  return (['egress', 'ingress'] as const).filter((direction) => policy[direction] !== undefined);
+}
