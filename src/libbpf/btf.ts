@@ -2,10 +2,21 @@ import { BpfError } from './errors.ts';
 
 /** A type of BTF (kernel: Documentation/bpf/btf.rst), with references to other types as ids. 0 is void. */
 export type BtfType =
-  | { readonly kind: 'int'; readonly name: string; readonly size: number; readonly signed: boolean; readonly bool: boolean }
+  | {
+      readonly kind: 'int';
+      readonly name: string;
+      readonly size: number;
+      readonly signed: boolean;
+      readonly bool: boolean;
+    }
   | { readonly kind: 'float'; readonly name: string; readonly size: number }
   | { readonly kind: 'array'; readonly element: number; readonly length: number }
-  | { readonly kind: 'struct' | 'union'; readonly name: string; readonly size: number; readonly members: readonly BtfMember[] }
+  | {
+      readonly kind: 'struct' | 'union';
+      readonly name: string;
+      readonly size: number;
+      readonly members: readonly BtfMember[];
+    }
   | { readonly kind: 'enum'; readonly name: string; readonly size: number; readonly values: readonly BtfEnumerator[] }
   | { readonly kind: 'alias'; readonly name: string; readonly type: number; readonly how: 'typedef' | 'qualifier' }
   | { readonly kind: 'pointer'; readonly type: number }
@@ -48,12 +59,27 @@ export function readBtf(elf: Buffer, path: string): Btf {
     const littleEndian = elf[5] === 1;
     const section = findSection(elf, '.BTF', littleEndian);
     if (section === undefined) {
-      throw new BpfError('BTF', { attempted, reason: 'it has no .BTF section', hint: 'compile it with clang -g -target bpf' });
+      throw new BpfError('BTF', {
+        attempted,
+        reason: 'it has no .BTF section',
+        hint: 'compile it with clang -g -target bpf',
+      });
     }
     return { types: new TypeReader(section, littleEndian).types(), littleEndian };
   } catch (error) {
     if (error instanceof BpfError) throw error;
     throw new BpfError('BTF', { attempted, reason: 'it is truncated or not a BPF object', cause: error });
+  }
+}
+
+/** Reads BTF that is not inside an ELF file. Throws `BpfError` BTF. */
+export function parseBtf(bytes: Buffer, what: string): Btf {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  try {
+    const littleEndian = view.getUint16(0, true) === MAGIC;
+    return { types: new TypeReader(view, littleEndian).types(), littleEndian };
+  } catch (cause) {
+    throw new BpfError('BTF', { attempted: `read the BTF of ${what}`, reason: 'it is truncated or no BTF', cause });
   }
 }
 

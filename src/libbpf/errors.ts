@@ -45,9 +45,8 @@ export class BpfError extends Error {
   override readonly name = 'BpfError';
   readonly code: BpfErrorCode;
   readonly attempted: string;
-  /** Negative; undefined when no system call was made. */
-  readonly errno: number | undefined;
-  readonly errnoName: string | undefined;
+  /** Its name, `EINVAL`; undefined when no system call was made. */
+  readonly errno: string | undefined;
   readonly hint: string | undefined;
   readonly log: string | undefined;
 
@@ -59,8 +58,7 @@ export class BpfError extends Error {
     const row: ErrorRow = ERROR_TABLE[code];
     this.code = code;
     this.attempted = attempted;
-    this.errno = errno;
-    this.errnoName = name;
+    this.errno = name;
     this.hint = details.hint ?? row.hint;
     this.log = details.log;
   }
@@ -72,7 +70,12 @@ export class BpfError extends Error {
 }
 
 /** Raises a failed call: `PERMISSION` where that was the reason, else `code`. */
-export function fail(code: BpfErrorCode, errno: number, attempted: string, details: Partial<BpfErrorDetails> = {}): never {
+export function fail(
+  code: BpfErrorCode,
+  errno: number,
+  attempted: string,
+  details: Partial<BpfErrorDetails> = {},
+): never {
   const refused = errno === EPERM || errno === EACCES;
   throw new BpfError(refused && code !== 'VERIFIER' ? 'PERMISSION' : code, { ...details, attempted, errno });
 }

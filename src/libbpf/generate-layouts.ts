@@ -28,7 +28,10 @@ export function generateLayouts(objects: readonly string[], selection: Selection
     const btf = readBtf(readFileSync(path), path);
     littleEndian ??= btf.littleEndian;
     if (btf.littleEndian !== littleEndian) {
-      throw new BpfError('BTF', { attempted: `read "${path}"`, reason: 'its byte order differs from the other objects' });
+      throw new BpfError('BTF', {
+        attempted: `read "${path}"`,
+        reason: 'its byte order differs from the other objects',
+      });
     }
     shapes.add(btf, selection);
   }
@@ -63,7 +66,11 @@ function main(args: string[]): number {
     return 0;
   }
   if (values.out === undefined || positionals.length === 0) {
-    throw new BpfError('USAGE', { attempted: 'generate layouts', reason: '--out FILE and an OBJECT are needed', hint: HELP });
+    throw new BpfError('USAGE', {
+      attempted: 'generate layouts',
+      reason: '--out FILE and an OBJECT are needed',
+      hint: HELP,
+    });
   }
   const explicit = values.maps || values.variables || values.struct.length > 0 || values.enum.length > 0;
   const selection: Selection = {

@@ -68,7 +68,8 @@ function unfit(what: string, reason: string): BpfError {
 
 function put<T extends { readonly name: string }>(into: Map<string, T>, shape: T): void {
   const before = into.get(shape.name);
-  const print = (value: T): string => JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}n` : part));
+  const print = (value: T): string =>
+    JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}n` : part));
   if (before !== undefined && print(before) !== print(shape)) {
     throw unfit(shape.name, 'two objects define it differently; compile them from the same headers');
   }
@@ -175,10 +176,20 @@ class Collector {
     switch (type.kind) {
       case 'int':
         if (type.bool) return { kind: 'bool' };
-        return number(what, type.size, type.signed, typedefs.some((name) => NETWORK_ORDER.test(name)));
+        return number(
+          what,
+          type.size,
+          type.signed,
+          typedefs.some((name) => NETWORK_ORDER.test(name)),
+        );
       case 'enum':
         this.#select(stripped);
-        return number(what, type.size, type.values.some(({ value }) => value < 0n), false);
+        return number(
+          what,
+          type.size,
+          type.values.some(({ value }) => value < 0n),
+          false,
+        );
       case 'pointer':
         return number(what, 8, false, false);
       case 'union':
@@ -202,7 +213,8 @@ class Collector {
 }
 
 function number(what: string, size: number, signed: boolean, bigEndian: boolean): Shape {
-  if (size !== 1 && size !== 2 && size !== 4 && size !== 8) throw unfit(what, `integers of ${size} bytes have no layout`);
+  if (size !== 1 && size !== 2 && size !== 4 && size !== 8)
+    throw unfit(what, `integers of ${size} bytes have no layout`);
   return { kind: 'number', size, signed, bigEndian };
 }
 

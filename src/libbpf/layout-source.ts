@@ -52,8 +52,13 @@ class LayoutWriter {
 
   enumeration({ name, values }: EnumShape): string {
     const type = this.#claim(pascal(name), `enum ${name}`);
-    const wide = values.some(({ value }) => value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER));
-    const prefix = enumPrefix(name, values.map((value) => value.name));
+    const wide = values.some(
+      ({ value }) => value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER),
+    );
+    const prefix = enumPrefix(
+      name,
+      values.map((value) => value.name),
+    );
     const entries = values.map((entry) => {
       const key = pascal(entry.name.slice(prefix.length));
       return { key: /^\d/.test(key) ? `_${key}` : key, value: `${entry.value}${wide ? 'n' : ''}` };
@@ -113,14 +118,19 @@ class LayoutWriter {
   #claim(name: string, by: string): string {
     const other = this.#taken.get(name);
     if (other !== undefined && other !== by) {
-      throw new BpfError('BTF', { attempted: `name the layout of ${by}`, reason: `"${name}" is already the name of ${other}` });
+      throw new BpfError('BTF', {
+        attempted: `name the layout of ${by}`,
+        reason: `"${name}" is already the name of ${other}`,
+      });
     }
     this.#taken.set(name, by);
     return name;
   }
 
   #reads(fields: readonly FieldShape[]): string {
-    return fields.map((field) => `      ${camel(field.name)}: ${this.#read(field.shape, plus(field.offset))},`).join('\n');
+    return fields
+      .map((field) => `      ${camel(field.name)}: ${this.#read(field.shape, plus(field.offset))},`)
+      .join('\n');
   }
 
   #writes(fields: readonly FieldShape[]): string {
@@ -183,7 +193,9 @@ class LayoutWriter {
         const loop = [
           `${this.#use('sized')}(${value}, ${shape.length});`,
           `for (let ${index} = 0; ${index} < ${shape.length}; ${index}++) {`,
-          ...this.#write(shape.element, `${value}[${index}]!`, `${at} + ${index} * ${shape.stride}`, depth + 1).map((line) => `  ${line}`),
+          ...this.#write(shape.element, `${value}[${index}]!`, `${at} + ${index} * ${shape.stride}`, depth + 1).map(
+            (line) => `  ${line}`,
+          ),
           '}',
         ];
         if (shape.length > UNROLLED) return loop;

@@ -92,6 +92,27 @@ export function writeText(value: string, buffer: Buffer, offset: number, length:
 /** In the machine's byte order, as every layout here. */
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
+export const U8: Layout<number> = {
+  name: 'u8',
+  size: 1,
+  read: (buffer, offset) => viewOf(buffer).getUint8(offset),
+  write: (value, buffer, offset) => viewOf(buffer).setUint8(offset, u8(value)),
+};
+
+export const BOOL: Layout<boolean> = {
+  name: 'bool',
+  size: 1,
+  read: (buffer, offset) => viewOf(buffer).getUint8(offset) !== 0,
+  write: (value, buffer, offset) => viewOf(buffer).setUint8(offset, value ? 1 : 0),
+};
+
+export const U16: Layout<number> = {
+  name: 'u16',
+  size: 2,
+  read: (buffer, offset) => viewOf(buffer).getUint16(offset, LITTLE_ENDIAN),
+  write: (value, buffer, offset) => viewOf(buffer).setUint16(offset, u16(value), LITTLE_ENDIAN),
+};
+
 export const U32: Layout<number> = {
   name: 'u32',
   size: 4,

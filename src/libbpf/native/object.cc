@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <bpf/btf.h>
 #include <fcntl.h>
 
 #include "arguments.h"
@@ -149,6 +150,15 @@ Napi::Value LoadObject(const Napi::CallbackInfo& info) {
   return Errno(info.Env(), ErrnoOf(bpf_object__load(object.object())));
 }
 
+// (object) → its BTF, with the places of variables filled in | -errno
+Napi::Value ObjectBtf(const Napi::CallbackInfo& info) {
+  const btf* types = bpf_object__btf(Unwrap<ObjectHandle>(info, 0).object());
+  uint32_t size = 0;
+  const void* bytes = types == nullptr ? nullptr : btf__raw_data(types, &size);
+  if (bytes == nullptr) return Errno(info.Env(), ENOENT);
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), static_cast<const uint8_t*>(bytes), size);
+}
+
 // (object, map) → handle | -errno. The handle has its own descriptor and outlives the object.
 Napi::Value ObjectMap(const Napi::CallbackInfo& info) {
   int fd = bpf_map__fd(MapArgument(info));
@@ -188,6 +198,7 @@ void ExportObject(Napi::Env env, Napi::Object exports) {
   exports.Set("objectProgramAutoload", Napi::Function::New<ObjectProgramAutoload>(env));
   exports.Set("objectProgramSetAutoload", Napi::Function::New<ObjectProgramSetAutoload>(env));
   exports.Set("loadObject", Napi::Function::New<LoadObject>(env));
+  exports.Set("objectBtf", Napi::Function::New<ObjectBtf>(env));
   exports.Set("objectMap", Napi::Function::New<ObjectMap>(env));
   exports.Set("objectProgram", Napi::Function::New<ObjectProgram>(env));
 }
