@@ -128,7 +128,8 @@ export class Engine {
   }
 
   /** Reads one answer; undefined where the engine says there is no such thing. */
-  async #read<T>(path: string, schema: z.ZodType<T>, longest: number, signal: AbortSignal): Promise<T | undefined> {
+  async #read<T>(path: string, schema: z.ZodType<T>, longest: number, parent: AbortSignal): Promise<T | undefined> {
+    const signal = AbortSignal.any([parent, AbortSignal.timeout(this.#timeoutMs)]);
     const answer = await this.#request(this.#pool, path, signal);
     if (answer.statusCode !== 200) {
       const refusal = await this.#refusal(answer, path, signal);
@@ -166,7 +167,7 @@ export class Engine {
     if (!(thrown instanceof Error) || thrown instanceof SourceError || thrown.name === 'AbortError') return thrown;
     const errno = errnoOf(thrown) ?? '';
     const what = `Cannot read ${path} from the engine on ${this.#socket}`;
-    if (errno.endsWith('_TIMEOUT')) {
+    if (thrown.name === 'TimeoutError' || errno.endsWith('_TIMEOUT')) {
       return new SourceError('TIMEOUT', `${what}: no answer in ${this.#timeoutMs} ms`, { cause: thrown });
     }
     const hint = errno === 'EACCES' ? 'run as root or in the group that owns the socket' : 'is the engine running?';
