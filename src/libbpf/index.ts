@@ -32,13 +32,7 @@ export {
 } from './network.ts';
 export { LoadedObject, OpenMap, OpenObject, type OpenOptions, OpenProgram, openObject } from './object.ts';
 export { BpfProgram, type ProgramInfo, type TcxPlace, type TestRunOptions, type TestRunResult } from './program.ts';
-export {
-  type RecordBatch,
-  type RecordPlace,
-  RingBuffer,
-  type RingBufferOptions,
-  type RingStatus,
-} from './ring-buffer.ts';
+export { type RecordBatch, RingBuffer, type RingBufferOptions, type RingStatus } from './ring-buffer.ts';
 export { enableStatistics, type Statistics } from './statistics.ts';
 export {
   type Credentials,

@@ -11,15 +11,10 @@ const RECORD_BYTES = 32;
 export interface RecordBatch {
   readonly buffer: Buffer;
   readonly count: number;
-  /** Where each record lies in `buffer`. */
-  readonly records: Iterable<RecordPlace>;
-}
-
-export interface RecordPlace {
-  /** A multiple of 8. */
-  readonly offset: number;
-  /** Bytes. */
-  readonly size: number;
+  /** Where record `index` begins in `buffer`; a multiple of 8. */
+  offset(index: number): number;
+  /** Bytes of record `index`. */
+  length(index: number): number;
 }
 
 export interface RingBufferOptions {
@@ -52,13 +47,17 @@ class Batch implements RecordBatch {
     this.places = new Uint32Array(2 * Math.max(1, Math.floor(bytes / RECORD_BYTES)));
   }
 
-  get records(): Iterable<RecordPlace> {
-    return this.#walk();
+  offset(index: number): number {
+    return this.#place(index, 0);
   }
 
-  *#walk(): Generator<RecordPlace, void, undefined> {
-    const { places, count } = this;
-    for (let i = 0; i < count; i++) yield { offset: places[2 * i]!, size: places[2 * i + 1]! };
+  length(index: number): number {
+    return this.#place(index, 1);
+  }
+
+  #place(index: number, part: 0 | 1): number {
+    if (!(index >= 0 && index < this.count)) throw new RangeError(`There is no record ${index} among ${this.count}`);
+    return this.places[2 * index + part]!;
   }
 }
 
