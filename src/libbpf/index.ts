@@ -2,6 +2,7 @@
 export { ClsactFilter, type ClsactPlace, removeClsact } from './clsact.ts';
 export { type BpfErrorCode, ERROR_TABLE, type ErrorRow } from './error-table.ts';
 export { BpfError, type BpfErrorDetails, errnoMessage, errnoName } from './errors.ts';
+export { FEATURE_NAMES, type Feature, type FeatureName, probeFeature, probeFeatures } from './features.ts';
 export {
   ATTACH_TYPES,
   CGROUP_ATTACH_TYPES,

@@ -154,6 +154,7 @@ export interface Native {
     name: string,
     instructions: Bytes,
     target: string | undefined,
+    module: string | undefined,
   ): ProgramHandle | Errno;
 
   createLink(program: ProgramHandle, target: number, attachType: number, flags: number): LinkHandle | Errno;
@@ -180,6 +181,7 @@ export interface Native {
     replace: boolean,
   ): NativeFilter | Errno;
   queryClsact(ifindex: number, point: number, priority: number, handle: number): NativeFilter | Errno;
+  probeInterface(program: ProgramHandle, attachType: number): Errno;
   detachClsact(ifindex: number, point: number, priority: number, handle: number): Errno;
 
   openRing(map: MapHandle): RingHandle | Errno;
@@ -205,7 +207,7 @@ export interface Native {
   enableStats(): StatsHandle | Errno;
   possibleCpus(): number;
   probeMapType(type: number): number;
-  kernelFunctionId(name: string): number;
+  kernelFunctionId(name: string, module: string | undefined): number;
   cgroupId(path: string): bigint | Errno;
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number } | Errno;
   mountBpffs(path: string): Errno;

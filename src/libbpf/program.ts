@@ -1,6 +1,6 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { attachToCgroup } from './cgroup-link.ts';
 import { ClsactFilter, type ClsactPlace } from './clsact.ts';
-import { argumentError, BpfError, fail } from './errors.ts';
+import { argumentError, fail } from './errors.ts';
 import {
   ATTACH_TYPES,
   CGROUP_ATTACH_TYPES,
@@ -153,18 +153,8 @@ export class BpfProgram extends Resource<ProgramHandle> {
     const number = kindNumber(CGROUP_ATTACH_TYPES, type, 'cgroup attach type');
     const where = `cgroup "${checkPath(path, 'a cgroup')}" (${type})`;
     const attempted = `attach "${this.name}" to ${where}`;
-    let directory: number;
-    try {
-      directory = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    } catch (cause) {
-      throw new BpfError('NOT_FOUND', { attempted, reason: 'there is no such directory', cause });
-    }
-    try {
-      const link = native.createLink(this.live('attach'), directory, number, 0);
-      return new BpfLink(opened(link, 'ATTACH', attempted), `link of "${this.name}" to ${where}`);
-    } finally {
-      closeSync(directory);
-    }
+    const link = attachToCgroup(this.live('attach'), path, number, attempted);
+    return new BpfLink(opened(link, 'ATTACH', attempted), `link of "${this.name}" to ${where}`);
   }
 
   /**

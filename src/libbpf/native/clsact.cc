@@ -2,8 +2,13 @@
 //
 // TC filters on a clsact qdisc: where the kernel has no TCX links. They belong to the interface, not to a process.
 #include <cerrno>
+#include <system_error>
+#include <thread>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "link.h"
@@ -80,6 +85,38 @@ Napi::Value DetachClsact(const Napi::CallbackInfo& info) {
   return Errno(info.Env(), ErrnoOf(bpf_tc_detach(&hook, &options)));
 }
 
+// In a network namespace that only this thread has and that goes with it.
+int TryFilter(int program) {
+  if (unshare(CLONE_NEWNET) < 0) return -errno;
+  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = 1, .attach_point = BPF_TC_INGRESS);
+  int error = ErrnoOf(bpf_tc_hook_create(&hook));
+  LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .handle = 1, .priority = 1);
+  return error < 0 ? error : ErrnoOf(bpf_tc_attach(&hook, &options));
+}
+
+int TryTcx(int program, uint32_t attach_type) {
+  if (unshare(CLONE_NEWNET) < 0) return -errno;
+  int fd = bpf_link_create(program, 1, static_cast<bpf_attach_type>(attach_type), nullptr);
+  if (fd < 0) return ErrnoOf(fd);
+  close(fd);
+  return 0;
+}
+
+// (program, attach type of a TCX link | 0 for a clsact filter) → 0 | -errno: attaches to a loopback nobody uses.
+Napi::Value ProbeInterface(const Napi::CallbackInfo& info) {
+  int program = Unwrap<ProgramHandle>(info, 0).fd();
+  uint32_t attach_type = Uint32Argument(info, 1);
+  int result = -EAGAIN;
+  LogScope log;
+  try {
+    std::thread thread([&] { result = attach_type == 0 ? TryFilter(program) : TryTcx(program, attach_type); });
+    thread.join();
+  } catch (const std::system_error& error) {
+    result = -error.code().value();
+  }
+  return Errno(info.Env(), result);
+}
+
 }  // namespace
 
 void ExportClsact(Napi::Env env, Napi::Object exports) {
@@ -88,6 +125,7 @@ void ExportClsact(Napi::Env env, Napi::Object exports) {
   exports.Set("attachClsact", Napi::Function::New<AttachClsact>(env));
   exports.Set("queryClsact", Napi::Function::New<QueryClsact>(env));
   exports.Set("detachClsact", Napi::Function::New<DetachClsact>(env));
+  exports.Set("probeInterface", Napi::Function::New<ProbeInterface>(env));
 }
 
 }  // namespace bpfts

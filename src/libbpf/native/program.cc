@@ -10,6 +10,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "log.h"
@@ -94,7 +95,25 @@ Napi::Value TestRun(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// (type, expected attach type, name, instructions, kernel BTF target | undefined) → handle | -errno
+// The descriptor of a kernel module's BTF, or -errno.
+int ModuleBtf(const std::string& module) {
+  uint32_t id = 0;
+  while (bpf_btf_get_next_id(id, &id) == 0) {
+    int fd = bpf_btf_get_fd_by_id(id);
+    if (fd < 0) continue;  // unloaded meanwhile
+    char name[64] = {};
+    bpf_btf_info info = {};
+    info.name = reinterpret_cast<uintptr_t>(name);
+    info.name_len = sizeof(name);
+    uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.kernel_btf && module == name) return fd;
+    close(fd);
+  }
+  return -ENOENT;
+}
+
+// (type, expected attach type, name, instructions, kernel BTF target | undefined, module | undefined) → handle | -errno
+// Calls of the module's functions have 1 as their offset.
 Napi::Value LoadProgram(const Napi::CallbackInfo& info) {
   uint32_t type = Uint32Argument(info, 0);
   uint32_t attach_type = Uint32Argument(info, 1);
@@ -108,6 +127,12 @@ Napi::Value LoadProgram(const Napi::CallbackInfo& info) {
     if (id <= 0) return Errno(info.Env(), id == 0 ? ENOENT : id);
     options.attach_btf_id = static_cast<uint32_t>(id);
   }
+  int modules[2] = {-1, -1};
+  if (!IsNullish(info, 5)) {
+    modules[1] = ModuleBtf(StringArgument(info, 5));
+    if (modules[1] < 0) return Errno(info.Env(), modules[1]);
+    options.fd_array = modules;
+  }
   std::string text(kProbeLog, '\0');
   options.log_level = 1;
   options.log_buf = text.data();
@@ -115,6 +140,7 @@ Napi::Value LoadProgram(const Napi::CallbackInfo& info) {
   int fd = bpf_prog_load(static_cast<bpf_prog_type>(type), name.c_str(), "GPL",
                          reinterpret_cast<const bpf_insn*>(instructions.data), instructions.size / kInstruction, &options);
   int error = fd < 0 ? ErrnoOf(fd) : 0;
+  if (modules[1] >= 0) close(modules[1]);
   if (error < 0) {
     log.Append(text.c_str());
     return Errno(info.Env(), error);

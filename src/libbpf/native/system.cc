@@ -103,12 +103,15 @@ Napi::Value ProbeMapType(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), libbpf_probe_bpf_map_type(static_cast<bpf_map_type>(Uint32Argument(info, 0)), nullptr));
 }
 
-// (function name) → BTF id in the kernel's own BTF | -errno
+// (function name, module | undefined) → its BTF id in the kernel's or the module's BTF | -errno
 Napi::Value KernelFunctionId(const Napi::CallbackInfo& info) {
   std::string name = StringArgument(info, 0);
+  std::string module = IsNullish(info, 1) ? "" : StringArgument(info, 1);
   btf* kernel = btf__load_vmlinux_btf();
   if (kernel == nullptr) return Errno(info.Env(), errno ? errno : ENOENT);
-  int id = ErrnoOf(btf__find_by_name_kind(kernel, name.c_str(), BTF_KIND_FUNC));
+  btf* types = module.empty() ? kernel : btf__load_module_btf(module.c_str(), kernel);
+  int id = types == nullptr ? -errno : ErrnoOf(btf__find_by_name_kind(types, name.c_str(), BTF_KIND_FUNC));
+  if (types != kernel) btf__free(types);
   btf__free(kernel);
   return Napi::Number::New(info.Env(), id);
 }
