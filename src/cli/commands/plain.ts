@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import type { VersionView } from '../../agent/api/contract.ts';
+import { VERSION } from '../../agent/version.ts';
 import type { Io } from '../io.ts';
 import { printValue } from '../output/print.ts';
 import { examples, printing, withSession } from '../session.ts';
-import { VERSION } from '../../agent/version.ts';
 
 export function metricsCommand(io: Io): Command {
   const command = new Command('metrics').description("the agent's metrics, in Prometheus' text format");

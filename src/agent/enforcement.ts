@@ -1,0 +1,165 @@
+import { Compiler } from '../compile/compiler.ts';
+import { diff, type Plan } from '../compile/diff.ts';
+import type { KnownIdentity } from '../compile/input.ts';
+import type { PolicyTables } from '../compile/tables.ts';
+import type { Datapath } from '../datapath/port.ts';
+import type { Endpoint, Frontend, NamedPort } from '../model/endpoint.ts';
+import type { Policy } from '../model/policy.ts';
+import { Slot } from '../model/slot.ts';
+import { AgentError } from './errors.ts';
+
+/** What the kernel should enforce. */
+export interface Wanted {
+  readonly endpoints: readonly Endpoint[];
+  readonly frontends: readonly Frontend[];
+  /** False while some source has not told all it knows: endpoints that are missing may still be there. */
+  readonly complete: boolean;
+  readonly policies: readonly Policy[];
+}
+
+/** Everything nobody has told us about yet. */
+export const NOTHING_WANTED: Wanted = { endpoints: [], frontends: [], complete: false, policies: [] };
+
+/**
+ * Brings the kernel to what is wanted, in an order that leaves no gap:
+ *
+ * 1. Slots for the identities of the new *and* of the present endpoints.
+ * 2. The tables for all of them. What a new endpoint's packets will be judged by, and what others' packets to it
+ *    will be judged by, is in the kernel before anything in the kernel knows the endpoint. A packet from it is, until
+ *    then, one of an address nobody owns.
+ * 3. The endpoints: who is who, then the programs at the new doors, then nothing more at the doors of the gone.
+ * 4. The tables without the identities that are gone. Not before 3: as long as a program stands at a door, the
+ *    subject it asks about must have tables, or it denies all (REASON_NO_TABLE).
+ *
+ * A failure leaves what was done; each step alone is consistent, and the next round begins at 1. The one gap left is
+ * before us: between a container's first packet and the source's word of it, which is the gate's to close.
+ */
+export class Enforcement {
+  readonly #datapath: Datapath;
+  readonly #compiler = new Compiler();
+  #applied: Wanted = NOTHING_WANTED;
+  /** Of the applied and of the ones before them that are still in the tables. */
+  #identities: ReadonlyMap<bigint, KnownIdentity> = new Map();
+
+  constructor(datapath: Datapath) {
+    this.#datapath = datapath;
+  }
+
+  /** What the last successful `apply` was asked for. */
+  get applied(): Wanted {
+    return this.#applied;
+  }
+
+  /** Identities known to this node, by id. */
+  get identities(): ReadonlyMap<bigint, KnownIdentity> {
+    return this.#identities;
+  }
+
+  /** @throws AgentError KERNEL where endpoints could not be attached; the errors of compiling and of the datapath */
+  async apply(wanted: Wanted): Promise<void> {
+    const wantedIdentities = identitiesOf(wanted.endpoints);
+    const all = new Map([...this.#identities, ...wantedIdentities]);
+    this.#identities = all;
+    this.#applyTables(all, wanted);
+    const statuses = await this.#datapath.applyEndpoints(wanted.endpoints, wanted.frontends, {
+      keepOthers: !wanted.complete,
+    });
+    if (all.size > wantedIdentities.size) {
+      this.#applyTables(wantedIdentities, wanted);
+      this.#identities = wantedIdentities;
+    }
+    this.#applied = wanted;
+    const unprotected = new Set(wanted.endpoints.filter(({ mode }) => mode === 'unprotected').map(({ id }) => id));
+    const failed = statuses.filter(({ id, enforced }) => !enforced && !unprotected.has(id));
+    const [first] = failed;
+    if (first !== undefined) {
+      const message = `Cannot enforce ${failed.length} endpoints; ${first.id}: ${first.error ?? 'not attached'}`;
+      throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
+    }
+  }
+
+  /** What `apply` with these policies would do to the tables. Changes nothing. */
+  preview(policies: readonly Policy[]): Plan {
+    const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
+    const desired = this.#compile(new Compiler(), this.#identities, slots, policies);
+    return diff(this.#datapath.currentTables(), desired);
+  }
+
+  #applyTables(identities: ReadonlyMap<bigint, KnownIdentity>, wanted: Wanted): void {
+    const slots = this.#datapath.assignSlots(identities.values());
+    const compiled = this.#compile(this.#compiler, identities, slots, wanted.policies);
+    const current = this.#datapath.currentTables();
+    const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled));
+    // An empty plan is applied too: it is what frees the slots of identities that are gone.
+    this.#datapath.applyPlan(plan);
+  }
+
+  #compile(
+    compiler: Compiler,
+    identities: ReadonlyMap<bigint, KnownIdentity>,
+    slots: ReadonlyMap<bigint, number | undefined>,
+    policies: readonly Policy[],
+  ): PolicyTables {
+    const bySlot = new Map<number, KnownIdentity>();
+    for (const [id, identity] of identities) {
+      const slot = slots.get(id);
+      if (slot === undefined) {
+        throw new AgentError('KERNEL', `No slot is left for identity ${identities.size} of this node`, {
+          hint: 'raise datapath.sizes.subjects',
+        });
+      }
+      bySlot.set(slot, identity);
+    }
+    return compiler.compile({ policies, identities: bySlot });
+  }
+}
+
+/** The identities of endpoints and of the containers in them, each once, with all names its ports have. */
+export function identitiesOf(endpoints: readonly Endpoint[]): Map<bigint, KnownIdentity> {
+  const found = new Map<bigint, KnownIdentity>();
+  for (const endpoint of endpoints) {
+    for (const identity of [endpoint.identity, ...endpoint.containers.map((container) => container.identity)]) {
+      const ports = mergePorts(found.get(identity.id)?.ports ?? [], endpoint.ports);
+      found.set(identity.id, { ...identity, ports });
+    }
+  }
+  return found;
+}
+
+function mergePorts(known: readonly NamedPort[], more: readonly NamedPort[]): readonly NamedPort[] {
+  const key = ({ name, protocol, port }: NamedPort): string => `${name} ${protocol} ${port}`;
+  return [...new Map([...known, ...more].map((port) => [key(port), port])).values()];
+}
+
+/**
+ * The desired tables and, unchanged, what the current ones have for slots the desired ones do not know: those of
+ * endpoints an earlier agent left in force and no source has told of yet, as subjects and as peers of others.
+ */
+export function withSubjectsOf(current: PolicyTables, desired: PolicyTables): PolicyTables {
+  const subjects = new Map(desired.subjects);
+  const sets = new Map(desired.sets);
+  const classes = new Map(desired.classes);
+  const keepClass = (id: bigint): void => {
+    const known = current.classes.get(id);
+    if (known !== undefined && !classes.has(id)) classes.set(id, known);
+  };
+  for (const [slot, subject] of current.subjects) {
+    if (subjects.has(slot)) continue;
+    subjects.set(slot, subject);
+    for (const id of [subject.egress, subject.ingress]) {
+      const set = current.sets.get(id);
+      if (set === undefined || sets.has(id)) continue;
+      sets.set(id, set);
+      for (const network of set.networks) keepClass(network.class);
+    }
+  }
+  for (const [id, set] of sets) {
+    const unknown = [...(current.sets.get(id)?.peers ?? [])].filter(
+      ([slot]) => slot >= Slot.First && !desired.subjects.has(slot),
+    );
+    const peers = new Map([...unknown, ...set.peers]);
+    for (const kind of peers.values()) keepClass(kind);
+    sets.set(id, { ...set, peers });
+  }
+  return { subjects, sets, classes, rules: new Map([...current.rules, ...desired.rules]) };
+}
