@@ -8,6 +8,7 @@ import type { SourceStatus } from './source.ts';
 export class Health {
   readonly #now: () => number;
   readonly #errors = new Map<string, SourceError>();
+  #tried = false;
   #healthy = false;
   #since: number;
   #restarts = 0;
@@ -18,12 +19,19 @@ export class Health {
   }
 
   works(part: string): void {
+    this.#tried = true;
     this.#errors.delete(part);
     this.#update();
   }
 
   fails(part: string, error: SourceError): void {
     this.#errors.set(part, error);
+    this.#update();
+  }
+
+  /** Parts that are no more. */
+  drop(isGone: (part: string) => boolean): void {
+    for (const part of [...this.#errors.keys()]) if (isGone(part)) this.#errors.delete(part);
     this.#update();
   }
 
@@ -38,7 +46,7 @@ export class Health {
   }
 
   #update(): void {
-    const healthy = this.#errors.size === 0;
+    const healthy = this.#tried && this.#errors.size === 0;
     if (healthy === this.#healthy) return;
     this.#healthy = healthy;
     this.#since = this.#now();
