@@ -56,7 +56,7 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 	me.slot = container->slot;
 	reason = parse_packet(skb, 0, skb->protocol, &p);
 	if (likely(!reason) && unlikely(p.first_fragment || p.later_fragment))
-		reason = resolve_fragment(&p, me.endpoint);
+		reason = resolve_fragment(skb, &p, me.endpoint);
 	if (likely(!reason) && unlikely(p.kind == PACKET_NEIGHBOUR))
 		return PASS;
 	if (likely(!reason) && unlikely(p.kind == PACKET_ERROR)) {

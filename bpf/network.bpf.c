@@ -97,7 +97,7 @@ static __always_inline enum reason judge_other(struct __sk_buff *skb, struct pac
 	if (unlikely(reason))
 		return reason;
 	if (unlikely(p->first_fragment || p->later_fragment)) {
-		reason = resolve_fragment(p, endpoint);
+		reason = resolve_fragment(skb, p, endpoint);
 		if (reason)
 			return reason;
 	}

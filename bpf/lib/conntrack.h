@@ -85,17 +85,19 @@ static __always_inline struct nf_conn *lookup_connection(struct __sk_buff *skb, 
 	return connection;
 }
 
-static __always_inline void read_connection(struct __sk_buff *skb, const struct packet *p, struct connection *c)
+FUNCTION read_connection(struct __sk_buff *skb, const struct packet *p, struct connection *c)
 {
 	struct nf_conn *connection;
 	__u8 dir = 0;
 	bool reverse = false;
 
+	if (!p || !c)
+		return 0;
 	__builtin_memset(c, 0, sizeof(*c));
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return;
+		return 0;
 	if (!bpf_skb_ct_lookup || !bpf_ct_release)
-		return;
+		return 0;
 	connection = lookup_connection(skb, p, false, &dir);
 	if (!connection) {
 		/* Rewritten: the packet is no tuple of the connection, its answer is. */
@@ -103,7 +105,7 @@ static __always_inline void read_connection(struct __sk_buff *skb, const struct 
 		connection = lookup_connection(skb, p, true, &dir);
 	}
 	if (!connection)
-		return;
+		return 0;
 	c->known = true;
 	c->reversed = (dir == CT_REPLY) != reverse;
 	c->source_port = connection->tuplehash[CT_ORIGINAL].tuple.src.u.all;
@@ -120,6 +122,7 @@ static __always_inline void read_connection(struct __sk_buff *skb, const struct 
 		map_ipv4(&c->source, (__u8 *)&source);
 	}
 	bpf_ct_release(connection);
+	return 0;
 }
 
 #endif

@@ -8,12 +8,7 @@
  */
 
 #include "maps.h"
-
-static __always_inline void no_decision(struct decision *d)
-{
-	__builtin_memset(d, 0, sizeof(*d));
-	d->rank = d->staged_rank = RANK_NONE;
-}
+#include "question.h"
 
 /* What the class says of this port: the port itself, else the narrowest range, else what holds for any. */
 static __always_inline void decide_port(const struct class *class, __u8 protocol, __be16 port, struct decision *d)

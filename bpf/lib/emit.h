@@ -9,6 +9,7 @@
 
 #include "drops.h"
 #include "parse.h"
+#include "question.h"
 
 /* Wakes the reader at once for what a person may wait for; observed flows are read at its next turn. */
 #define WAKE_NOW 0
@@ -40,18 +41,9 @@ static __always_inline bool take_budget(struct endpoint_state *state, __u32 *sup
 	return true;
 }
 
-struct judgement {
-	struct decision decision;
-	__u32 endpoint;
-	__u32 local;
-	__u32 peer;
-	enum direction direction;
-	enum reason reason;
-};
-
-static __always_inline void emit_verdict(struct __sk_buff *skb, const struct packet *p, const struct judgement *j, __u64 wake)
+static __always_inline void emit_verdict(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u64 wake)
 {
-	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &j->endpoint);
+	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &q->me.endpoint);
 	struct verdict_event *event;
 	__u32 suppressed = 0;
 
@@ -63,18 +55,18 @@ static __always_inline void emit_verdict(struct __sk_buff *skb, const struct pac
 		return;
 	}
 	event->head.time = bpf_ktime_get_ns();
-	event->head.kind = j->reason > REASON_POLICY ? EVENT_DROP : EVENT_VERDICT;
-	event->endpoint = j->endpoint;
-	event->local = j->local;
-	event->peer = j->peer;
-	event->rule = j->decision.rule;
-	event->staged_rule = j->decision.staged_rule;
+	event->head.kind = q->reason > REASON_POLICY ? EVENT_DROP : EVENT_VERDICT;
+	event->endpoint = q->me.endpoint;
+	event->local = q->me.slot;
+	event->peer = q->peer.party.slot;
+	event->rule = q->decision.rule;
+	event->staged_rule = q->decision.staged_rule;
 	event->suppressed = suppressed;
 	event->bytes = skb->len;
-	event->verdict = j->decision.verdict;
-	event->staged_verdict = j->decision.staged_verdict;
-	event->direction = j->direction;
-	event->reason = j->reason;
+	event->verdict = q->decision.verdict;
+	event->staged_verdict = q->decision.staged_verdict;
+	event->direction = q->opened;
+	event->reason = q->reason;
 	event->source = p->source;
 	event->destination = p->destination;
 	event->source_port = p->source_port;
@@ -85,19 +77,22 @@ static __always_inline void emit_verdict(struct __sk_buff *skb, const struct pac
 }
 
 /* Counts and tells a packet that will not pass. */
-static __noinline int refuse(struct __sk_buff *skb, const struct packet *p, struct judgement *j)
+FUNCTION refuse(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
-	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &j->endpoint);
+	struct endpoint_state *state;
 
-	j->decision.verdict = VERDICT_DENY;
-	if (j->reason > REASON_POLICY)
-		j->decision.staged_verdict = VERDICT_DENY;
-	count_drop(j->reason, skb->len);
+	if (!p || !q)
+		return 0;
+	state = bpf_map_lookup_elem(&endpoint_states, &q->me.endpoint);
+	q->decision.verdict = VERDICT_DENY;
+	if (q->reason > REASON_POLICY)
+		q->decision.staged_verdict = VERDICT_DENY;
+	count_drop(q->reason, skb->len);
 	if (state) {
 		__sync_fetch_and_add(&state->denied_packets, 1);
 		__sync_fetch_and_add(&state->denied_bytes, skb->len);
 	}
-	emit_verdict(skb, p, j, WAKE_NOW);
+	emit_verdict(skb, p, q, WAKE_NOW);
 	return 0;
 }
 

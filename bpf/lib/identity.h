@@ -7,23 +7,13 @@
 #include "maps.h"
 #include "parse.h"
 #include "drops.h"
+#include "question.h"
 #ifdef WITH_CONNTRACK
 #include "conntrack.h"
 #endif
 
 /* A sender entry older than this was not made by the packet in hand. */
 #define SENDER_FRESH SECOND
-
-struct party {
-	__u32 endpoint;
-	__u32 slot;
-};
-
-/* The other end of a conversation, and the port that was really meant. */
-struct peer {
-	struct party party;
-	__be16 port;
-};
 
 static __always_inline bool owns(__u32 endpoint, const struct address *address)
 {
@@ -120,7 +110,7 @@ static __always_inline void sending_peer(struct __sk_buff *skb, const struct pac
 	refine_sender(address, p->protocol, port, known, &peer->party);
 #ifdef WITH_CONNTRACK
 	if (peer->party.slot == SLOT_HOST) {
-		struct connection connection;
+		struct connection connection = {};
 
 		read_connection(skb, p, &connection);
 		if (connection.known && !same_address(&connection.source, address)) {

@@ -45,23 +45,15 @@ static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct
 	return interface && interface->flags & INTERFACE_UPLINK && bpf_map_lookup_elem(&addresses, &p->source);
 }
 
-/* What is asked of the policy, and its answer. */
-struct question {
-	struct flow_key key;
-	struct party me;
-	enum direction direction; /* of the packet in hand */
-	enum direction opened;    /* of the one that opened the conversation */
-	__u32 known;              /* the peer's slot, as an earlier packet found it */
-	struct peer peer;         /* answered */
-	struct decision decision; /* answered */
-};
-
 /* The policy's word on a conversation, whatever direction this packet of it has. A function of its own: it is
  * the bulk of the program, and no packet of a known flow comes here. */
-static __noinline enum reason decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
+FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
 	struct subject *subject;
 	__be16 port;
+
+	if (!p || !q)
+		return REASON_NO_TABLE;
 
 	__builtin_memset(&q->peer, 0, sizeof(q->peer));
 	no_decision(&q->decision);
@@ -99,7 +91,7 @@ static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const s
 
 	count_incident(INCIDENT_ADOPTED);
 #ifdef WITH_CONNTRACK
-	struct connection connection;
+	struct connection connection = {};
 
 	read_connection(skb, p, &connection);
 	if (connection.known) {
@@ -130,11 +122,14 @@ static __always_inline void book(struct flow *flow, const struct question *q, co
 	flow_count(flow, q->direction, bytes, now);
 }
 
-static __noinline int add_flow(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u32 revision,
-			       bool adopted)
+FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u32 revision, __u32 adopted)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
-	struct flow flow = { .created = now, .direction = q->opened };
+	struct flow flow = { .created = now };
+
+	if (!p || !q)
+		return 0;
+	flow.direction = q->opened;
 
 	if (adopted) {
 		flow.flags = FLOW_ADOPTED;
@@ -171,18 +166,16 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 	} else {
 		reason = decide_opened(skb, p, q);
 	}
-	struct judgement j = { .decision = q->decision, .endpoint = q->me.endpoint, .local = q->me.slot,
-			       .peer = q->peer.party.slot, .direction = q->opened, .reason = reason };
-
-	count_rule(j.decision.rule, skb->len);
-	if (j.decision.staged_rule != j.decision.rule)
-		count_rule(j.decision.staged_rule, skb->len);
+	q->reason = reason;
+	count_rule(q->decision.rule, skb->len);
+	if (q->decision.staged_rule != q->decision.rule)
+		count_rule(q->decision.staged_rule, skb->len);
 	if (reason) {
 		if (flow) {
 			flow->verdict = VERDICT_DENY;
-			flow->rule = j.decision.rule;
+			flow->rule = q->decision.rule;
 		}
-		refuse(skb, p, &j);
+		refuse(skb, p, q);
 		return false;
 	}
 	if (q->direction == DIRECTION_EGRESS && (exact || place == PLACE_HOST))
@@ -191,10 +184,10 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		book(flow, q, p, revision, skb->len, now);
 	else
 		add_flow(skb, p, q, revision, adopted);
-	if (j.decision.verdict == VERDICT_ALERT || j.decision.staged_verdict != j.decision.verdict)
-		emit_verdict(skb, p, &j, WAKE_NOW);
+	if (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict)
+		emit_verdict(skb, p, q, WAKE_NOW);
 	else if (settings->observe)
-		emit_verdict(skb, p, &j, BPF_RB_NO_WAKEUP);
+		emit_verdict(skb, p, q, BPF_RB_NO_WAKEUP);
 	return true;
 }
 
@@ -222,17 +215,20 @@ static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p,
 }
 
 /* Refuses a packet for a reason of its own, before any policy. */
-static __noinline int refuse_packet(struct __sk_buff *skb, const struct packet *p, const struct party *me,
-				    enum direction direction, enum reason reason)
+FUNCTION refuse_packet(struct __sk_buff *skb, const struct packet *p, const struct party *me, enum direction direction,
+		       enum reason reason)
 {
-	struct judgement j = { .endpoint = me->endpoint, .local = me->slot, .direction = direction, .reason = reason };
+	struct question q = { .opened = direction, .reason = reason };
 
-	no_decision(&j.decision);
-	return refuse(skb, p, &j);
+	if (!p || !me)
+		return 0;
+	q.me = *me;
+	no_decision(&q.decision);
+	return refuse(skb, p, &q);
 }
 
 /* True when the packet an ICMP error speaks about belongs to a flow that was let through. */
-static __noinline bool is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum direction direction)
+FUNCTION is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum direction direction)
 {
 	struct packet inner = {};
 	struct flow_key key;
@@ -240,7 +236,7 @@ static __noinline bool is_related(struct __sk_buff *skb, const struct packet *p,
 	__u8 version = 0;
 	struct icmp_head head;
 
-	if (bpf_skb_load_bytes(skb, p->inner, &version, 1))
+	if (!p || bpf_skb_load_bytes(skb, p->inner, &version, 1))
 		return false;
 	if ((version >> 4 == 4 ? parse_ipv4(skb, p->inner, &inner) : parse_ipv6(skb, p->inner, &inner)) || inner.later_fragment)
 		return false;

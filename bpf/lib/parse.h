@@ -76,7 +76,7 @@ struct ipv4_header {
 	__u16 checksum;
 	__u8 source[4];
 	__u8 destination[4];
-};
+} __attribute__((aligned(4)));
 
 struct ipv6_header {
 	__u8 version_class;
@@ -86,7 +86,7 @@ struct ipv6_header {
 	__u8 hop_limit;
 	struct address source;
 	struct address destination;
-};
+} __attribute__((aligned(4)));
 
 struct tcp_head {
 	__be16 source;
@@ -98,7 +98,7 @@ struct tcp_head {
 	__be16 window;
 	__be16 checksum;
 	__be16 urgent;
-};
+} __attribute__((aligned(4)));
 
 struct icmp_head {
 	__u8 type;
@@ -106,9 +106,12 @@ struct icmp_head {
 	__be16 checksum;
 	__be16 id;
 	__be16 sequence;
-};
+} __attribute__((aligned(4)));
 
-/* Copies `size` bytes at `offset`, from packet memory where it is mapped, else through the helper. */
+/*
+ * Copies the header `to` points at from `offset`, out of packet memory where it is mapped, else through the
+ * helper. Headers are declared aligned as the stack aligns them, so that this is words and not bytes.
+ */
 #define read_packet(skb, offset, to, size)                                                   \
 	({                                                                                   \
 		void *data_ = (void *)(long)(skb)->data;                                     \
@@ -332,12 +335,17 @@ static __always_inline enum reason parse_ipv6(struct __sk_buff *skb, __u32 l3, s
 }
 
 /* Ports of a later fragment: those its first one had. */
-static __noinline enum reason resolve_fragment(struct packet *p, __u32 endpoint)
+FUNCTION resolve_fragment(struct __sk_buff *skb, struct packet *p, __u32 endpoint)
 {
-	struct fragment_key key = { .endpoint = endpoint, .id = p->fragment_id, .source = p->source,
-				    .destination = p->destination, .protocol = p->protocol };
+	struct fragment_key key = { .endpoint = endpoint };
 	struct fragment *first;
 
+	if (!p)
+		return REASON_FRAGMENT;
+	key.id = p->fragment_id;
+	key.source = p->source;
+	key.destination = p->destination;
+	key.protocol = p->protocol;
 	if (p->first_fragment) {
 		struct fragment seen = { .source_port = p->source_port, .destination_port = p->destination_port,
 					 .seen = bpf_ktime_get_coarse_ns() };

@@ -1,0 +1,188 @@
+/** Writing the decision tables as a plan says, and reading back what the kernel holds. */
+import type { Plan, SetPatch, Step } from '../compile/diff.ts';
+import type { Class, PolicySet, PolicyTables, PortEntry, RuleInfo, Subject } from '../compile/tables.ts';
+import type { Tables } from './maps.ts';
+import * as rows from './policy-rows.ts';
+
+type PolicyMaps = Pick<Tables, 'subjects' | 'peers' | 'networks' | 'ports' | 'port_ranges' | 'rule_counters'>;
+
+/** What a step needs to know beside itself. */
+interface Context {
+  readonly maps: PolicyMaps;
+  readonly desired: PolicyTables;
+  readonly bumpRevision: () => void;
+}
+
+/**
+ * Does the plan's steps in their order. Stops at the first that fails: what was written refers to nothing that is
+ * missing, and subjects are switched only after everything they need is in.
+ * @throws BpfError, e.g. E2BIG where a table is full
+ */
+export function applyPolicyPlan(maps: PolicyMaps, plan: Plan, bumpRevision: () => void): void {
+  const context: Context = { maps, desired: plan.desired, bumpRevision };
+  for (const step of plan.steps) applyStep(context, step);
+}
+
+function applyStep(context: Context, step: Step): void {
+  const { maps, desired } = context;
+  switch (step.op) {
+    case 'write-classes':
+      putPorts(maps, step.classes);
+      break;
+    case 'patch-classes':
+      putPorts(
+        maps,
+        step.patches.map(({ id, put }) => ({ id, ports: put })),
+      );
+      removePorts(
+        maps,
+        step.patches.map(({ id, remove }) => ({ id, ports: remove })),
+      );
+      break;
+    case 'write-sets':
+    case 'patch-sets':
+      putMembers(maps, desired, step.op === 'write-sets' ? step.sets : step.patches);
+      break;
+    case 'write-rules':
+      addCounters(maps, step.rules);
+      break;
+    case 'switch-subjects':
+      maps.subjects.setAll(step.subjects.map((subject) => [subject.slot, rows.subjectValue(subject)]));
+      break;
+    case 'bump-revision':
+      context.bumpRevision();
+      break;
+    case 'delete-subjects':
+      maps.subjects.setAll(step.slots.map((slot) => [slot, { identity: 0n, sets: [0n, 0n] }]));
+      break;
+    case 'trim-sets':
+    case 'delete-sets':
+      removeMembers(maps, step.op === 'trim-sets' ? step.patches : step.sets);
+      break;
+    case 'delete-classes':
+      removePorts(maps, step.classes);
+      break;
+    case 'delete-rules':
+      maps.rule_counters.deleteAll(step.rules);
+      break;
+  }
+}
+
+type Members = PolicySet | SetPatch;
+type Ports = Pick<Class, 'id' | 'ports'>;
+
+/** Networks before peers: the peers' flag says that there are networks to look in. */
+function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Members[]): void {
+  const value = (set: bigint, kind: bigint) => rows.classValue(classOf(desired, kind), setOf(desired, set));
+  maps.networks.setAll(
+    flatten(sets, ({ id, networks }) =>
+      networks.map((entry) => [rows.networkKey(id, entry), value(id, entry.class)] as const),
+    ),
+  );
+  maps.peers.setAll(
+    flatten(sets, ({ id, peers }) =>
+      [...peers].map(([slot, kind]) => [rows.peerKey(id, slot), value(id, kind)] as const),
+    ),
+  );
+}
+
+function removeMembers(maps: PolicyMaps, sets: readonly Members[]): void {
+  maps.peers.deleteAll(flatten(sets, ({ id, peers }) => [...peers.keys()].map((slot) => rows.peerKey(id, slot))));
+  maps.networks.deleteAll(flatten(sets, ({ id, networks }) => networks.map((entry) => rows.networkKey(id, entry))));
+}
+
+function putPorts(maps: PolicyMaps, classes: readonly Ports[]): void {
+  maps.ports.setAll(
+    flatten(classes, ({ id, ports }) =>
+      ports.filter(isSingle).map((entry) => [rows.portKey(id, entry), rows.decisionValue(entry.decision)] as const),
+    ),
+  );
+  maps.port_ranges.setAll(
+    flatten(classes, ({ id, ports }) =>
+      ports.filter(isRange).map((entry) => [rows.portRangeKey(id, entry), rows.decisionValue(entry.decision)] as const),
+    ),
+  );
+}
+
+function removePorts(maps: PolicyMaps, classes: readonly Ports[]): void {
+  maps.ports.deleteAll(
+    flatten(classes, ({ id, ports }) => ports.filter(isSingle).map((entry) => rows.portKey(id, entry))),
+  );
+  maps.port_ranges.deleteAll(
+    flatten(classes, ({ id, ports }) => ports.filter(isRange).map((entry) => rows.portRangeKey(id, entry))),
+  );
+}
+
+function* flatten<T, R>(items: readonly T[], expand: (item: T) => readonly R[]): Generator<R> {
+  for (const item of items) yield* expand(item);
+}
+
+const isSingle = (entry: PortEntry): boolean => entry.prefix === 16;
+const isRange = (entry: PortEntry): boolean => entry.prefix < 16;
+
+/** Gives each rule its counter; one that has counted before goes on from there. */
+function addCounters(maps: PolicyMaps, rules: readonly RuleInfo[]): void {
+  const counted = new Set<number>();
+  for (const [rule] of maps.rule_counters.entries()) counted.add(rule);
+  const fresh = rules.filter((rule) => !counted.has(rule.id));
+  maps.rule_counters.setAll(fresh.map((rule) => [rule.id, { packets: 0n, bytes: 0n }]));
+}
+
+function setOf(tables: PolicyTables, id: bigint): PolicySet {
+  const set = tables.sets.get(id);
+  if (set === undefined) throw new RangeError(`The plan patches set ${id.toString(16)}, which it does not want`);
+  return set;
+}
+
+function classOf(tables: PolicyTables, id: bigint): Class {
+  const kind = tables.classes.get(id);
+  if (kind === undefined) throw new RangeError(`The plan refers to class ${id.toString(16)}, which it does not want`);
+  return kind;
+}
+
+/** The decision tables as the kernel holds them. The names of rules are not among them: only that they are there. */
+export function readPolicyTables(maps: PolicyMaps): PolicyTables {
+  const ports = new Map<bigint, PortEntry[]>();
+  const add = (kind: bigint, entry: PortEntry) => {
+    const list = ports.get(kind);
+    if (list === undefined) ports.set(kind, [entry]);
+    else list.push(entry);
+  };
+  for (const [key, value] of maps.ports.entries()) add(key.class, rows.portEntry(key, value));
+  for (const [key, value] of maps.port_ranges.entries()) add(rows.nativeValue(key.class), rows.portEntry(key, value));
+
+  const classes = new Map<bigint, Class>();
+  const sets = new Map<bigint, { id: bigint; peers: Map<number, bigint>; networks: PolicySet['networks'][number][] }>();
+  const setOf = (id: bigint) => {
+    let set = sets.get(id);
+    if (set === undefined) {
+      set = { id, peers: new Map(), networks: [] };
+      sets.set(id, set);
+    }
+    return set;
+  };
+  for (const [key, value] of maps.peers.entries()) {
+    setOf(key.set).peers.set(key.peer, value.id);
+    classes.set(value.id, { id: value.id, any: rows.decisionOf(value.any), ports: ports.get(value.id) ?? [] });
+  }
+  for (const [key, value] of maps.networks.entries()) {
+    setOf(rows.nativeValue(key.set)).networks.push(rows.networkEntry(key, value.id));
+    classes.set(value.id, { id: value.id, any: rows.decisionOf(value.any), ports: ports.get(value.id) ?? [] });
+  }
+  // Ports of a class that no set names: left by an apply that was cut short.
+  for (const [id, entries] of ports) {
+    if (!classes.has(id)) classes.set(id, { id, any: ABSENT, ports: entries });
+  }
+
+  const subjects = new Map<number, Subject>();
+  for (const [slot, { identity, sets: bySide }] of maps.subjects.entries()) {
+    if (identity === 0n) continue;
+    subjects.set(slot, { slot, identity, egress: bySide[0] ?? 0n, ingress: bySide[1] ?? 0n });
+  }
+  const rules = new Map<number, RuleInfo>();
+  for (const [id] of maps.rule_counters.entries()) rules.set(id, { ...UNNAMED, id });
+  return { subjects, sets, classes, rules };
+}
+
+const ABSENT = { rank: 0, rule: 0, stagedRank: 0, stagedRule: 0, verdict: 0, stagedVerdict: 0 };
+const UNNAMED = { policy: '', direction: 'egress', name: '', action: 'Deny', mode: 'Enforce', priority: 0 } as const;

@@ -1,0 +1,138 @@
+/** Loading the kernel programs over one common set of pinned maps. */
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { BpfError, BpfMap, type BpfProgram, type LoadedObject, mountBpffs, openObject } from '../libbpf/index.ts';
+import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, type Tables, typedTables } from './maps.ts';
+import type { DatapathOptions, DatapathSizes } from './port.ts';
+
+const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS];
+
+/** The programs' objects; without `gate` cgroups are noticed later, by the sources' own means. */
+const OBJECTS = [
+  { file: 'network.bpf.o', optional: false },
+  { file: 'host.bpf.o', optional: false },
+  { file: 'gate.bpf.o', optional: true },
+] as const;
+
+/** What has been loaded. */
+export interface Programs {
+  /** The maps were there before: an earlier agent's tables are in force. */
+  readonly adopted: boolean;
+  readonly tables: Tables;
+  readonly events: BpfMap;
+  readonly program: (name: string) => BpfProgram | undefined;
+  readonly names: readonly string[];
+  /** Objects the kernel would not load, and why; only optional ones. */
+  readonly missing: ReadonlyMap<string, string>;
+  readonly map: (name: string) => BpfMap;
+  close(): void;
+}
+
+/**
+ * Loads the objects, with the maps pinned by an earlier agent where there are any.
+ * @throws BpfError where a required program cannot be loaded, or the pins' directory is no bpffs
+ */
+export function loadPrograms(options: DatapathOptions): Programs {
+  mountBpffs(bpffsOf(options.pins));
+  const directory = mapDirectory(options.pins);
+  const adopted = existsSync(join(directory, 'subjects'));
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+
+  const maps = new Map<string, BpfMap>();
+  const programs = new Map<string, BpfProgram>();
+  const missing = new Map<string, string>();
+  const loaded: LoadedObject[] = [];
+  for (const { file, optional } of OBJECTS) {
+    try {
+      const object = loadObject(join(options.objects, file), options.sizes, directory, maps);
+      loaded.push(object);
+      for (const name of object.programNames) programs.set(name, object.program(name));
+    } catch (error) {
+      if (!optional || !(error instanceof BpfError)) {
+        for (const object of loaded) object.close();
+        throw error;
+      }
+      missing.set(file, error.message);
+    }
+  }
+  const map = (name: string): BpfMap => {
+    const found = maps.get(name);
+    if (found === undefined) throw new RangeError(`There is no map "${name}"`);
+    return found;
+  };
+  return {
+    adopted,
+    tables: typedTables(map),
+    events: map(EVENTS),
+    program: (name) => programs.get(name),
+    names: [...programs.keys()],
+    missing,
+    map,
+    close: () => {
+      for (const object of loaded) object.close();
+      for (const opened of maps.values()) opened.close();
+    },
+  };
+}
+
+/** Loads one object; maps an object before it, or an agent before us, has pinned are used and not made anew. */
+function loadObject(path: string, sizes: DatapathSizes, directory: string, maps: Map<string, BpfMap>): LoadedObject {
+  const object = openObject(path);
+  try {
+    for (const [name, map] of object.maps) {
+      if (!MAP_NAMES.includes(name)) continue;
+      const pin = join(directory, name);
+      if (!maps.has(name) && existsSync(pin)) maps.set(name, BpfMap.openPinned(pin));
+      const existing = maps.get(name);
+      if (existing !== undefined) map.reuse(existing);
+      else map.maxEntries = sizeOf(name, sizes) ?? map.maxEntries;
+    }
+    const loaded = object.load();
+    for (const name of object.maps.keys()) {
+      if (!MAP_NAMES.includes(name) || maps.has(name)) continue;
+      loaded.map(name).pin(join(directory, name));
+      maps.set(name, BpfMap.openPinned(join(directory, name)));
+    }
+    return loaded;
+  } finally {
+    object.close();
+  }
+}
+
+function sizeOf(name: string, sizes: DatapathSizes): number | undefined {
+  switch (name) {
+    case 'flows':
+      return sizes.flows;
+    case 'subjects':
+      return sizes.subjects;
+    case 'peers':
+      return sizes.peers;
+    case 'ports':
+    case 'port_ranges':
+    case 'rule_counters':
+      return sizes.ports;
+    case 'networks':
+      return sizes.networks;
+    case 'interfaces':
+    case 'endpoint_states':
+      return sizes.endpoints;
+    case 'containers':
+      return sizes.endpoints * 4;
+    default:
+      return undefined;
+  }
+}
+
+/** The directory the bpffs is to be mounted at when none is there: the first below /sys/fs/bpf's own, or the pins' parent. */
+function bpffsOf(pins: string): string {
+  return pins.startsWith('/sys/fs/bpf/') ? '/sys/fs/bpf' : dirname(pins);
+}
+
+/** Removes maps pinned under other layout versions, once no program uses them any more. */
+export function removeOldVersions(pins: string): void {
+  const current = mapDirectory(pins);
+  for (const name of readdirSync(pins)) {
+    const directory = join(pins, name);
+    if (/^v[0-9]+$/.test(name) && directory !== current) rmSync(directory, { recursive: true });
+  }
+}

@@ -1,0 +1,203 @@
+/** The kernel programs on made-up packets: a datapath of the test's own, tables from real policies, BPF_PROG_TEST_RUN. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Compiler } from '../../../src/compile/compiler.ts';
+import { diff, EMPTY_TABLES } from '../../../src/compile/diff.ts';
+import type { KnownIdentity } from '../../../src/compile/input.ts';
+import type { PolicyTables, RuleInfo } from '../../../src/compile/tables.ts';
+import { readFlows } from '../../../src/datapath/flows.ts';
+import { InterfaceFlags, Reason, ReasonName, Slot } from '../../../src/datapath/layouts.gen.ts';
+import { applyPolicyPlan } from '../../../src/datapath/policy-tables.ts';
+import type { DatapathSizes, FlowRecord, KernelRecord } from '../../../src/datapath/port.ts';
+import { loadPrograms, type Programs } from '../../../src/datapath/programs.ts';
+import { decodeRecords } from '../../../src/datapath/records.ts';
+import { mountBpffs, RingBuffer } from '../../../src/libbpf/index.ts';
+import { parseAddress } from '../../../src/model/address.ts';
+import { deriveIdentity } from '../../../src/model/identity.ts';
+import { parsePolicyFile } from '../../../src/model/policy-file.ts';
+import { formatProblem } from '../../../src/model/problem.ts';
+import { parseWorkload } from '../../../src/model/workload.ts';
+
+export const SIZES: DatapathSizes = {
+  flows: 4096,
+  subjects: 1024,
+  peers: 4096,
+  ports: 4096,
+  networks: 4096,
+  endpoints: 256,
+};
+export const OBJECTS = resolve(import.meta.dirname, '../../../dist/bpf');
+
+/** A test run's packets come in at the loopback link. */
+export const IFINDEX = 1;
+const DROP = 2;
+const PASS_ON = 0xffffffff;
+/** `struct __sk_buff` up to what a test run may set. */
+const SKB_SIZE = 192;
+const INGRESS_IFINDEX_OFFSET = 36;
+
+export interface Outcome {
+  readonly passed: boolean;
+  /** Why it was dropped. */
+  readonly reason?: string;
+  /** The rule that counted it, as `policy direction name`. */
+  readonly rule?: string;
+}
+
+export interface Inhabitant {
+  /** `namespace/kind/name`. */
+  readonly workload: string;
+  readonly addresses: readonly string[];
+}
+
+/**
+ * A node with endpoints. The first one is behind the interface that test packets pass; every inhabitant's slot is
+ * 16 + its index, its endpoint number 1 + its index.
+ */
+export class Laboratory {
+  readonly programs: Programs;
+  readonly #pins: string;
+  readonly #identities = new Map<number, KnownIdentity>();
+  readonly #compiler = new Compiler();
+  readonly #records: KernelRecord[] = [];
+  readonly #ring: RingBuffer;
+  #tables: PolicyTables = EMPTY_TABLES;
+  #revision = 0;
+
+  constructor(inhabitants: readonly Inhabitant[]) {
+    mountBpffs('/sys/fs/bpf');
+    mkdirSync('/sys/fs/bpf/sallyport-test', { recursive: true });
+    this.#pins = mkdtempSync('/sys/fs/bpf/sallyport-test/');
+    const events = { ratePerSecond: 1000, burst: 1000 };
+    this.programs = loadPrograms({ objects: OBJECTS, pins: this.#pins, cgroupRoot: '/', sizes: SIZES, events });
+    const { tables } = this.programs;
+    tables.settings.set(0, { revision: 0, observe: 0, heartbeat: 0n, eventRate: 1000, eventBurst: 1000 });
+    for (const [index, { workload, addresses }] of inhabitants.entries()) {
+      const parsed = parseWorkload(workload);
+      if (parsed === undefined) throw new Error(`not a workload: ${workload}`);
+      const identity = deriveIdentity('test', { workload: parsed, container: parsed.name, labels: {} });
+      const slot = Slot.First + index;
+      this.#identities.set(slot, { ...identity, ports: [] });
+      const fresh = { refilled: 0n, budget: 1000, suppressed: 0, deniedPackets: 0n, deniedBytes: 0n };
+      tables.endpoint_states.set(index + 1, fresh);
+      for (const address of addresses) this.own(address, { endpoint: index + 1, slot, flags: 0 });
+    }
+    tables.interfaces.set(IFINDEX, { endpoint: 1, slot: Slot.First, flags: 0, cgroupLevel: 0 });
+    this.#ring = new RingBuffer(this.programs.events, {
+      onBatch: (batch) => this.#records.push(...decodeRecords(batch, this.#context)),
+    });
+    this.policy('');
+  }
+
+  /** Enforces exactly the policies of these YAML documents. */
+  policy(yaml: string): void {
+    const { policies, problems } = parsePolicyFile('test.yaml', Buffer.from(yaml));
+    if (problems.length > 0) throw new Error(problems.map(formatProblem).join('\n'));
+    const desired = this.#compiler.compile({
+      policies: policies.map(({ policy }) => policy),
+      identities: this.#identities,
+    });
+    applyPolicyPlan(this.programs.tables, diff(this.#tables, desired), () => this.bump());
+    this.#tables = desired;
+  }
+
+  own(address: string, owner: { endpoint: number; slot: number; flags: number }): void {
+    this.programs.tables.addresses.set({ bytes: parse(address) }, owner);
+  }
+
+  /** Makes the link `ifindex` one that leads out of the node. */
+  uplink(ifindex: number): void {
+    this.programs.tables.interfaces.set(ifindex, {
+      endpoint: 0,
+      slot: 0,
+      flags: InterfaceFlags.Uplink,
+      cgroupLevel: 0,
+    });
+  }
+
+  /** Forgets all flows and fragments: what comes next is met for the first time. */
+  forget(): void {
+    const { flows, fragments } = this.programs.tables;
+    flows.deleteAll([...flows.keys()]);
+    fragments.deleteAll([...fragments.keys()]);
+  }
+
+  bump(): void {
+    this.#revision += 1;
+    const settings = this.programs.tables.settings.get(0);
+    if (settings !== undefined) this.programs.tables.settings.set(0, { ...settings, revision: this.#revision });
+  }
+
+  /** What the first inhabitant sends. */
+  sends(frame: Buffer): Outcome {
+    return this.#run('from_endpoint', frame);
+  }
+
+  /** What reaches the first inhabitant, having come to the node by `ifindex`. */
+  receives(frame: Buffer, ifindex = 0): Outcome {
+    return this.#run('to_endpoint', frame, ifindex);
+  }
+
+  flows(): FlowRecord[] {
+    return [...readFlows(this.programs.tables.flows, this.#revision, this.#context)];
+  }
+
+  /** Events raised so far. */
+  async records(): Promise<readonly KernelRecord[]> {
+    await new Promise((done) => setTimeout(done, 50));
+    return this.#records;
+  }
+
+  rule(id: number): RuleInfo | undefined {
+    return this.#tables.rules.get(id);
+  }
+
+  close(): void {
+    this.#ring.close();
+    this.programs.close();
+    rmSync(this.#pins, { recursive: true });
+  }
+
+  readonly #context = { endpointName: (number: number) => `#${number}`, wallClock: (time: bigint) => Number(time) };
+
+  #run(name: string, frame: Buffer, ingressIfindex = 0): Outcome {
+    const program = this.programs.program(name);
+    if (program === undefined) throw new Error(`no program ${name}`);
+    const drops = this.#drops();
+    const rules = this.#rules();
+    const context = Buffer.alloc(SKB_SIZE);
+    context.writeUInt32LE(ingressIfindex, INGRESS_IFINDEX_OFFSET);
+    const { retval } = program.testRun({ data: frame, context });
+    if (retval !== DROP && retval !== PASS_ON) throw new Error(`${name} returned ${retval}`);
+    const counted = [...this.#rules()].find(([id, packets]) => packets !== rules.get(id))?.[0];
+    const info = counted === undefined ? undefined : this.#tables.rules.get(counted);
+    const reason = [...this.#drops()].find(([id, packets]) => packets !== drops.get(id))?.[0];
+    return {
+      passed: retval === PASS_ON,
+      ...(reason === undefined ? {} : { reason: ReasonName(reason) }),
+      ...(info === undefined ? {} : { rule: `${info.policy} ${info.direction} ${info.name}` }),
+    };
+  }
+
+  #drops(): Map<number, bigint> {
+    const counters = new Map<number, bigint>();
+    for (let reason = 1; reason < Reason.Max; reason++) {
+      const values = this.programs.tables.drops.get(reason) ?? [];
+      counters.set(
+        reason,
+        values.reduce((sum, { packets }) => sum + packets, 0n),
+      );
+    }
+    return counters;
+  }
+
+  #rules(): Map<number, bigint> {
+    return new Map([...this.programs.tables.rule_counters.entries()].map(([id, { packets }]) => [id, packets]));
+  }
+}
+
+function parse(address: string): Uint8Array {
+  const bytes = parseAddress(address);
+  if (bytes === undefined) throw new Error(`not an address: ${address}`);
+  return bytes;
+}
