@@ -123,7 +123,7 @@ function matchesPeer(input: CompileInput, { peer }: Question, wanted: Peer): boo
 
 function meansAll({ workload, container, labels }: Extract<Peer, { type: 'workload' }>['selector']): boolean {
   const parts = [workload.namespace, workload.kind, workload.name, container];
-  return parts.every((part) => part.replaceAll('*', '') === '') && Object.keys(labels).length === 0;
+  return parts.every((part) => /^[*]+$/.test(part)) && Object.keys(labels).length === 0;
 }
 
 function matchPorts(input: CompileInput, question: Question, rule: Rule): PortReason | undefined {

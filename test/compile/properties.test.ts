@@ -7,7 +7,7 @@ import { lookup } from '../../src/compile/lookup.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
 import { Slot } from '../../src/model/slot.ts';
 import { verdictName } from '../../src/model/verdict.ts';
-import { identity, inputs, worlds } from './worlds.ts';
+import { identity, inputs, moved, worlds } from './worlds.ts';
 
 const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
 
@@ -78,11 +78,17 @@ describe('the compiler', function () {
   });
 
   it('makes the same tables from what it remembers as from nothing', () => {
+    const visits = fc.array(fc.record({ policies: fc.nat(1), identities: fc.nat(2) }), { minLength: 2, maxLength: 5 });
     fc.assert(
-      fc.property(fc.array(inputs, { minLength: 2, maxLength: 4 }), fc.array(fc.nat(3)), (states, visits) => {
+      fc.property(inputs, inputs, visits, (one, other, path) => {
+        const policies = [one.policies, other.policies];
+        const identities = [one.identities, other.identities, moved(one.identities)];
         const compiler = new Compiler();
-        for (const visit of visits) {
-          const input = states[visit % states.length] ?? { policies: [], identities: new Map() };
+        for (const visit of path) {
+          const input: CompileInput = {
+            policies: policies[visit.policies] ?? [],
+            identities: identities[visit.identities] ?? new Map(),
+          };
           assert.deepEqual(compiler.compile(input), compile(input));
         }
       }),

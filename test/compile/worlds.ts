@@ -108,7 +108,7 @@ const portMatch: fc.Arbitrary<PortMatch> = fc.constantFrom(...PROTOCOLS).chain((
     whole,
     ports.map((port): PortMatch => ({ protocol, port })),
     fc.tuple(ports, ports).map(([a, b]): PortMatch => ({ protocol, port: Math.min(a, b), endPort: Math.max(a, b) })),
-    fc.constantFrom(...PORT_NAMES).map((port): PortMatch => ({ protocol, port })),
+    fc.constantFrom(...PORT_NAMES).map((port): PortMatch => ({ protocol: protocol === 132 ? 6 : protocol, port })),
   );
 });
 
@@ -186,6 +186,12 @@ export const identities: fc.Arbitrary<ReadonlyMap<number, KnownIdentity>> = fc
   .uniqueArray(identity, { minLength: 1, maxLength: 6, selector: (one) => one.id })
   .map((list) => new Map(list.map((one, i) => [Slot.First + i, one])));
 
+/** The same identities in the same slots, their ports listening elsewhere. */
+export function moved(known: ReadonlyMap<number, KnownIdentity>): ReadonlyMap<number, KnownIdentity> {
+  const shift = (port: NamedPort): NamedPort => ({ ...port, port: port.port + 1 });
+  return new Map([...known].map(([slot, one]) => [slot, { ...one, ports: one.ports.map(shift) }]));
+}
+
 /** A slot that is nobody's. */
 export const UNLISTED = 4711;
 
@@ -196,8 +202,9 @@ export function questionsAbout(slots: readonly number[]): fc.Arbitrary<Question>
       direction: fc.constantFrom('ingress', 'egress'),
       slot: fc.constantFrom(...slots, Slot.Host, Slot.World, UNLISTED),
       address: fc.option(fc.constantFrom(...ADDRESSES), { nil: undefined, freq: 8 }),
-      protocol: fc.constantFrom(...PROTOCOLS, 2),
-      port: fc.oneof(ports, fc.constantFrom(255, 2000)),
+      protocol: fc.constantFrom(...PROTOCOLS, 2, 6, 17, 6),
+      // Named ports are among the last three.
+      port: fc.oneof(ports, fc.constantFrom(255, 2000), fc.constantFrom(53, 80, 8080)),
     })
     .map(({ slot, address: at, ...question }) => ({
       ...question,
