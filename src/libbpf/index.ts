@@ -30,6 +30,7 @@ export {
   type NetworkChange,
   type NetworkLink,
   type NetworkRoute,
+  netnsId,
 } from './network.ts';
 export { LoadedObject, OpenMap, OpenObject, type OpenOptions, OpenProgram, openObject } from './object.ts';
 export { BpfProgram, type ProgramInfo, type TcxPlace, type TestRunOptions, type TestRunResult } from './program.ts';

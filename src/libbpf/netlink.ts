@@ -4,6 +4,7 @@ import { checkPath, opened, Resource } from './resource.ts';
 
 const NETLINK_ROUTE = 0;
 const NLM_F_REQUEST = 1;
+const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
 const NLM_F_DUMP_INTR = 0x10;
 const NLMSG_ERROR = 2;
@@ -57,12 +58,18 @@ export class RouteSocket extends Resource<NetlinkHandle> {
   dump(type: number, header: Buffer): NetlinkMessage[] {
     let messages: NetlinkMessage[] = [];
     for (let sequence = 1; sequence <= MAX_TRIES; sequence++) {
-      this.#request(type, header, sequence);
+      this.#request(type, header, NLM_F_DUMP, sequence);
       const answer = this.#answers(sequence);
       messages = answer.messages;
       if (!answer.interrupted) break;
     }
     return messages;
+  }
+
+  /** What the kernel answers to a request for one thing; undefined for no more than that it is done. */
+  ask(type: number, body: Buffer): NetlinkMessage | undefined {
+    this.#request(type, body, NLM_F_ACK, 1);
+    return this.#answers(1).messages[0];
   }
 
   /** One datagram that is there; undefined when none is. */
@@ -71,12 +78,12 @@ export class RouteSocket extends Resource<NetlinkHandle> {
     return size < 0 ? { errno: size } : parseMessages(buffer.subarray(0, size)).map(({ message }) => message);
   }
 
-  #request(type: number, header: Buffer, sequence: number): void {
+  #request(type: number, header: Buffer, flags: number, sequence: number): void {
     const request = Buffer.alloc(HEADER + header.length);
     const view = new DataView(request.buffer, request.byteOffset, request.length);
     view.setUint32(0, request.length, LITTLE_ENDIAN);
     view.setUint16(4, type, LITTLE_ENDIAN);
-    view.setUint16(6, NLM_F_REQUEST | NLM_F_DUMP, LITTLE_ENDIAN);
+    view.setUint16(6, NLM_F_REQUEST | flags, LITTLE_ENDIAN);
     view.setUint32(8, sequence, LITTLE_ENDIAN);
     header.copy(request, HEADER);
     const errno = native.sendNetlink(this.live('ask'), request);

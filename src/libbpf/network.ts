@@ -1,5 +1,7 @@
-import { argumentError } from './errors.ts';
+import { closeSync, constants, openSync } from 'node:fs';
+import { argumentError, BpfError } from './errors.ts';
 import { Attributes, type NamespaceOptions, type NetlinkMessage, RouteSocket } from './netlink.ts';
+import { checkPath } from './resource.ts';
 
 /** include/uapi/linux/rtnetlink.h and if_link.h. */
 const RTM_NEWLINK = 16;
@@ -11,6 +13,7 @@ const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
+const RTM_GETNSID = 90;
 const IFLA = { address: 1, name: 3, mtu: 4, link: 5, master: 10, linkInfo: 18, linkNetnsid: 37 } as const;
 const IFLA_INFO_KIND = 1;
 const IFA = { address: 1, local: 2, flags: 8 } as const;
@@ -23,10 +26,13 @@ const RTA = {
   multipath: 9,
   table: 15,
 } as const;
+/** include/uapi/linux/net_namespace.h. */
+const NETNSA = { id: 1, fd: 3 } as const;
 const IFF_UP = 1;
 const LINK_HEADER = 16;
 const ADDRESS_HEADER = 8;
 const ROUTE_HEADER = 12;
+const NSID_HEADER = 4;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
@@ -98,6 +104,42 @@ export function listAddresses(options: NamespaceOptions = {}): NetworkAddress[] 
 /** All routes of a network namespace, of every table. */
 export function listRoutes(options: NamespaceOptions = {}): NetworkRoute[] {
   return dump(options, RTM_GETROUTE, ROUTE_HEADER, RTM_NEWROUTE, decodeRoute);
+}
+
+/**
+ * The id by which the namespace of `options` knows another one, as in `linkNetnsid`; undefined when it has none,
+ * because no link leads there. Throws `BpfError` NETLINK, or NOT_FOUND when a namespace has gone.
+ */
+export function netnsId(netns: string, options: NamespaceOptions = {}): number | undefined {
+  const fd = openNamespace(checkPath(netns, 'a network namespace'));
+  try {
+    const socket = new RouteSocket(options, 0);
+    try {
+      const request = Buffer.alloc(NSID_HEADER + 8);
+      const view = viewOf(request);
+      view.setUint16(NSID_HEADER, 8, LITTLE_ENDIAN);
+      view.setUint16(NSID_HEADER + 2, NETNSA.fd, LITTLE_ENDIAN);
+      view.setUint32(NSID_HEADER + 4, fd, LITTLE_ENDIAN);
+      const answer = socket.ask(RTM_GETNSID, request);
+      const id = answer && new Attributes(answer.body.subarray(NSID_HEADER)).i32(NETNSA.id);
+      // NETNSA_NSID_NOT_ASSIGNED
+      return id === -1 ? undefined : id;
+    } finally {
+      socket.close();
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openNamespace(path: string): number {
+  try {
+    // O_NONBLOCK: the path may turn out to be a FIFO.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const attempted = `open network namespace "${path}"`;
+    throw new BpfError('NOT_FOUND', { attempted, reason: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 function dump<T>(
