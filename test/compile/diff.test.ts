@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { Compiler, compile } from '../../src/compile/compiler.ts';
+import { diff, EMPTY_TABLES, formatPlan, type Plan, type Step } from '../../src/compile/diff.ts';
+import { evaluate } from '../../src/compile/evaluate.ts';
+import type { CompileInput, Question } from '../../src/compile/input.ts';
+import { lookup } from '../../src/compile/lookup.ts';
+import type {
+  Class,
+  NetworkEntry,
+  PolicySet,
+  PolicyTables,
+  PortEntry,
+  RuleInfo,
+  Subject,
+} from '../../src/compile/tables.ts';
+import { verdictOf } from '../../src/model/verdict.ts';
+import { identities, inputs, questionsAbout } from './worlds.ts';
+
+const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
+
+interface Kernel {
+  readonly subjects: Map<number, Subject>;
+  readonly sets: Map<bigint, PolicySet>;
+  readonly classes: Map<bigint, Class>;
+  readonly rules: Map<number, RuleInfo>;
+  revision: number;
+}
+
+function kernelWith(tables: PolicyTables): Kernel {
+  return {
+    subjects: new Map(tables.subjects),
+    sets: new Map(tables.sets),
+    classes: new Map(tables.classes),
+    rules: new Map(tables.rules),
+    revision: 0,
+  };
+}
+
+const networkKey = (entry: NetworkEntry): string => `${Buffer.from(entry.address).toString('hex')}/${entry.prefix}`;
+const portKey = (entry: PortEntry): string => `${entry.protocol} ${entry.port}/${entry.prefix}`;
+
+function replaced<T>(list: readonly T[], put: readonly T[], keyOf: (item: T) => string): T[] {
+  const byKey = new Map(list.map((item) => [keyOf(item), item]));
+  for (const item of put) byKey.set(keyOf(item), item);
+  return [...byKey.values()];
+}
+
+/** What the datapath does to the kernel, done to values. */
+function applyStep(kernel: Kernel, step: Step): void {
+  switch (step.op) {
+    case 'write-classes':
+      for (const one of step.classes) kernel.classes.set(one.id, one);
+      break;
+    case 'patch-classes':
+      for (const { id, put, remove } of step.patches) {
+        const known = kernel.classes.get(id);
+        assert.ok(known);
+        const gone = new Set(remove.map(portKey));
+        const ports = replaced(known.ports, put, portKey).filter((entry) => !gone.has(portKey(entry)));
+        kernel.classes.set(id, { ...known, ports });
+      }
+      break;
+    case 'write-sets':
+      for (const set of step.sets) kernel.sets.set(set.id, set);
+      break;
+    case 'patch-sets':
+      for (const { id, peers, networks } of step.patches) {
+        const known = kernel.sets.get(id);
+        assert.ok(known);
+        kernel.sets.set(id, {
+          id,
+          peers: new Map([...known.peers, ...peers]),
+          networks: replaced(known.networks, networks, networkKey),
+        });
+      }
+      break;
+    case 'trim-sets':
+      for (const { id, peers, networks } of step.patches) {
+        const known = kernel.sets.get(id);
+        assert.ok(known);
+        const gone = new Set(networks.map(networkKey));
+        kernel.sets.set(id, {
+          id,
+          peers: new Map([...known.peers].filter(([slot]) => !peers.has(slot))),
+          networks: known.networks.filter((entry) => !gone.has(networkKey(entry))),
+        });
+      }
+      break;
+    case 'write-rules':
+      for (const rule of step.rules) kernel.rules.set(rule.id, rule);
+      break;
+    case 'switch-subjects':
+      for (const subject of step.subjects) kernel.subjects.set(subject.slot, subject);
+      break;
+    case 'bump-revision':
+      kernel.revision++;
+      break;
+    case 'delete-subjects':
+      for (const slot of step.slots) assert.ok(kernel.subjects.delete(slot));
+      break;
+    case 'delete-sets':
+      for (const set of step.sets) assert.ok(kernel.sets.delete(set.id));
+      break;
+    case 'delete-classes':
+      for (const one of step.classes) assert.ok(kernel.classes.delete(one.id));
+      break;
+    case 'delete-rules':
+      for (const rule of step.rules) assert.ok(kernel.rules.delete(rule));
+      break;
+  }
+}
+
+function applyPlan(kernel: Kernel, plan: Plan, afterEach: () => void = () => {}): void {
+  for (const step of plan.steps) {
+    applyStep(kernel, step);
+    afterEach();
+  }
+}
+
+/** Entries of networks and ports have no order in the kernel. */
+function normal(tables: PolicyTables) {
+  return {
+    subjects: tables.subjects,
+    rules: tables.rules,
+    sets: new Map(
+      [...tables.sets].map(([id, set]) => [
+        id,
+        { peers: set.peers, networks: new Map(set.networks.map((entry) => [networkKey(entry), entry.class])) },
+      ]),
+    ),
+    classes: new Map(
+      [...tables.classes].map(([id, one]) => [
+        id,
+        { any: one.any, ports: new Map(one.ports.map((entry) => [portKey(entry), entry.decision])) },
+      ]),
+    ),
+  };
+}
+
+function assertWhole(tables: PolicyTables): void {
+  for (const { egress, ingress } of tables.subjects.values()) {
+    for (const id of [egress, ingress]) assert.ok(id === 0n || tables.sets.has(id), 'a subject without its set');
+  }
+  for (const set of tables.sets.values()) {
+    for (const id of [...set.peers.values(), ...set.networks.map((entry) => entry.class)]) {
+      assert.ok(tables.classes.has(id), 'a set without its class');
+    }
+  }
+}
+
+function question(input: CompileInput): fc.Arbitrary<Question> {
+  return questionsAbout([...input.identities.keys()]);
+}
+
+const changes = fc
+  .record({ before: inputs, policies: inputs, identities, keep: fc.constantFrom('policies', 'identities', 'neither') })
+  .map(({ before, policies, identities: others, keep }) => ({
+    before,
+    after: {
+      policies: keep === 'policies' ? before.policies : policies.policies,
+      identities: keep === 'identities' ? before.identities : others,
+    },
+  }));
+
+describe('diff', function () {
+  this.timeout(120_000);
+
+  it('leads from any tables to any others, through steps that never leave a reference open', () => {
+    fc.assert(
+      fc.property(changes, ({ before, after }) => {
+        const compiler = new Compiler();
+        const [current, desired] = [compiler.compile(before), compiler.compile(after)];
+        const kernel = kernelWith(current);
+        applyPlan(kernel, diff(current, desired), () => assertWhole(kernel));
+        assert.deepEqual(normal(kernel), normal(desired));
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('judges every packet by the old policies or by the new ones while only policies change', () => {
+    const asked = changes.chain(({ before, after }) =>
+      fc.record({
+        before: fc.constant(before),
+        after: fc.constant({ ...after, identities: before.identities }),
+        questions: fc.array(question(before), { minLength: 5, maxLength: 5 }),
+      }),
+    );
+    fc.assert(
+      fc.property(asked, ({ before, after, questions }) => {
+        const [current, desired] = [compile(before), compile(after)];
+        const kernel = kernelWith(current);
+        applyPlan(kernel, diff(current, desired), () => {
+          for (const one of questions) {
+            const allowed = [before, after].map((input) => verdictOf(evaluate(input, one).enforced.action));
+            assert.ok(allowed.includes(lookup(kernel, one).verdict));
+          }
+        });
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('has no steps between equal tables, made by one compiler or by two', () => {
+    fc.assert(
+      fc.property(inputs, (input) => {
+        const compiler = new Compiler();
+        const tables = compiler.compile(input);
+        assert.deepEqual(diff(tables, compiler.compile(input)).steps, []);
+        assert.deepEqual(diff(tables, compile(input)).steps, []);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('bumps the revision once wherever a verdict may be another one, after the switch', () => {
+    fc.assert(
+      fc.property(changes, ({ before, after }) => {
+        const [current, desired] = [compile(before), compile(after)];
+        const ops = diff(current, desired).steps.map((step) => step.op);
+        const judging = ops.some((op) =>
+          ['patch-classes', 'patch-sets', 'switch-subjects', 'delete-subjects', 'trim-sets'].includes(op),
+        );
+        assert.equal(ops.filter((op) => op === 'bump-revision').length, judging ? 1 : 0);
+        if (judging) assert.ok(ops.indexOf('bump-revision') > ops.indexOf('switch-subjects'));
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('repairs tables that somebody changed behind our back', () => {
+    const drifted = inputs.chain((input) => fc.record({ input: fc.constant(input), seed: fc.nat() }));
+    fc.assert(
+      fc.property(drifted, ({ input, seed }) => {
+        const desired = compile(input);
+        const kernel = kernelWith(desired);
+        damage(kernel, seed);
+        const current: PolicyTables = kernelWith(kernel);
+        applyPlan(kernel, diff(current, desired));
+        // `any` lies in the entries of sets, which the plan must have rewritten.
+        const rewritten = new Set(
+          diff(current, desired).steps.flatMap((step) =>
+            step.op === 'patch-sets'
+              ? step.patches.flatMap(({ peers, networks }) => [...peers.values(), ...networks.map((n) => n.class)])
+              : [],
+          ),
+        );
+        for (const [id, one] of kernel.classes) {
+          const wanted = desired.classes.get(id);
+          if (wanted !== undefined && rewritten.has(id)) kernel.classes.set(id, { ...one, any: wanted.any });
+        }
+        assert.deepEqual(normal(kernel), normal(desired));
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('prints what it will do, and that there is nothing to do', () => {
+    assert.equal(formatPlan(diff(EMPTY_TABLES, EMPTY_TABLES)), 'nothing to do');
+    fc.assert(
+      fc.property(changes, ({ before, after }) => {
+        const plan = diff(compile(before), compile(after));
+        const lines = formatPlan(plan)
+          .split('\n')
+          .filter((line) => /^ ?\d+\. /.test(line));
+        assert.equal(lines.length, plan.steps.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+/** One of the things an operator can do to a map by hand. */
+function damage(kernel: Kernel, seed: number): void {
+  const pick = <T>(items: readonly T[]): T | undefined => items[seed % Math.max(1, items.length)];
+  const one = pick([...kernel.classes.values()]);
+  const set = pick([...kernel.sets.values()]);
+  const subject = pick([...kernel.subjects.values()]);
+  switch (seed % 5) {
+    case 0:
+      if (one !== undefined) kernel.classes.set(one.id, { ...one, ports: one.ports.slice(1) });
+      break;
+    case 1:
+      if (one !== undefined) kernel.classes.set(one.id, { ...one, any: { ...one.any, verdict: 2, rule: 99 } });
+      break;
+    case 2:
+      if (set !== undefined) kernel.sets.set(set.id, { ...set, peers: new Map([...set.peers].slice(1)) });
+      break;
+    case 3:
+      if (set !== undefined) kernel.sets.set(set.id, { ...set, networks: set.networks.slice(1) });
+      break;
+    default:
+      if (subject !== undefined) kernel.subjects.set(subject.slot, { ...subject, egress: 0n });
+  }
+}
