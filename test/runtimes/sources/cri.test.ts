@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openHost } from '../../../src/agent/host.ts';
 import { formatWorkload } from '../../../src/model/workload.ts';
 import { CriSource } from '../../../src/sources/cri/source.ts';
 import type { Sighting } from '../../../src/sources/source.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import type { Containerd } from '../../rig/containerd.ts';
 import { startContainerd } from '../../rig/containerd.ts';
-import { nodeOf } from './host.ts';
 import { Relay } from './relay.ts';
 
 describe('the CRI source', function () {
@@ -25,7 +25,7 @@ describe('the CRI source', function () {
     relay = new Relay(join(directory, 'cri.sock'), containerd.socket);
     await relay.open();
     source = new CriSource({
-      host: nodeOf(containerd.namespace),
+      host: openHost({ netns: containerd.namespace.path }),
       domain: 'test',
       socket: relay.path,
       resolveOwner: ({ namespace, name }) => {
@@ -142,7 +142,7 @@ describe('the CRI source', function () {
 
   it('looks at once when the kernel tells of a cgroup', async () => {
     const slow = new CriSource({
-      host: nodeOf(containerd.namespace),
+      host: openHost({ netns: containerd.namespace.path }),
       domain: 'test',
       socket: containerd.socket,
       pollMs: 3_600_000,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openHost } from '../../../src/agent/host.ts';
 import { formatWorkload } from '../../../src/model/workload.ts';
 import { DockerSource } from '../../../src/sources/docker/source.ts';
 import type { Sighting } from '../../../src/sources/source.ts';
@@ -9,7 +10,6 @@ import { cgroup2Mount } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import type { Docker } from '../../rig/docker.ts';
 import { startDocker } from '../../rig/docker.ts';
-import { nodeOf } from './host.ts';
 import { Relay } from './relay.ts';
 
 describe('the Docker source', function () {
@@ -25,7 +25,7 @@ describe('the Docker source', function () {
     relay = new Relay(join(directory, 'docker.sock'), docker.socket);
     await relay.open();
     source = new DockerSource({
-      host: nodeOf(docker.namespace),
+      host: openHost({ netns: docker.namespace.path }),
       domain: 'test',
       socket: relay.path,
       timeoutMs: 1_000,
