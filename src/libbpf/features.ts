@@ -191,7 +191,7 @@ const PROBES = {
   lsm: { what: 'security hooks', since: '5.7', attempt: lsm },
   ring_buffer: { what: 'ring buffers', since: '5.8', attempt: mapType('ring_buffer') },
   hash_batch: { what: 'batches of hash maps', since: '5.6', attempt: batched('hash') },
-  lpm_batch: { what: 'batches of LPM tries', since: '5.16', attempt: batched('lpm_trie') },
+  lpm_batch: { what: 'batches of LPM tries', since: '5.13', attempt: batched('lpm_trie') },
   task_storage: { what: 'storage on tasks', since: '5.11', attempt: mapType('task_storage') },
   socket_storage: { what: 'storage on sockets', since: '5.2', attempt: mapType('socket_storage') },
   cgroup_storage: { what: 'storage on cgroups', since: '6.2', attempt: mapType('cgroup_local_storage') },

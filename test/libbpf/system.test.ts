@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cgroupId, findCgroup2Mount, openPidfd, peerCredentials, possibleCpus } from '../../src/libbpf/index.ts';
+
+describe('findCgroup2Mount', () => {
+  const cases: [string, string, string | undefined][] = [
+    ['the unified tree', '30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw', '/sys/fs/cgroup'],
+    [
+      'the second tree of a hybrid machine',
+      '30 23 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 23 0:27 / /sys/fs/cgroup/unified rw shared:3 - cgroup2 cgroup rw',
+      '/sys/fs/cgroup/unified',
+    ],
+    [
+      'the whole tree rather than a part that was mounted before it',
+      '30 23 0:26 /docker/x /mnt rw - cgroup2 cgroup2 rw\n31 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw',
+      '/sys/fs/cgroup',
+    ],
+    ['a part where there is no more', '30 23 0:26 /docker/x /mnt rw - cgroup2 cgroup2 rw', '/mnt'],
+    ['a path with blanks', '30 23 0:26 / /my\\040cgroups\\134 rw - cgroup2 cgroup2 rw', '/my cgroups\\'],
+    ['nothing where none is mounted', '30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw', undefined],
+    ['nothing in nonsense', 'cgroup2\n - cgroup2 x\n\n', undefined],
+  ];
+  for (const [what, mountinfo, expected] of cases) {
+    it(`finds ${what}`, () => assert.equal(findCgroup2Mount(mountinfo), expected));
+  }
+});
+
+describe('cgroupId', () => {
+  it('refuses directories of other file systems', () => {
+    assert.throws(() => cgroupId('/tmp'), { code: 'SYSTEM', message: /not on a cgroup2 file system/ });
+  });
+
+  it('says when there is no such directory', () => {
+    assert.throws(() => cgroupId('/no/such/cgroup'), { code: 'NOT_FOUND', errno: 'ENOENT' });
+  });
+});
+
+describe('peerCredentials', () => {
+  it("are the connecting process's", async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'peer-'));
+    const path = join(directory, 'socket');
+    try {
+      const credentials = await new Promise((resolve, reject) => {
+        const server = createServer((socket) => {
+          const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+          try {
+            resolve(peerCredentials(fd));
+          } catch (error) {
+            reject(error);
+          }
+          socket.destroy();
+          server.close();
+        }).listen(path, () => connect(path).on('error', reject).resume());
+      });
+      assert.deepEqual(credentials, { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('refuses what is no socket', () => {
+    assert.throws(() => peerCredentials(0x7fffffff), { code: 'SYSTEM', errno: 'EBADF' });
+    assert.throws(() => peerCredentials(-1), { code: 'ARGUMENT' });
+  });
+});
+
+describe('openPidfd', () => {
+  it('says when there is no such process', () => {
+    assert.throws(() => openPidfd(0x7ffffff), { code: 'NOT_FOUND' });
+    assert.throws(() => openPidfd(0), { code: 'ARGUMENT' });
+  });
+});
+
+describe('possibleCpus', () => {
+  it('is at least one', () => assert.ok(possibleCpus() >= 1));
+});
