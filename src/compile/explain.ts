@@ -1,0 +1,149 @@
+/**
+ * Why a packet is judged as it is: the verdict from the compiled tables, the reasons from the policies. Where the
+ * two disagree, the tables are not those of the policies, and the explanation says so.
+ */
+import type { Address } from '../model/address.ts';
+import type { Direction } from '../model/policy.ts';
+import { Slot } from '../model/slot.ts';
+import { Verdict, verdictName, verdictOf } from '../model/verdict.ts';
+import { type Answer, evaluate, type Match } from './evaluate.ts';
+import type { CompileInput, Question } from './input.ts';
+import { lookup, UNSELECTED } from './lookup.ts';
+import { rankOf } from './rank.ts';
+import type { Decision, PolicyTables } from './tables.ts';
+
+/** A rule that matches, or a default, with its number and how it ranks. */
+export interface ExplainedMatch extends Match {
+  /** 0 where the tables know no such rule. */
+  readonly rule: number;
+  readonly decides: boolean;
+  readonly decidesStaged: boolean;
+}
+
+/** One end's judgement. */
+export interface Explanation {
+  readonly question: Question;
+  /** What the tables say. */
+  readonly decision: Decision;
+  /** False: no policy selects the subject in this direction. */
+  readonly selected: boolean;
+  /** All that match, in the order in which they decide; defaults last. */
+  readonly matches: readonly ExplainedMatch[];
+  /** What the policies say where the tables say otherwise. */
+  readonly disagreement?: string;
+}
+
+/** Both ends of a conversation and what comes out. */
+export interface ConversationExplanation {
+  /** Absent where the source is no workload of ours. */
+  readonly egress?: Explanation;
+  /** Absent where the destination is none. */
+  readonly ingress?: Explanation;
+  /** `Deny` where one end denies, else `Alert` where one alerts, else `Allow`. */
+  readonly verdict: number;
+  readonly stagedVerdict: number;
+}
+
+/** One end of a conversation: a slot of an identity or a reserved one, and the address where it is known. */
+export interface End {
+  readonly slot: number;
+  readonly address?: Address;
+}
+
+/** A first packet from one end to the other. */
+export interface Conversation {
+  readonly source: End;
+  readonly destination: End;
+  readonly protocol: number;
+  readonly port: number;
+}
+
+/**
+ * @param tables as compiled from the input, or as read from the kernel
+ * @throws TypeError where the subject is not in the input or the tables are not whole
+ */
+export function explain(input: CompileInput, tables: PolicyTables, question: Question): Explanation {
+  const decision = lookup(tables, question);
+  const { enforced, staged, matches } = evaluate(input, question);
+  const numbers = new Map([...tables.rules.values()].map((info) => [refKey(info), info.id]));
+  const numbered = matches.map((match) => ({ match, rule: numbers.get(refKey(match)) ?? 0 }));
+  // Stable: matches come in the order of evaluation, which leaves open only what the number decides.
+  numbered.sort((a, b) => rankOfMatch(a.match) - rankOfMatch(b.match) || a.rule - b.rule);
+  const explained = numbered.map(({ match, rule }) => ({
+    ...match,
+    rule,
+    decides: rule !== 0 && rule === decision.rule,
+    decidesStaged: rule !== 0 && rule === decision.stagedRule,
+  }));
+  const disagreement = disagreementOf(decision, enforced, staged, explained);
+  return {
+    question,
+    decision,
+    selected: matches.length > 0,
+    matches: explained,
+    ...(disagreement === undefined ? {} : { disagreement }),
+  };
+}
+
+/** Explains both ends that are workloads of ours: egress at the source, ingress at the destination. */
+export function explainConversation(
+  input: CompileInput,
+  tables: PolicyTables,
+  { source, destination, protocol, port }: Conversation,
+): ConversationExplanation {
+  const at = (direction: Direction, subject: End, peer: End): Explanation | undefined =>
+    subject.slot < Slot.First
+      ? undefined
+      : explain(input, tables, { subject: subject.slot, direction, peer, protocol, port });
+  const egress = at('egress', source, destination);
+  const ingress = at('ingress', destination, source);
+  const decisions = [egress, ingress].map((end) => end?.decision ?? UNSELECTED);
+  return {
+    ...(egress === undefined ? {} : { egress }),
+    ...(ingress === undefined ? {} : { ingress }),
+    verdict: together(decisions.map((decision) => decision.verdict)),
+    stagedVerdict: together(decisions.map((decision) => decision.stagedVerdict)),
+  };
+}
+
+/** What two ends' verdicts come to. */
+function together(verdicts: readonly number[]): number {
+  const strictest = [Verdict.Deny, Verdict.Hold, Verdict.Alert].find((verdict) => verdicts.includes(verdict));
+  return strictest ?? Verdict.Allow;
+}
+
+function rankOfMatch(match: Match): number {
+  const rank = rankOf(match.peer === undefined ? 0 : match.priority, match.action);
+  return match.peer === undefined ? rank + 2 ** 31 : rank;
+}
+
+function refKey({ policy, direction, name }: { policy: string; direction: string; name: string }): string {
+  return `${policy} ${direction} ${name}`;
+}
+
+function disagreementOf(
+  decision: Decision,
+  enforced: Answer,
+  staged: Answer,
+  matches: readonly ExplainedMatch[],
+): string | undefined {
+  const wrongs = [
+    layerDisagreement('enforced', decision.verdict, decision.rule, enforced, matches),
+    layerDisagreement('staged', decision.stagedVerdict, decision.stagedRule, staged, matches),
+  ].filter((wrong) => wrong !== undefined);
+  return wrongs.length === 0 ? undefined : wrongs.join('; ');
+}
+
+function layerDisagreement(
+  layer: 'enforced' | 'staged',
+  verdict: number,
+  rule: number,
+  answer: Answer,
+  matches: readonly ExplainedMatch[],
+): string | undefined {
+  const first = matches.find((match) => layer === 'staged' || match.mode === 'Enforce');
+  const wanted = { verdict: verdictOf(answer.action), rule: first?.rule ?? 0 };
+  if (wanted.verdict === verdict && wanted.rule === rule) return undefined;
+  const said = `${verdictName(verdict)} by rule ${rule}`;
+  return `the ${layer} tables say ${said}, the policies ${verdictName(wanted.verdict)} by rule ${wanted.rule}`;
+}
