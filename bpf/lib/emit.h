@@ -19,18 +19,16 @@ static __always_inline bool take_budget(struct endpoint_state *state, __u32 *sup
 {
 	struct settings *settings = settings_now();
 	__u64 now = bpf_ktime_get_coarse_ns();
-	__u64 waited, refill;
+	__u64 waited, refill, budget;
 
 	if (!settings)
 		return false;
 	waited = now - state->refilled;
-	refill = waited >= SECOND ? settings->event_burst : waited * settings->event_rate / SECOND;
-	if (refill) {
-		__u64 budget = state->budget + refill;
-
-		state->budget = budget > settings->event_burst ? settings->event_burst : budget;
+	refill = waited >= SECOND ? settings->event_rate : waited * settings->event_rate / SECOND;
+	budget = state->budget + refill;
+	if (refill)
 		state->refilled = now;
-	}
+	state->budget = budget > settings->event_burst ? settings->event_burst : budget;
 	if (!state->budget) {
 		__sync_fetch_and_add(&state->suppressed, 1);
 		return false;

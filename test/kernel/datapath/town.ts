@@ -1,0 +1,155 @@
+/** Endpoints of real namespaces behind a real datapath, in this process's network namespace. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { Compiler } from '../../../src/compile/compiler.ts';
+import { diff } from '../../../src/compile/diff.ts';
+import type { KnownIdentity } from '../../../src/compile/input.ts';
+import { openDatapath } from '../../../src/datapath/index.ts';
+import type { Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
+import { mountBpffs } from '../../../src/libbpf/index.ts';
+import type { Container, Endpoint as ModelEndpoint } from '../../../src/model/endpoint.ts';
+import { deriveIdentity } from '../../../src/model/identity.ts';
+import { parsePolicyFile } from '../../../src/model/policy-file.ts';
+import { formatProblem } from '../../../src/model/problem.ts';
+import type { Cgroup } from '../../rig/cgroup.ts';
+import type { Place } from '../../rig/netns.ts';
+import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
+import { OBJECTS, SIZES } from './laboratory.ts';
+
+export const NAMESPACE = 'shop';
+
+/** A policy of the namespace `shop` for one service. */
+export function shopPolicy(name: string, subject: string, spec: string): string {
+  return `---
+apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: {name: ${name}, namespace: ${NAMESPACE}}
+spec:
+  subject: {workload: Service/${subject}}
+${spec}
+`;
+}
+
+export class Town {
+  readonly node: Node;
+  readonly options: DatapathOptions;
+  readonly #endpoints = new Map<string, ModelEndpoint>();
+  readonly #pins: string;
+  readonly #compiler = new Compiler();
+  #datapath: Datapath;
+  #yaml = '';
+
+  private constructor(node: Node, pins: string) {
+    this.node = node;
+    this.#pins = pins;
+    this.options = {
+      objects: OBJECTS,
+      pins,
+      cgroupRoot: node.cgroup.path.slice(0, -node.cgroup.name.length - 1),
+      sizes: SIZES,
+      events: { ratePerSecond: 1000, burst: 1000 },
+    };
+    this.#datapath = openDatapath(this.options);
+  }
+
+  static async create(attach: 'routed' | 'bridged'): Promise<Town> {
+    mountBpffs('/sys/fs/bpf');
+    mkdirSync('/sys/fs/bpf/sallyport-test', { recursive: true });
+    const pins = mkdtempSync('/sys/fs/bpf/sallyport-test/');
+    return new Town(await createNode({ namespace: 'current', attach }), pins);
+  }
+
+  get datapath(): Datapath {
+    return this.#datapath;
+  }
+
+  /** Tells the datapath of a rig's endpoint under a service's name; with `containers`, of a pod's. */
+  settle(name: string, endpoint: Endpoint, containers?: Readonly<Record<string, Cgroup>>): void {
+    const sandbox = this.#identity(name, containers === undefined ? name : '');
+    const list = containers ?? { [name]: endpoint.cgroup };
+    this.#endpoints.set(name, {
+      id: endpoint.name,
+      mode: 'interface',
+      identity: sandbox,
+      containers: Object.entries(list).map(([container, cgroup]) => this.#container(name, container, cgroup)),
+      netns: 1,
+      interfaces: [endpoint.outside],
+      addresses: [endpoint.ipv4, endpoint.ipv6],
+      ports: [],
+    });
+  }
+
+  /** The same for a process group on the host's network. */
+  settleHost(name: string, cgroup: Cgroup): void {
+    const identity = this.#identity(name, name);
+    const containers = [this.#container(name, name, cgroup)];
+    this.#endpoints.set(name, {
+      id: name,
+      mode: 'cgroup',
+      identity,
+      containers,
+      netns: 1,
+      interfaces: [],
+      addresses: [],
+      ports: [],
+    });
+  }
+
+  leave(name: string): void {
+    this.#endpoints.delete(name);
+  }
+
+  /** Enforces exactly these policies on those who have settled. */
+  async enforce(yaml = this.#yaml): Promise<void> {
+    this.#yaml = yaml;
+    const { policies, problems } = parsePolicyFile('test.yaml', Buffer.from(yaml));
+    if (problems.length > 0) throw new Error(problems.map(formatProblem).join('\n'));
+    const endpoints = [...this.#endpoints.values()];
+    const all = endpoints.flatMap(({ identity, containers }) => [identity, ...containers.map((one) => one.identity)]);
+    const identities = new Map<number, KnownIdentity>();
+    for (const [id, slot] of this.#datapath.assignSlots(all)) {
+      const identity = all.find((one) => one.id === id);
+      if (identity !== undefined) identities.set(slot, { ...identity, ports: [] });
+    }
+    const desired = this.#compiler.compile({ policies: policies.map(({ policy }) => policy), identities });
+    this.#datapath.applyPlan(diff(this.#datapath.currentTables(), desired));
+    await this.#datapath.applyEndpoints(endpoints, []);
+  }
+
+  /** The agent dies and another takes over. */
+  restart(): void {
+    this.#datapath.close();
+    this.#datapath = openDatapath(this.options);
+  }
+
+  /** The agent is dead until `restart`. */
+  die(): void {
+    this.#datapath.close();
+  }
+
+  close(): void {
+    this.#datapath.remove();
+    rmSync(this.#pins, { recursive: true, force: true });
+    this.node.close();
+  }
+
+  #identity(name: string, container: string) {
+    return deriveIdentity('test', { workload: { namespace: NAMESPACE, kind: 'Service', name }, container, labels: {} });
+  }
+
+  #container(name: string, container: string, cgroup: Cgroup): Container {
+    const level = cgroup.name.split('/').length;
+    const identity = this.#identity(name, container);
+    const place = { id: cgroup.id, path: cgroup.name, level };
+    return {
+      id: `${name}-${container}`,
+      name: container,
+      runtime: 'cgroup',
+      identity,
+      cgroup: place,
+      pid: 1,
+      startedAt: 0,
+    };
+  }
+}
+
+export type { Place };
