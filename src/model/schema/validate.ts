@@ -20,6 +20,9 @@ export type Validation =
   | { readonly ok: true; readonly manifest: PolicyManifest }
   | { readonly ok: false; readonly problems: readonly FieldProblem[] };
 
+/** Issues of one document that are looked at; a file with more is no policy, and telling causes apart is quadratic. */
+const MAX_ISSUES = 500;
+
 /** Checks one document, as YAML or JSON gave it. Each fault is reported once, in the order of the fields. */
 export function validateManifest(value: unknown): Validation {
   const chosen = schemaFor(value);
@@ -28,7 +31,9 @@ export function validateManifest(value: unknown): Validation {
   if (result.success) return { ok: true, manifest: result.data };
   return {
     ok: false,
-    problems: rootCauses(result.error.issues).flatMap((i) => fieldProblems(chosen.schema, value, i)),
+    problems: rootCauses(result.error.issues.slice(0, MAX_ISSUES)).flatMap((i) =>
+      fieldProblems(chosen.schema, value, i),
+    ),
   };
 }
 
