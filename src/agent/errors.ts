@@ -1,3 +1,5 @@
+import { BpfError } from '../libbpf/errors.ts';
+
 /**
  * The one table of what can go wrong between a person and the agent: the API's status, the command line's exit
  * code and the documentation (docs/cli.md, docs/api.md) all come from it.
@@ -78,6 +80,7 @@ export function asAgentError(thrown: unknown): AgentError {
   if (!(thrown instanceof Error)) return new AgentError('INTERNAL', String(thrown));
   const hint = 'hint' in thrown && typeof thrown.hint === 'string' ? thrown.hint : undefined;
   const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
-  const permission = code === 'EPERM' || code === 'EACCES';
-  return new AgentError(permission ? 'FORBIDDEN' : 'INTERNAL', thrown.message, { hint, cause: thrown });
+  const refused = code === 'EPERM' || code === 'EACCES' || code === 'PERMISSION';
+  const row = refused ? 'FORBIDDEN' : thrown instanceof BpfError ? 'KERNEL' : 'INTERNAL';
+  return new AgentError(row, thrown.message, { hint, cause: thrown });
 }

@@ -33,6 +33,16 @@ export async function withSession<T>(io: Io, command: Command, action: (session:
   }
 }
 
+/** The same for commands that do not ask the agent. */
+export function withPrinting<T>(
+  io: Io,
+  command: Command,
+  action: (session: PrintOptions & { readonly io: Io }) => Promise<T>,
+): Promise<T> {
+  const { output = 'table', headers = true } = command.optsWithGlobals<GlobalOptions>();
+  return action({ io, output, headers });
+}
+
 /** Adds `-o` and `--no-headers`. */
 export function printing(command: Command): Command {
   return command
