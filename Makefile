@@ -7,7 +7,6 @@ MAKEFLAGS += --no-print-directory
 NODE ?= node_modules/.bin/node
 ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
 NODE_HEADERS ?= $(CURDIR)/node_modules/node-linux-$(ARCH)
-MOCHA = $(NODE) node_modules/mocha/bin/mocha.js
 CLANG ?= clang-19
 BPF_CFLAGS = -g -O2 -mcpu=v3 -target bpf -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
@@ -81,16 +80,16 @@ test: build ## Everything: pure, kernel, real runtimes, VMs
 	@test/run
 
 test-unit: setup ## Pure tests: no root, no kernel
-	$(MOCHA) 'test/{model,compile,events,sources,agent,cli,libbpf}/**/*.test.ts'
+	@test/run unit
 
 test-kernel: build ## Programs and agent on this kernel (root)
-	$(MOCHA) 'test/kernel/**/*.test.ts'
+	@test/run kernel
 
 test-runtimes: build ## With real Docker and containerd (root)
-	$(MOCHA) 'test/runtimes/**/*.test.ts'
+	@test/run runtimes
 
 test-vm: build ## The kernel suites on the kernels of test/vm/kernels (root)
-	test/vm/all
+	@test/run vm
 
 lint: build ## Types, style, import directions, fresh generated files
 	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json

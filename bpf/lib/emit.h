@@ -41,7 +41,8 @@ static __always_inline bool take_budget(struct endpoint_state *state, __u32 *sup
 
 static __always_inline void emit_verdict(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u64 wake)
 {
-	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &q->me.endpoint);
+	__u32 endpoint = q->me.endpoint;
+	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &endpoint);
 	struct verdict_event *event;
 	__u32 suppressed = 0;
 
@@ -78,10 +79,12 @@ static __always_inline void emit_verdict(struct __sk_buff *skb, const struct pac
 FUNCTION refuse(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
 	struct endpoint_state *state;
+	__u32 endpoint;
 
 	if (!p || !q)
 		return 0;
-	state = bpf_map_lookup_elem(&endpoint_states, &q->me.endpoint);
+	endpoint = q->me.endpoint;
+	state = bpf_map_lookup_elem(&endpoint_states, &endpoint);
 	q->decision.verdict = VERDICT_DENY;
 	if (q->reason > REASON_POLICY)
 		q->decision.staged_verdict = VERDICT_DENY;

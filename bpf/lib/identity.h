@@ -15,9 +15,17 @@
 /* A sender entry older than this was not made by the packet in hand. */
 #define SENDER_FRESH SECOND
 
+/* Kernels before 6.8 take no key from memory that a FUNCTION was given, hence the copy. */
+static __always_inline struct owner *owner_of(const struct address *address)
+{
+	struct address key = *address;
+
+	return bpf_map_lookup_elem(&addresses, &key);
+}
+
 static __always_inline bool owns(__u32 endpoint, const struct address *address)
 {
-	struct owner *owner = bpf_map_lookup_elem(&addresses, address);
+	struct owner *owner = owner_of(address);
 
 	return owner && owner->endpoint == endpoint;
 }
@@ -44,7 +52,7 @@ static __always_inline __u32 container_slot(struct __sk_buff *skb, const struct 
 static __always_inline void addressed_peer(const struct address *address, __u8 protocol, __be16 port, struct peer *peer)
 {
 	struct frontend_key key = { .address = *address, .port = port, .protocol = protocol };
-	struct owner *owner = bpf_map_lookup_elem(&addresses, address);
+	struct owner *owner = owner_of(address);
 	struct backend *backend;
 
 	peer->port = port;
@@ -94,7 +102,7 @@ static __always_inline void remember_sender(const struct packet *p, const struct
 static __always_inline void sending_peer(struct __sk_buff *skb, const struct packet *p, const struct address *address,
 					 __be16 port, __u32 known, struct peer *peer)
 {
-	struct owner *owner = bpf_map_lookup_elem(&addresses, address);
+	struct owner *owner = owner_of(address);
 
 	peer->party.slot = SLOT_WORLD;
 	if (owner) {
@@ -114,7 +122,7 @@ static __always_inline void sending_peer(struct __sk_buff *skb, const struct pac
 
 		read_connection(skb, p, &connection);
 		if (connection.known && !same_address(&connection.source, address)) {
-			owner = bpf_map_lookup_elem(&addresses, &connection.source);
+			owner = owner_of(&connection.source);
 			if (owner && owner->endpoint) {
 				peer->party.endpoint = owner->endpoint;
 				peer->party.slot = owner->slot;

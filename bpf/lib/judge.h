@@ -30,7 +30,7 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 		return true;
 	if (place == PLACE_HOST && is_loopback(&p->source))
 		return true;
-	owner = bpf_map_lookup_elem(&addresses, &p->source);
+	owner = owner_of(&p->source);
 	if (!owner)
 		return false;
 	return owner->endpoint == (place == PLACE_HOST ? 0 : me->endpoint);
@@ -42,7 +42,7 @@ static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct
 	__u32 ifindex = skb->ingress_ifindex;
 	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
 
-	return interface && interface->flags & INTERFACE_UPLINK && bpf_map_lookup_elem(&addresses, &p->source);
+	return interface && interface->flags & INTERFACE_UPLINK && owner_of(&p->source);
 }
 
 /* The policy's word on a conversation, whatever direction this packet of it has. A function of its own: it is
@@ -50,6 +50,7 @@ static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct
 FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
 	struct subject *subject;
+	__u32 slot;
 	__be16 port;
 
 	if (!p || !q)
@@ -74,7 +75,8 @@ FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct que
 	/* To itself, also through a service's address, always. */
 	if (q->peer.party.endpoint && q->peer.party.endpoint == q->me.endpoint)
 		return decide(0, 0, &q->key.remote, p->protocol, port, &q->decision);
-	subject = bpf_map_lookup_elem(&subjects, &q->me.slot);
+	slot = q->me.slot;
+	subject = bpf_map_lookup_elem(&subjects, &slot);
 	if (!subject || !subject->identity)
 		return REASON_NO_TABLE;
 	return decide(subject->sets[q->opened & 1], q->peer.party.slot, &q->key.remote, p->protocol, port, &q->decision);
@@ -126,6 +128,7 @@ FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct qu
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct flow flow = { .created = now };
+	struct flow_key key;
 
 	if (!p || !q)
 		return 0;
@@ -136,7 +139,8 @@ FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct qu
 		flow.state = FLOW_ESTABLISHED;
 	}
 	book(&flow, q, p, revision, skb->len, now);
-	if (bpf_map_update_elem(&flows, &q->key, &flow, BPF_ANY))
+	key = q->key;
+	if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY))
 		count_incident(INCIDENT_FLOW_LOST);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /** Where programs hang: made, taken over from an earlier agent, replaced and removed, each kept by a pin. */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { BpfError, BpfLink, type BpfProgram, type ClsactFilter } from '../libbpf/index.ts';
+import { BpfError, BpfLink, type BpfProgram, type ClsactFilter, listLinks } from '../libbpf/index.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { isShared } from './endpoint-rows.ts';
 import type { Programs } from './programs.ts';
@@ -40,13 +40,13 @@ export function placesOf(endpoint: Endpoint, cgroupRoot: string): Place[] {
   if (endpoint.mode === 'interface') {
     for (const { ifindex } of endpoint.interfaces) {
       places.push({
-        pin: `tc-ingress-${ifindex}`,
+        pin: tcPin('ingress', ifindex),
         program: 'from_endpoint',
         kind: 'tc',
         ifindex,
         direction: 'ingress',
       });
-      places.push({ pin: `tc-egress-${ifindex}`, program: 'to_endpoint', kind: 'tc', ifindex, direction: 'egress' });
+      places.push({ pin: tcPin('egress', ifindex), program: 'to_endpoint', kind: 'tc', ifindex, direction: 'egress' });
     }
     if (isShared(endpoint)) cgroups('to_container', 'cgroup_inet_ingress');
   } else if (endpoint.mode === 'cgroup') {
@@ -98,6 +98,7 @@ export class Attachments {
       if (places.has(pin) || pin.startsWith('gate-')) continue;
       removeLink(join(this.#directory, pin));
     }
+    if (!this.#tcx) removeFilters(places);
   }
 
   /** Where each program hangs, for people. */
@@ -126,6 +127,7 @@ export class Attachments {
   /** Takes everything away. */
   removeAll(): void {
     this.retain(new Set());
+    removeFilters(new Set());
     for (const pin of readdirSync(this.#directory)) removeLink(join(this.#directory, pin));
   }
 
@@ -184,6 +186,19 @@ function attachTcx(place: TcPlace, program: BpfProgram): BpfLink {
 function attachFilter(place: TcPlace, program: BpfProgram): () => void {
   const filter: ClsactFilter = program.attachClsact({ ifindex: place.ifindex, direction: place.direction, ...CLSACT });
   return () => filter.detach();
+}
+
+/** Filters need no pin to stay: ours are found by their handle. */
+function removeFilters(kept: ReadonlySet<string>): void {
+  for (const { ifindex } of listLinks()) {
+    for (const direction of ['ingress', 'egress'] as const) {
+      if (!kept.has(tcPin(direction, ifindex))) ClsactFilter.find({ ifindex, direction, ...CLSACT })?.detach();
+    }
+  }
+}
+
+function tcPin(direction: TcDirection, ifindex: number): string {
+  return `tc-${direction}-${ifindex}`;
 }
 
 /** The pin was all that held the link, and closing it is the end of it. */
