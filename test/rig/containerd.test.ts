@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { type Containerd, startContainerd } from './containerd.ts';
 import { isRunning } from './process.ts';
 import * as traffic from './traffic.ts';
@@ -25,8 +25,8 @@ describe('a containerd of our own', function () {
       const attempt = await traffic.connect(client, { address, port: 8080 }, { exchange: true });
       assert.equal(attempt.result, 'ok', address);
     }
-    const cgroup = await client.exec(['cat', '/proc/self/cgroup']);
-    assert.ok(cgroup.includes(client.id), cgroup);
+    const cgroup = readFileSync(`/proc/${await client.pid()}/cgroup`, 'latin1');
+    assert.ok(cgroup.includes(`0::${containerd.cgroupParent}/pod${web.uid}/${client.id}`), cgroup);
     await web.remove();
     assert.equal((await containerd.ctr(['tasks', 'ls', '-q'])).includes(client.id), false);
   });

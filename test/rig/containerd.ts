@@ -221,6 +221,14 @@ export class PodContainer {
     return new Background(this.#command(command));
   }
 
+  /** Of its first process, as this machine numbers it. */
+  async pid(): Promise<number> {
+    const tasks = await this.pod.containerd.ctr(['tasks', 'ls']);
+    const [, pid] = tasks.match(new RegExp(`^${this.id}\\s+(\\d+)`, 'm')) ?? [];
+    if (pid === undefined) throw new Error(`rig: container "${this.name}" does not run`);
+    return Number(pid);
+  }
+
   async stop(): Promise<void> {
     await this.pod.containerd.cri.stopContainer({ containerId: this.id, timeout: 0 });
   }

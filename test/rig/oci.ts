@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cgroup2Mount } from './cgroup.ts';
 import { closeOnExit } from './cleanup.ts';
 import { fillRootfs } from './image.ts';
 import type { Endpoint } from './node.ts';
@@ -44,9 +45,10 @@ export class Oci {
     return container;
   }
 
-  /** crun refuses mixed hierarchies: it is shown cgroup2 alone. */
+  /** crun refuses mixed hierarchies: there it is shown cgroup2 alone. */
   command(args: readonly string[]): string[] {
     const crun = ['crun', '--root', join(this.directory, 'state'), '--cgroup-manager', 'cgroupfs', ...args];
+    if (cgroup2Mount() === '/sys/fs/cgroup') return crun;
     const script = 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"';
     return ['unshare', '--mount', '--propagation', 'private', '--', '/bin/sh', '-c', script, 'sh', ...crun];
   }

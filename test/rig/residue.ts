@@ -294,5 +294,7 @@ function processes(): Trace[] {
 }
 
 function mounts(): Trace[] {
-  return mountinfo().map(({ path, type }) => ({ kind: 'mount' as const, what: `${path} (${type})` }));
+  return mountinfo()
+    .filter(({ path }) => path !== '/run/netns') // `ip netns` makes it with the first namespace, and keeps it
+    .map(({ path, type }) => ({ kind: 'mount' as const, what: `${path} (${type})` }));
 }
