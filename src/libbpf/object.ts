@@ -37,7 +37,7 @@ export class OpenObject extends Resource<ObjectHandle> {
     super(handle);
     this.path = path;
     const use: Use = (attempted) => this.#editable(attempted);
-    this.maps = new Map(native.objectMaps(handle).map((map) => [map.name, new OpenMap(use, map)]));
+    this.maps = new Map(native.objectMaps(handle).map((map, index) => [map.name, new OpenMap(use, map, index)]));
     this.programs = new Map(
       native.objectPrograms(handle).map((program) => [program.name, new OpenProgram(use, program)]),
     );
@@ -115,9 +115,11 @@ export class OpenMap {
   /** Bytes. */
   readonly valueSize: number;
   readonly #use: Use;
+  readonly #index: number;
 
-  constructor(use: Use, map: NativeMap) {
+  constructor(use: Use, map: NativeMap, index: number) {
     this.#use = use;
+    this.#index = index;
     this.name = map.name;
     this.type = kindName(MAP_TYPES, map.type);
     this.keySize = map.keySize;
@@ -125,23 +127,23 @@ export class OpenMap {
   }
 
   get maxEntries(): number {
-    return native.objectMapMaxEntries(this.#use('ask about'), this.name);
+    return native.objectMapMaxEntries(this.#use('ask about'), this.#index);
   }
 
   set maxEntries(entries: number) {
     checkInteger(entries, 1, MAX_U32, 'a number of entries');
-    const errno = native.objectMapSetMaxEntries(this.#use('edit'), this.name, entries);
+    const errno = native.objectMapSetMaxEntries(this.#use('edit'), this.#index, entries);
     expectOk(errno, 'OBJECT_EDIT', `set the size of map "${this.name}" to ${entries}`);
   }
 
   /** Where `load()` will pin it, or find it pinned and use that one if it has the same shape. */
   get pinPath(): string | undefined {
-    return native.objectMapPinPath(this.#use('ask about'), this.name);
+    return native.objectMapPinPath(this.#use('ask about'), this.#index);
   }
 
   set pinPath(path: string | undefined) {
     if (path !== undefined) checkPath(path, 'a pin');
-    expectOk(native.objectMapSetPinPath(this.#use('edit'), this.name, path), 'OBJECT_EDIT', `pin map "${this.name}"`);
+    expectOk(native.objectMapSetPinPath(this.#use('edit'), this.#index, path), 'OBJECT_EDIT', `pin map "${this.name}"`);
   }
 
   /** Uses a map that exists. Throws `BpfError` OBJECT_EDIT when it has another shape. */
@@ -152,19 +154,19 @@ export class OpenMap {
       const shape = (one: OpenMap | BpfMap): string => `${one.type}, key ${one.keySize}, value ${one.valueSize} bytes`;
       throw new BpfError('OBJECT_EDIT', { attempted, reason: `it is ${shape(map)}; wanted is ${shape(this)}` });
     }
-    expectOk(native.objectMapReuse(handle, this.name, map.handle('reuse')), 'OBJECT_EDIT', attempted);
+    expectOk(native.objectMapReuse(handle, this.#index, map.handle('reuse')), 'OBJECT_EDIT', attempted);
   }
 
   /** The shape of the maps in this map of maps, where the object does not define it. */
   setInnerShape(map: BpfMap): void {
-    const errno = native.objectMapSetInner(this.#use('edit'), this.name, map.handle('use'));
+    const errno = native.objectMapSetInner(this.#use('edit'), this.#index, map.handle('use'));
     expectOk(errno, 'OBJECT_EDIT', `set the inner map of "${this.name}"`);
   }
 
   /** Leaves the map out: for programs that are not loaded either. */
   skip(): void {
     expectOk(
-      native.objectMapSetAutocreate(this.#use('edit'), this.name, false),
+      native.objectMapSetAutocreate(this.#use('edit'), this.#index, false),
       'OBJECT_EDIT',
       `leave out map "${this.name}"`,
     );
@@ -173,7 +175,7 @@ export class OpenMap {
   /** A copy of the bytes of .rodata, .data or .bss. */
   initialValue(): Buffer {
     return opened(
-      native.objectMapInitialValue(this.#use('ask about'), this.name),
+      native.objectMapInitialValue(this.#use('ask about'), this.#index),
       'OBJECT_EDIT',
       `read the variables of map "${this.name}"`,
     );
@@ -181,7 +183,7 @@ export class OpenMap {
 
   setInitialValue(bytes: Uint8Array): void {
     checkBytes(bytes, this.valueSize, `set the variables of map "${this.name}"`);
-    const errno = native.objectMapSetInitialValue(this.#use('edit'), this.name, bytes);
+    const errno = native.objectMapSetInitialValue(this.#use('edit'), this.#index, bytes);
     expectOk(errno, 'OBJECT_EDIT', `set the variables of map "${this.name}"`);
   }
 
@@ -254,9 +256,10 @@ export class LoadedObject extends Resource<ObjectHandle> {
     const handle = this.live('use');
     let map = this.#maps.get(name);
     if (map === undefined || map.closed) {
-      if (!this.mapNames.includes(name)) throw this.#unknown('map', name, this.mapNames);
+      const index = this.mapNames.indexOf(name);
+      if (index === -1) throw this.#unknown('map', name, this.mapNames);
       map = new BpfMap(
-        opened(native.objectMap(handle, name), 'MAP_READ', `open map "${name}" of ${this.describe()}`),
+        opened(native.objectMap(handle, index), 'MAP_READ', `open map "${name}" of ${this.describe()}`),
         name,
       );
       this.#maps.set(name, map);

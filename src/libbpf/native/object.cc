@@ -18,11 +18,13 @@ namespace bpfts {
 
 namespace {
 
+// By its place in objectMaps: a map that another is reused for takes that one's name.
 bpf_map* MapArgument(const Napi::CallbackInfo& info) {
   ObjectHandle& object = Unwrap<ObjectHandle>(info, 0);
-  std::string name = StringArgument(info, 1);
-  bpf_map* map = bpf_object__find_map_by_name(object.object(), name.c_str());
-  if (map == nullptr) ThrowArgument(info.Env(), 1, "the name of a map of this object");
+  uint32_t index = Uint32Argument(info, 1);
+  bpf_map* map = bpf_object__next_map(object.object(), nullptr);
+  for (uint32_t i = 0; i < index && map != nullptr; i++) map = bpf_object__next_map(object.object(), map);
+  if (map == nullptr) ThrowArgument(info.Env(), 1, "the place of a map of this object");
   return map;
 }
 
