@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 # The Node the project pins; any from 22.18 will do: make NODE=node …
 NODE ?= node_modules/.bin/node
 ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
+BIOME := node_modules/@biomejs/cli-linux-$(ARCH)/biome
 NODE_HEADERS ?= $(CURDIR)/node_modules/node-linux-$(ARCH)
 CLANG ?= clang-19
 BPF_CFLAGS = -g -O2 -mcpu=v3 -target bpf -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/$(shell uname -m)-linux-gnu
@@ -93,12 +94,12 @@ test-vm: build ## The kernel suites on the kernels of test/vm/kernels (root)
 
 lint: build ## Types, style, import directions, fresh generated files
 	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json
-	$(NODE) node_modules/@biomejs/biome/bin/biome check .
+	$(BIOME) check .
 	$(NODE) test/lint/main.ts
 	$(NODE) src/libbpf/generate-layouts.ts --check --out $(LAYOUTS) $(LAYOUT_SELECTION) $(BPF_OBJECTS)
 	$(NODE) src/model/schema/generate.ts --check
 
 format: setup ## Rewrites sources to the house's style
-	$(NODE) node_modules/@biomejs/biome/bin/biome check --write .
+	$(BIOME) check --write .
 
 .PHONY: help setup bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-vm lint format
