@@ -100,6 +100,25 @@ describe('the traffic tool', () => {
     assert.equal(result.cutAtNs, null);
   });
 
+  it('says when datagrams ceased and began to pass', async () => {
+    const target = { address: server.ipv4, port: 7300, udp: true };
+    const probe = await traffic.probe(client, target, { rate: 500, durationMs: 600, timeoutMs: 50 });
+    const before = Number(process.hrtime.bigint());
+    await node.host.run(['iptables-legacy', '-I', 'FORWARD', '-j', 'DROP']);
+    await new Promise((resolve) => setTimeout(resolve, 30)); // some probes go while it is closed
+    const between = Number(process.hrtime.bigint());
+    await node.host.run(['iptables-legacy', '-F', 'FORWARD']);
+    const after = Number(process.hrtime.bigint());
+    const { changes } = await probe.result();
+    assert.deepEqual(
+      changes.map((change) => change.passes),
+      [true, false, true],
+    );
+    const probes = 3 * 2_000_000; // one may just have been sent, and one be lost on the way
+    assert.ok(changes[1]!.atNs > before - probes && changes[1]!.atNs < between + probes);
+    assert.ok(changes[2]!.atNs > between - probes && changes[2]!.atNs < after + probes);
+  });
+
   it('sends raw packets and sees them arrive', async () => {
     const ear = await traffic.sniff(server, 'eth0');
     const payload = Buffer.from('sallyport raw packet');

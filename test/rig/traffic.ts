@@ -97,6 +97,14 @@ const Conversation = z.object({
 /** What became of a conversation that was kept up. */
 export type Conversation = z.infer<typeof Conversation>;
 
+const Probed = z.object({
+  sent: z.number(),
+  /** The first says how it began. `atNs` is of `process.hrtime.bigint()`, as a number. */
+  changes: z.array(z.object({ atNs: z.number(), passes: z.boolean() })),
+});
+/** When traffic began or ceased to pass. */
+export type Probed = z.infer<typeof Probed>;
+
 const RawSent = z.object({ sent: z.number(), refused: z.number() });
 
 function program(where: Runner): string {
@@ -214,6 +222,18 @@ export async function holdOpen(
   const process = where.start(command);
   await process.output(/ready/);
   return { process, result: async () => parse(Conversation, command, await process.exited) };
+}
+
+/** Sends numbered datagrams to an echo server at a steady `rate` per second; resolves when it has begun. */
+export async function probe(
+  where: Runner,
+  target: Target,
+  options: Bounds & { rate?: number } = {},
+): Promise<{ result(): Promise<Probed>; process: Background }> {
+  const command = [program(where), 'probe', ...targetArgs(target), ...boundArgs({ ...options })];
+  const process = where.start(command);
+  await process.output(/ready/);
+  return { process, result: async () => parse(Probed, command, await process.exited) };
 }
 
 /** Sends packets as they are: whole frames where an `interface` is named, else IP packets. */
