@@ -1,81 +1,114 @@
+import { isGlob } from '../model/glob.ts';
 import { literalWorkload, selects } from '../model/selector.ts';
 import { formatWorkload } from '../model/workload.ts';
 import type { KnownIdentity } from './input.ts';
 import { type KeyedSelector, nameKey, type PortName } from './rules.ts';
 
-/** Slots a selector means. The list is the same object for as long as its content is the same. */
-export type Slots = readonly number[];
+/**
+ * A selector or a port name that somebody wants to be kept answered. Shared by all who ask the same.
+ */
+export interface Watch {
+  /** Of the identities it means, ascending. */
+  readonly slots: readonly number[];
+}
 
-const NO_SLOTS: Slots = [];
+interface Entry {
+  readonly key: string;
+  /** Absent for port names. */
+  readonly selector?: KeyedSelector['selector'];
+  slots: readonly number[];
+  users: number;
+}
+
+/** What became different between two sets of identities. */
+export interface IdentityChange {
+  /** Filled, emptied, or somebody else's now. */
+  readonly slots: ReadonlySet<number>;
+  /** Those that mean others than before, and port names of which a number changed. */
+  readonly watches: ReadonlySet<Watch>;
+}
+
+const NOTHING: readonly number[] = [];
 
 /** Above this many changed identities everything is looked up anew: comparing each with each costs more. */
 const MAX_INCREMENTAL = 64;
 
-interface Memo {
-  readonly selector: KeyedSelector;
-  slots: Slots;
-  /** Round in which it was last asked for. */
-  used: number;
-}
-
-/** Answers which present identities a selector means, and remembers the answers while identities come and go. */
+/** Knows which present identities a selector means, and keeps knowing while identities come and go. */
 export class IdentityIndex {
   #identities: ReadonlyMap<number, KnownIdentity> = new Map();
-  #byWorkload = new Map<string, number[]>();
-  #byNamespace = new Map<string, number[]>();
-  #byPortName = new Map<string, Slots>();
-  readonly #memo = new Map<string, Memo>();
-  #round = 0;
-
-  /** Starts a round with these identities; forgets selectors nobody asked about in the last one. */
-  update(identities: ReadonlyMap<number, KnownIdentity>): void {
-    for (const [key, memo] of this.#memo) if (memo.used !== this.#round) this.#memo.delete(key);
-    this.#round++;
-    const changed = changedSlots(this.#identities, identities);
-    if (changed.size === 0) return;
-    this.#identities = identities;
-    this.#index(changed);
-    for (const memo of this.#memo.values()) {
-      const slots = changed.size > MAX_INCREMENTAL ? this.#find(memo.selector) : this.#amend(memo, changed);
-      memo.slots = sameSlots(memo.slots, slots) ? memo.slots : slots;
-    }
-  }
+  #byWorkload: ReadonlyMap<string, readonly number[]> = new Map();
+  #byNamespace: ReadonlyMap<string, readonly number[]> = new Map();
+  #byPortName: ReadonlyMap<string, readonly number[]> = new Map();
+  readonly #selectors = new Map<string, Entry>();
+  readonly #names = new Map<string, Entry>();
 
   get identities(): ReadonlyMap<number, KnownIdentity> {
     return this.#identities;
   }
 
-  /** Ascending. */
-  slotsOf(selector: KeyedSelector): Slots {
-    let memo = this.#memo.get(selector.key);
-    if (memo === undefined) {
-      memo = { selector, slots: this.#find(selector), used: this.#round };
-      this.#memo.set(selector.key, memo);
+  update(identities: ReadonlyMap<number, KnownIdentity>): IdentityChange {
+    const slots = changedSlots(this.#identities, identities);
+    const watches = new Set<Watch>();
+    if (slots.size === 0) return { slots, watches };
+    this.#identities = identities;
+    this.#index();
+    for (const entry of this.#selectors.values()) {
+      const found = slots.size > MAX_INCREMENTAL ? this.#find(entry) : this.#amend(entry, slots);
+      if (sameSlots(entry.slots, found)) continue;
+      entry.slots = found;
+      watches.add(entry);
     }
-    memo.used = this.#round;
-    return memo.slots;
+    for (const entry of this.#names.values()) {
+      const found = this.#byPortName.get(entry.key) ?? NOTHING;
+      if (sameSlots(entry.slots, found) && !found.some((slot) => slots.has(slot))) continue;
+      entry.slots = found;
+      watches.add(entry);
+    }
+    return { slots, watches };
   }
 
-  /** Slots of the identities with a port of this name and protocol; another list also where only a number changed. */
-  slotsWithPort(name: PortName): Slots {
-    return this.#byPortName.get(nameKey(name)) ?? NO_SLOTS;
+  watch({ key, selector }: KeyedSelector): Watch {
+    return this.#use(this.#selectors, key, () => this.#find({ selector }), selector);
   }
 
-  #find({ selector }: KeyedSelector): Slots {
+  watchPort(name: PortName): Watch {
+    const key = nameKey(name);
+    return this.#use(this.#names, key, () => this.#byPortName.get(key) ?? NOTHING);
+  }
+
+  /** Every watch is to be given back once. */
+  unwatch(watch: Watch): void {
+    const entry = watch as Entry;
+    if (--entry.users > 0) return;
+    (entry.selector === undefined ? this.#names : this.#selectors).delete(entry.key);
+  }
+
+  #use(entries: Map<string, Entry>, key: string, find: () => readonly number[], selector?: Entry['selector']): Entry {
+    let entry = entries.get(key);
+    if (entry === undefined) {
+      entry = { key, slots: find(), users: 0, ...(selector === undefined ? {} : { selector }) };
+      entries.set(key, entry);
+    }
+    entry.users++;
+    return entry;
+  }
+
+  #find({ selector }: Pick<Entry, 'selector'>): readonly number[] {
+    if (selector === undefined) return NOTHING;
+    const { namespace } = selector.workload;
     const literal = literalWorkload(selector);
     const candidates =
       literal !== undefined
-        ? (this.#byWorkload.get(formatWorkload(literal)) ?? NO_SLOTS)
-        : (this.#byNamespace.get(selector.workload.namespace) ?? this.#unlessLiteral(selector.workload.namespace));
-    return candidates.filter((slot) => this.#selects(selector, slot));
+        ? this.#byWorkload.get(formatWorkload(literal))
+        : isGlob(namespace)
+          ? [...this.#identities.keys()].sort((a, b) => a - b)
+          : this.#byNamespace.get(namespace);
+    return candidates?.filter((slot) => this.#selects(selector, slot)) ?? NOTHING;
   }
 
-  #unlessLiteral(namespace: string): Slots {
-    return /[*?]/.test(namespace) ? [...this.#identities.keys()].sort((a, b) => a - b) : NO_SLOTS;
-  }
-
-  #amend({ selector, slots }: Memo, changed: ReadonlySet<number>): Slots {
-    const joining = [...changed].filter((slot) => this.#selects(selector.selector, slot));
+  #amend({ selector, slots }: Entry, changed: ReadonlySet<number>): readonly number[] {
+    if (selector === undefined) return NOTHING;
+    const joining = [...changed].filter((slot) => this.#selects(selector, slot));
     if (joining.length === 0 && !slots.some((slot) => changed.has(slot))) return slots;
     return [...slots.filter((slot) => !changed.has(slot)), ...joining].sort((a, b) => a - b);
   }
@@ -85,7 +118,7 @@ export class IdentityIndex {
     return identity !== undefined && selects(selector, identity);
   }
 
-  #index(changed: ReadonlySet<number>): void {
+  #index(): void {
     const workloads = new Map<string, number[]>();
     const namespaces = new Map<string, number[]>();
     const portNames = new Map<string, number[]>();
@@ -96,19 +129,12 @@ export class IdentityIndex {
       append(namespaces, identity.workload.namespace, slot);
       for (const { protocol, name } of identity.ports) append(portNames, `${protocol}/${name}`, slot);
     }
-    const kept = new Map<string, Slots>(portNames);
     this.#byWorkload = workloads;
     this.#byNamespace = namespaces;
-    for (const [key, slots] of this.#byPortName) {
-      const found = portNames.get(key);
-      if (found === undefined || !sameSlots(slots, found) || found.some((slot) => changed.has(slot))) continue;
-      kept.set(key, slots);
-    }
-    this.#byPortName = kept;
+    this.#byPortName = portNames;
   }
 }
 
-/** Slots that were filled, emptied, or are somebody else's now. */
 function changedSlots(
   before: ReadonlyMap<number, KnownIdentity>,
   after: ReadonlyMap<number, KnownIdentity>,
@@ -131,7 +157,7 @@ function samePort(a: KnownIdentity['ports'][number], b: KnownIdentity['ports'][n
   return a.name === b?.name && a.protocol === b.protocol && a.port === b.port;
 }
 
-function sameSlots(a: Slots, b: Slots): boolean {
+function sameSlots(a: readonly number[], b: readonly number[]): boolean {
   return a === b || (a.length === b.length && a.every((slot, i) => slot === b[i]));
 }
 

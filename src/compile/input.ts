@@ -27,3 +27,14 @@ export interface Question {
   /** Destination port, or ICMP type; 0 for protocols that have neither. */
   readonly port: number;
 }
+
+/** Input no tables can be made from. Validation and slot assignment keep it from happening. */
+export class CompileError extends Error {
+  readonly code: 'DUPLICATE_POLICY' | 'RESERVED_SLOT';
+
+  constructor(code: 'DUPLICATE_POLICY' | 'RESERVED_SLOT', message: string) {
+    super(message);
+    this.name = 'CompileError';
+    this.code = code;
+  }
+}

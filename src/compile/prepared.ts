@@ -1,3 +1,4 @@
+import { policyHash } from '../model/manifest.ts';
 import { type Policy, policyKey, policyName, ruleName } from '../model/policy.ts';
 import { formatSelector } from '../model/selector.ts';
 import { preferredRuleId } from './rule-ids.ts';
@@ -11,42 +12,34 @@ export interface CompiledPolicy {
   readonly ingress?: CompiledDirection;
 }
 
-type UnnumberedRule = Omit<RuleInfo, 'id'> & { readonly key: string; readonly preferredId: number };
+export type UnnumberedRule = Omit<RuleInfo, 'id'> & { readonly key: string; readonly preferredId: number };
 
 /** What can be said of a policy without knowing the others: all but its rules' final numbers. */
 export class PreparedPolicy {
   readonly key: string;
-  /** Of the policy's content. */
-  readonly hash: string;
   readonly subject: KeyedSelector;
-  /** Rules and default of each direction the policy selects. */
+  /** Rules and default of each direction the policy selects, egress first. */
   readonly rules: readonly UnnumberedRule[];
   readonly #policy: Policy;
-  readonly #compiled = new Map<string, CompiledPolicy>();
+  #hash: string | undefined;
 
-  constructor(policy: Policy, hash: string) {
-    this.hash = hash;
+  constructor(policy: Policy) {
     this.#policy = policy;
     this.key = policyKey(policy);
     this.subject = { key: formatSelector(policy.subject), selector: policy.subject };
     this.rules = unnumberedRules(policy);
   }
 
-  /** With the numbers that were assigned: one for each of `rules`, or none where all got what they prefer. */
-  compiled(ids?: readonly number[]): CompiledPolicy {
-    const key = ids === undefined ? '' : ids.join();
-    let compiled = this.#compiled.get(key);
-    if (compiled === undefined) {
-      compiled = this.#compile(ids ?? this.rules.map((rule) => rule.preferredId));
-      // Only ever one set of numbers is in use.
-      this.#compiled.clear();
-      this.#compiled.set(key, compiled);
-    }
-    return compiled;
+  /** Of the policy's content. */
+  get hash(): string {
+    this.#hash ??= policyHash(this.#policy);
+    return this.#hash;
   }
 
-  #compile(ids: readonly number[]): CompiledPolicy {
+  /** With the numbers its rules were given. */
+  compile(numberOf: (rule: UnnumberedRule) => number): CompiledPolicy {
     const { egress, ingress } = this.#policy;
+    const ids = this.rules.map(numberOf);
     const ofEgress = egress === undefined ? 0 : egress.rules.length + 1;
     return {
       infos: this.rules.map(({ key: _, preferredId, ...info }, i) => ({ id: ids[i] ?? preferredId, ...info })),

@@ -2,7 +2,7 @@ import { Slot } from '../model/slot.ts';
 import { Verdict } from '../model/verdict.ts';
 import { buildClass, type Fallback, type PortRule } from './classes.ts';
 import { contentId } from './hash.ts';
-import type { IdentityIndex, Slots } from './identity-index.ts';
+import type { IdentityIndex, Watch } from './identity-index.ts';
 import type { KnownIdentity } from './input.ts';
 import { flattenNetworks } from './networks.ts';
 import { RANK_DEFAULT, RANK_NONE } from './rank.ts';
@@ -17,113 +17,147 @@ import {
 } from './rules.ts';
 import type { Class, NetworkEntry, PolicySet } from './tables.ts';
 
-/** Classes by content: equal ones of different sets become one. */
+/** Finds the class that is equal to one just built, if there is one already. */
 export type ClassStore = (built: Class) => Class;
 
 const NO_RULE: Outcome = { rank: RANK_DEFAULT, rule: 0, verdict: Verdict.Allow };
 const NOT_ASKED: Outcome = { rank: RANK_NONE, rule: 0, verdict: Verdict.None };
+/** What follows from the rules alone. */
+interface Fixed {
+  /** Rules that mean every identity. */
+  readonly everyone: readonly number[];
+  readonly anyone: Class;
+  readonly host: Class;
+  readonly world: Class;
+  readonly networks: readonly NetworkEntry[];
+  readonly networkClasses: readonly Class[];
+}
+
 const NETWORK_FALLBACK: Fallback = { enforced: NOT_ASKED, staged: NOT_ASKED };
+
+/** What a set's identity is made from: equal for subjects with the same rules, and the ports those name. */
+export function setKey(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined): string {
+  const digests = parts
+    .map((part) => part.digest)
+    .sort()
+    .join();
+  return ownPorts === undefined ? digests : `${digests} ${lookedUp(distinctNames(parts), ownPorts)}`;
+}
 
 /**
  * The rules of one subject in one direction. What follows from them alone is made once; the peers follow the
- * identities and are made again only when one of the selectors means others than before.
+ * identities and are made again when one of the selectors means others than before.
  */
 export class SetBuilder {
   readonly id: bigint;
+  /** Selectors of rules first, in the order of `#selectors`; then port names. */
+  readonly watches: readonly Watch[];
+  readonly #index: IdentityIndex;
   /** In the order in which they decide. */
   readonly #rules: readonly CompiledRule[];
   readonly #fallback: Fallback;
   readonly #ownPorts: KnownIdentity['ports'] | undefined;
+  /** To be looked up on each peer. */
   readonly #names: readonly PortName[];
-  readonly #store: ClassStore;
-  readonly #networks: readonly NetworkEntry[];
-  readonly #networkClasses: readonly Class[];
-  /** Rules that mean every identity, those of the reserved slots, and the class of the identities not listed. */
-  readonly #everyone: readonly number[];
-  readonly #reserved: ReadonlyMap<number, Class>;
-  readonly #anyone: Class;
-  readonly #selectors: readonly { readonly rule: number; readonly of: CompiledRule['selectors'][number] }[];
-  #seen: readonly Slots[] = [];
-  #built: PolicySet | undefined;
+  /** The rule of each selector, by index. */
+  readonly #selectors: readonly number[];
+  #store: ClassStore = (built) => built;
+  #fixed: Fixed | undefined;
+  #set: PolicySet | undefined;
   #classes: readonly Class[] = [];
 
   /**
+   * @param key of the parts and ports, by `setKey`
    * @param parts of all policies that select the subject; not empty
    * @param ownPorts the subject's, where names of ports are looked up on it (ingress); else on each peer
    */
-  constructor(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined, store: ClassStore) {
-    this.#store = store;
+  constructor(
+    key: string,
+    parts: readonly CompiledDirection[],
+    ownPorts: KnownIdentity['ports'] | undefined,
+    index: IdentityIndex,
+  ) {
+    this.id = contentId(key);
+    this.#index = index;
     this.#ownPorts = ownPorts;
     this.#rules = parts.flatMap((part) => part.rules).sort((a, b) => byPrecedence(a.outcome, b.outcome));
     this.#fallback = {
       enforced: strictestFallback(parts.filter((part) => part.mode === 'Enforce')) ?? NO_RULE,
       staged: strictestFallback(parts) ?? NO_RULE,
     };
-    const names = distinctNames(parts);
-    this.#names = ownPorts === undefined ? names : [];
-    const digests = parts.map((part) => part.digest).sort();
-    this.id = contentId(JSON.stringify([digests, ownPorts === undefined ? '' : lookedUp(names, ownPorts)]));
-
-    const indices = (means: (rule: CompiledRule) => boolean): number[] =>
-      this.#rules.flatMap((rule, i) => (means(rule) ? [i] : []));
-    this.#everyone = indices((rule) => rule.anyPeer || rule.anyIdentity);
-    this.#anyone = this.#classFor(this.#everyone);
-    this.#reserved = new Map([
-      [Slot.Any, this.#anyone],
-      [Slot.Host, this.#classFor(indices((rule) => rule.anyPeer || rule.host))],
-      [Slot.World, this.#classFor(indices((rule) => rule.anyPeer || rule.world))],
-    ]);
-    this.#selectors = this.#rules.flatMap((rule, i) => rule.selectors.map((of) => ({ rule: i, of })));
-    [this.#networks, this.#networkClasses] = this.#buildNetworks();
-  }
-
-  /** The set with the peers of these identities; the same object as last time where none of them differ. */
-  build(index: IdentityIndex): PolicySet {
-    const seen = [
-      ...this.#selectors.map(({ of }) => index.slotsOf(of)),
-      ...this.#names.map((name) => index.slotsWithPort(name)),
+    this.#names = ownPorts === undefined ? distinctNames(parts) : [];
+    this.#selectors = this.#rules.flatMap((rule, i) => rule.selectors.map(() => i));
+    this.watches = [
+      ...this.#rules.flatMap((rule) => rule.selectors.map((selector) => index.watch(selector))),
+      ...this.#names.map((name) => index.watchPort(name)),
     ];
-    const known = this.#built;
-    if (known !== undefined && seen.every((slots, i) => slots === this.#seen[i])) return known;
-    this.#seen = seen;
-    const peers = this.#buildPeers(index, seen);
-    this.#classes = [...new Set([...peers.values(), ...this.#networkClasses])];
-    const ids = new Map([...peers].map(([slot, found]) => [slot, found.id]));
-    if (known === undefined || !samePeers(known.peers, ids)) {
-      this.#built = { id: this.id, peers: ids, networks: this.#networks };
-    }
-    return this.#built ?? { id: this.id, peers: ids, networks: this.#networks };
   }
 
-  /** Of the set as it was last built. */
+  /** The set with the peers there are now; the same object as last time where none of them differ. */
+  build(store: ClassStore): PolicySet {
+    this.#store = store;
+    this.#fixed ??= this.#buildFixed();
+    const { networks, networkClasses } = this.#fixed;
+    const peers = this.#buildPeers(this.#fixed);
+    this.#classes = [...new Set([...peers.values(), ...networkClasses])];
+    const ids = new Map<number, bigint>();
+    for (const [slot, found] of peers) ids.set(slot, found.id);
+    if (this.#set === undefined || !samePeers(this.#set.peers, ids)) this.#set = { id: this.id, peers: ids, networks };
+    return this.#set;
+  }
+
+  /** Of the set as it was last built, each once. */
   get classes(): readonly Class[] {
     return this.#classes;
   }
 
-  #buildPeers(index: IdentityIndex, seen: readonly Slots[]): Map<number, Class> {
+  /** Stops watching; to be called once. */
+  close(): void {
+    for (const watch of this.watches) this.#index.unwatch(watch);
+  }
+
+  #buildFixed(): Fixed {
+    const indices = (means: (rule: CompiledRule) => boolean): number[] =>
+      this.#rules.flatMap((rule, i) => (means(rule) ? [i] : []));
+    const everyone = indices((rule) => rule.anyPeer || rule.anyIdentity);
+    const [networks, networkClasses] = this.#buildNetworks();
+    return {
+      everyone,
+      anyone: this.#classFor(everyone),
+      host: this.#classFor(indices((rule) => rule.anyPeer || rule.host)),
+      world: this.#classFor(indices((rule) => rule.anyPeer || rule.world)),
+      networks,
+      networkClasses,
+    };
+  }
+
+  #buildPeers({ everyone, anyone, host, world }: Fixed): Map<number, Class> {
     const met = new Map<number, number[]>();
-    for (const [i, { rule }] of this.#selectors.entries()) {
-      for (const slot of seen[i] ?? []) {
+    for (const [i, rule] of this.#selectors.entries()) {
+      for (const slot of this.watches[i]?.slots ?? []) {
         const rules = met.get(slot);
         if (rules === undefined) met.set(slot, [rule]);
         else if (rules.at(-1) !== rule) rules.push(rule);
       }
     }
-    for (const slots of seen.slice(this.#selectors.length)) {
+    for (const { slots } of this.watches.slice(this.#selectors.length)) {
       for (const slot of slots) if (!met.has(slot)) met.set(slot, []);
     }
-    const peers = new Map(this.#reserved);
+    const peers = new Map([
+      [Slot.Any, anyone],
+      [Slot.Host, host],
+      [Slot.World, world],
+    ] as [number, Class][]);
     const made = new Map<string, Class>();
-    for (const slot of [...met.keys()].sort((a, b) => a - b)) {
-      const rules = met.get(slot) ?? [];
-      const ports = index.identities.get(slot)?.ports ?? [];
+    for (const [slot, rules] of met) {
+      const ports = this.#names.length === 0 ? [] : (this.#index.identities.get(slot)?.ports ?? []);
       const key = `${rules.join()} ${lookedUp(this.#names, ports)}`;
       let found = made.get(key);
       if (found === undefined) {
-        found = this.#classFor(merge(this.#everyone, rules), ports);
+        found = this.#classFor(merge(everyone, rules), ports);
         made.set(key, found);
       }
-      if (found !== this.#anyone) peers.set(slot, found);
+      if (found !== anyone) peers.set(slot, found);
     }
     return peers;
   }

@@ -1,0 +1,121 @@
+import type { IdentityChange, IdentityIndex } from './identity-index.ts';
+import type { KnownIdentity } from './input.ts';
+import type { CompiledDirection } from './rules.ts';
+import { SetBuilder, setKey } from './sets.ts';
+import type { Class, PolicySet } from './tables.ts';
+
+interface Kept {
+  readonly builder: SetBuilder;
+  users: number;
+  /** As last built; nothing before the first time. */
+  classes: readonly Class[];
+}
+
+/** The sets that subjects use and the classes that those use, each once, for as long as somebody does. */
+export class Shelf {
+  readonly #index: IdentityIndex;
+  readonly #kept = new Map<string, Kept>();
+  readonly #fresh = new Set<Kept>();
+  readonly #dropped = new Set<string>();
+  readonly #users = new Map<bigint, { readonly class: Class; count: number }>();
+  #sets: ReadonlyMap<bigint, PolicySet> = new Map();
+  #classes: ReadonlyMap<bigint, Class> = new Map();
+
+  constructor(index: IdentityIndex) {
+    this.#index = index;
+  }
+
+  /** The same object until a set changes. */
+  get sets(): ReadonlyMap<bigint, PolicySet> {
+    return this.#sets;
+  }
+
+  get classes(): ReadonlyMap<bigint, Class> {
+    return this.#classes;
+  }
+
+  idOf(key: string): bigint {
+    return key === '' ? 0n : (this.#kept.get(key)?.builder.id ?? 0n);
+  }
+
+  /**
+   * Takes the set of these rules for one more user.
+   * @param ownPorts the subject's, for ingress
+   * @returns its key; empty where there are no rules
+   */
+  take(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined): string {
+    if (parts.length === 0) return '';
+    const key = setKey(parts, ownPorts);
+    let kept = this.#kept.get(key);
+    if (kept === undefined) {
+      kept = { builder: new SetBuilder(key, parts, ownPorts, this.#index), users: 0, classes: [] };
+      this.#kept.set(key, kept);
+      this.#fresh.add(kept);
+    }
+    kept.users++;
+    this.#dropped.delete(key);
+    return key;
+  }
+
+  giveBack(key: string): void {
+    const kept = this.#kept.get(key);
+    if (kept !== undefined && --kept.users === 0) this.#dropped.add(key);
+  }
+
+  /** Builds what is new or meets other peers than before, and lets go of what has no user any more. */
+  settle({ watches }: IdentityChange): void {
+    const stale =
+      watches.size === 0 ? [...this.#fresh] : [...this.#kept.values()].filter((kept) => this.#isStale(kept, watches));
+    if (stale.length === 0 && this.#dropped.size === 0) return;
+    const sets = new Map(this.#sets);
+    const classes = new Map(this.#classes);
+    const built = new Map<bigint, Class>();
+    const store = (one: Class): Class => {
+      const known = this.#users.get(one.id)?.class ?? built.get(one.id);
+      if (known === undefined) built.set(one.id, one);
+      return known ?? one;
+    };
+    for (const kept of stale) {
+      if (kept.users === 0) continue;
+      const before = kept.classes;
+      const set = kept.builder.build(store);
+      kept.classes = kept.builder.classes;
+      for (const one of kept.classes) this.#use(one, classes);
+      for (const one of before) this.#release(one, classes);
+      sets.set(set.id, set);
+    }
+    for (const key of this.#dropped) {
+      const kept = this.#kept.get(key);
+      if (kept === undefined) continue;
+      for (const one of kept.classes) this.#release(one, classes);
+      kept.builder.close();
+      this.#kept.delete(key);
+      sets.delete(kept.builder.id);
+    }
+    this.#fresh.clear();
+    this.#dropped.clear();
+    this.#sets = sets;
+    this.#classes = classes;
+  }
+
+  #isStale(kept: Kept, watches: IdentityChange['watches']): boolean {
+    return this.#fresh.has(kept) || kept.builder.watches.some((watch) => watches.has(watch));
+  }
+
+  #use(one: Class, classes: Map<bigint, Class>): void {
+    const known = this.#users.get(one.id);
+    if (known !== undefined) {
+      known.count++;
+      return;
+    }
+    this.#users.set(one.id, { class: one, count: 1 });
+    classes.set(one.id, one);
+  }
+
+  #release({ id }: Class, classes: Map<bigint, Class>): void {
+    const known = this.#users.get(id);
+    if (known === undefined || --known.count > 0) return;
+    this.#users.delete(id);
+    classes.delete(id);
+  }
+}
