@@ -5,6 +5,7 @@ import { type BpfErrorCode, ERROR_TABLE, type ErrorRow } from './error-table.ts'
 const KERNEL_ERRORS: Readonly<Record<number, readonly [string, string]>> = {
   [-11]: ['EAGAIN', 'nothing came in time'],
   [-42]: ['ENOMSG', 'no message of the desired type'],
+  [-95]: ['EOPNOTSUPP', 'the operation is not supported'],
   [-124]: ['EMEDIUMTYPE', 'something of another kind is there'],
   [-129]: ['EKEYREJECTED', 'key was rejected by service'],
   [-524]: ['ENOTSUPP', 'the operation is not supported'],

@@ -33,7 +33,14 @@ export {
   netnsId,
 } from './network.ts';
 export { LoadedObject, OpenMap, OpenObject, type OpenOptions, OpenProgram, openObject } from './object.ts';
-export { BpfProgram, type ProgramInfo, type TcxPlace, type TestRunOptions, type TestRunResult } from './program.ts';
+export {
+  BpfProgram,
+  type ProgramInfo,
+  queryTcx,
+  type TcxPlace,
+  type TestRunOptions,
+  type TestRunResult,
+} from './program.ts';
 export { type RecordBatch, RingBuffer, type RingBufferOptions, type RingStatus } from './ring-buffer.ts';
 export { enableStatistics, type Statistics } from './statistics.ts';
 export {
@@ -48,4 +55,4 @@ export {
 } from './system.ts';
 export { MapOfMaps, PerCpuMap, StorageMap, TypedMap } from './typed-map.ts';
 export { type LogSummary, summarizeLog } from './verifier-log.ts';
-export { type LinkWatcher, type WatchOptions, watchLinks } from './watch-links.ts';
+export { LinkWatcher, type WatchOptions, watchLinks } from './watch-links.ts';

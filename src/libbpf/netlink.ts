@@ -72,7 +72,7 @@ export class RouteSocket extends Resource<NetlinkHandle> {
     return this.#answers(1).messages[0];
   }
 
-  /** One datagram that is there; undefined when none is. */
+  /** One datagram that is there, or why none could be read: EAGAIN, ENOBUFS when some were lost. */
   receive(buffer: Buffer): NetlinkMessage[] | { readonly errno: number } {
     const size = native.receiveNetlink(this.live('read'), buffer, false);
     return size < 0 ? { errno: size } : parseMessages(buffer.subarray(0, size)).map(({ message }) => message);

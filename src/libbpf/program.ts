@@ -17,6 +17,7 @@ import { openedById, openPin, pinAt, removePin } from './map.ts';
 import { type NativeProgramInfo, native, type ObjectHandle, type ProgramHandle } from './native.ts';
 import { checkInteger, checkPath, MAX_U32, opened, Resource } from './resource.ts';
 
+const EEXIST = -17;
 const EINVAL = -22;
 /** include/uapi/linux/bpf.h, Linux 6.6: where among the programs of an interface. */
 const BPF_F_BEFORE = 8;
@@ -78,6 +79,18 @@ export interface ProgramOrigin {
   readonly section: string;
 }
 
+/** The programs on TCX of an interface in the order they run (Linux 6.6). Throws `BpfError` ATTACH where there is none. */
+export function queryTcx(
+  ifindex: number,
+  direction: Direction,
+): { readonly programId: number; readonly linkId: number }[] {
+  checkInteger(ifindex, 1, 0x7fffffff, 'an interface index');
+  const type = checkDirection(direction) === 'ingress' ? ATTACH_TYPES.tcx_ingress : ATTACH_TYPES.tcx_egress;
+  const attempted = `list the programs on ${direction} of interface ${ifindex} (tcx)`;
+  const { programIds, linkIds } = opened(native.queryAttached(ifindex, type, true), 'ATTACH', attempted);
+  return programIds.map((programId, index) => ({ programId, linkId: linkIds[index]! }));
+}
+
 /** A loaded program. Lives on in the kernel as long as a link, a filter, a pin or a process holds it. */
 export class BpfProgram extends Resource<ProgramHandle> {
   readonly name: string;
@@ -135,7 +148,11 @@ export class BpfProgram extends Resource<ProgramHandle> {
     const type = direction === 'ingress' ? ATTACH_TYPES.tcx_ingress : ATTACH_TYPES.tcx_egress;
     const flags = position === 'first' ? BPF_F_BEFORE : BPF_F_AFTER;
     const link = native.createLink(this.live('attach'), ifindex, type, flags);
-    const hint = link === EINVAL ? 'TCX links need Linux 6.6 and a tc program; use attachClsact' : undefined;
+    const hints: Readonly<Record<number, string>> = {
+      [EINVAL]: 'TCX links need Linux 6.6 and a tc program; use attachClsact',
+      [EEXIST]: 'this program is there already: an interface takes each once',
+    };
+    const hint = typeof link === 'number' ? hints[link] : undefined;
     const where = `${direction} of interface ${ifindex} (tcx)`;
     return new BpfLink(
       opened(link, 'ATTACH', `attach "${this.name}" to ${where}`, hint),

@@ -1,6 +1,6 @@
 import { argumentError, fail } from './errors.ts';
 import { native, type PollHandle } from './native.ts';
-import { type NamespaceOptions, type NetlinkMessage, RouteSocket } from './netlink.ts';
+import { type NamespaceOptions, RouteSocket } from './netlink.ts';
 import { decodeChange, groupsOf, type NetworkChange, type WatchedKind } from './network.ts';
 import { expectOk, opened } from './resource.ts';
 
@@ -20,70 +20,77 @@ export interface WatchOptions extends NamespaceOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface LinkWatcher {
-  /** Idempotent. */
-  close(): void;
-}
-
 /**
  * Reports changes of interfaces (addresses, routes) from now on: list after starting to watch, not before. Throws
  * `BpfError` NETLINK; later errors of the socket are uncaught exceptions.
  */
 export function watchLinks(options: WatchOptions): LinkWatcher {
-  const { onChange, kinds = ['link'], signal } = options;
-  if (typeof onChange !== 'function') throw argumentError('watch links', 'onChange must be a function');
-  const groups = groupsOf(kinds);
-  const socket = new RouteSocket(options, groups);
-  const buffer = Buffer.alloc(RECEIVE_BYTES);
-  let poll: PollHandle | undefined;
+  return new LinkWatcher(options);
+}
 
-  const close = (): void => {
-    signal?.removeEventListener('abort', close);
-    if (poll !== undefined) native.close(poll);
-    socket.close();
-  };
+export class LinkWatcher {
+  readonly #socket: RouteSocket;
+  readonly #poll: PollHandle;
+  readonly #buffer = Buffer.alloc(RECEIVE_BYTES);
+  readonly #onChange: WatchOptions['onChange'];
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = (): void => this.close();
 
-  const read = (): void => {
+  constructor(options: WatchOptions) {
+    const { onChange, kinds = ['link'], signal } = options;
+    if (typeof onChange !== 'function') throw argumentError('watch links', 'onChange must be a function');
+    this.#onChange = onChange;
+    this.#signal = signal;
+    this.#socket = new RouteSocket(options, groupsOf(kinds));
+    const poll = native.createPoll(this.#socket.handle(), (status) => this.#wake(status));
+    if (typeof poll === 'number') this.#socket.close();
+    this.#poll = opened(poll, 'NETLINK', 'watch links');
+    this.#resume();
+    if (signal?.aborted) this.close();
+    else signal?.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#signal?.removeEventListener('abort', this.#abort);
+    native.close(this.#poll);
+    this.#socket.close();
+  }
+
+  #resume(): void {
+    expectOk(native.resumePoll(this.#poll), 'NETLINK', 'watch links');
+  }
+
+  #wake(status: number): void {
+    try {
+      const changes = this.#read();
+      if (changes.length > 0) this.#onChange(changes);
+    } finally {
+      // libuv reports a pending error of the socket, such as a loss, with a status of its own and stops polling.
+      if (status < 0 && !this.#socket.closed) this.#resume();
+    }
+  }
+
+  #read(): NetworkChange[] {
     const changes: NetworkChange[] = [];
     for (let i = 0; i < MAX_DATAGRAMS; i++) {
-      const received = socket.receive(buffer);
+      const received = this.#socket.receive(this.#buffer);
       if (Array.isArray(received)) {
         // Decoded values hold nothing of the buffer.
-        for (const message of received as NetlinkMessage[]) {
+        for (const message of received) {
           const change = decodeChange(message);
           if (change !== undefined) changes.push(change);
         }
-      } else if ('errno' in received) {
-        if (received.errno === EINTR) continue;
-        if (received.errno === EAGAIN) break;
-        if (received.errno !== ENOBUFS) {
-          close();
-          fail('NETLINK', received.errno, 'watch links');
-        }
-        changes.push({ kind: 'resync' });
+        continue;
       }
+      if (received.errno === EAGAIN) break;
+      if (received.errno === EINTR) continue;
+      if (received.errno !== ENOBUFS) {
+        this.close();
+        fail('NETLINK', received.errno, 'watch links');
+      }
+      changes.push({ kind: 'resync' });
     }
-    if (changes.length > 0) onChange(changes);
-  };
-
-  try {
-    poll = opened(
-      native.createPoll(socket.handle(), (status) => {
-        if (status < 0) {
-          close();
-          fail('NETLINK', status, 'watch links');
-        }
-        read();
-      }),
-      'NETLINK',
-      'watch links',
-    );
-    expectOk(native.resumePoll(poll), 'NETLINK', 'watch links');
-  } catch (error) {
-    close();
-    throw error;
+    return changes;
   }
-  if (signal?.aborted) close();
-  else signal?.addEventListener('abort', close, { once: true });
-  return { close };
 }
