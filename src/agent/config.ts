@@ -126,7 +126,7 @@ export const configSchema = z.strictObject({
   intervals: z
     .strictObject({
       resync: duration('60s', 1_000, 86_400_000).describe('Everything is read anew and written where it differs'),
-      drift: duration('10s', 1_000, 86_400_000).describe("The kernel's tables are compared with what was applied"),
+      drift: duration('60s', 1_000, 86_400_000).describe("The kernel's tables are compared with what was applied"),
       heartbeat: duration('1s', 100, 60_000).describe('The kernel is told that the agent lives'),
       settle: duration('2ms', 0, 10_000).describe('Changes that arrive this close together are applied as one'),
       retryLeast: duration('200ms', 10, 60_000).describe('Wait after the first failed attempt; doubles each time'),

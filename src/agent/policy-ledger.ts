@@ -1,0 +1,129 @@
+import { join } from 'node:path';
+import { type LocatedPolicy, type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
+import { checkPolicySet } from '../model/policy-set.ts';
+import { formatProblem, type PolicyProblem, unreadableFile } from '../model/problem.ts';
+import type { PolicyFile } from '../sources/policies.ts';
+
+/** A version of a file that was good by itself and beside the others. */
+export interface Version {
+  readonly bytes: Buffer;
+  readonly policies: readonly LocatedPolicy[];
+}
+
+/** A fault, and what stays in force instead of the file it is in. */
+export interface LedgerProblem extends PolicyProblem {
+  readonly inForce: 'the version before' | 'nothing';
+}
+
+/** Which policies are in force, and why others are not. */
+export interface Ledger {
+  /** By file name. */
+  readonly accepted: ReadonlyMap<string, Version>;
+  readonly policies: readonly LocatedPolicy[];
+  readonly errors: readonly LedgerProblem[];
+  readonly warnings: readonly PolicyProblem[];
+}
+
+export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], errors: [], warnings: [] };
+
+/** Parsed files by the object the directory gave: the same object is the same content. */
+export type ParseCache = WeakMap<PolicyFile, ParsedFile>;
+
+/**
+ * Decides what is in force after the files changed. A file with an error, in itself or beside others, is left out
+ * whole; its former version stays in force if it had one. Where two files contradict each other, the one that
+ * changed is at fault; where both did, the later by name.
+ * @param before what was in force; its versions may be those of an earlier run
+ */
+export function settle(
+  before: ReadonlyMap<string, Version>,
+  files: readonly PolicyFile[],
+  directory: string,
+  cache: ParseCache = new WeakMap(),
+): Ledger {
+  const wanted = new Map<string, Version>();
+  const problems = new Map<string, readonly PolicyProblem[]>();
+  for (const file of files) {
+    const parsed = parse(file, directory, cache);
+    const errors = parsed.problems.filter(({ severity }) => severity === 'error');
+    if (file.content.ok && errors.length === 0) {
+      const former = before.get(file.name);
+      const same = former?.bytes.equals(file.content.bytes) === true;
+      wanted.set(
+        file.name,
+        same && former !== undefined ? former : { bytes: file.content.bytes, policies: parsed.policies },
+      );
+      continue;
+    }
+    problems.set(file.name, errors);
+    const former = before.get(file.name);
+    if (former !== undefined) wanted.set(file.name, former);
+  }
+  const warnings = expelContradictions(wanted, before, problems, directory);
+  const errors = [...problems].flatMap(([name, found]) =>
+    found.map(
+      (problem): LedgerProblem => ({ ...problem, inForce: wanted.has(name) ? 'the version before' : 'nothing' }),
+    ),
+  );
+  return { accepted: wanted, policies: policiesOf(wanted), errors, warnings };
+}
+
+/** The key by which a problem is known to be the same one later. */
+export function problemKey(problem: PolicyProblem): string {
+  return `${problem.code} ${formatProblem(problem)}`;
+}
+
+function policiesOf(versions: ReadonlyMap<string, Version>): LocatedPolicy[] {
+  return [...versions.keys()].sort().flatMap((name) => versions.get(name)?.policies ?? []);
+}
+
+function parse(file: PolicyFile, directory: string, cache: ParseCache): ParsedFile {
+  const known = cache.get(file);
+  if (known !== undefined) return known;
+  const path = join(directory, file.name);
+  const { content } = file;
+  const parsed = content.ok
+    ? parsePolicyFile(path, content.bytes)
+    : { file: path, policies: [], problems: [unreadable(path, content.error)] };
+  cache.set(file, parsed);
+  return parsed;
+}
+
+function unreadable(path: string, error: { readonly code: string; readonly message: string }): PolicyProblem {
+  const problem = unreadableFile(path, error.message);
+  return error.code === 'TOO_LARGE' ? { ...problem, code: 'FILE_TOO_LARGE', wanted: 'a smaller file' } : problem;
+}
+
+/**
+ * Takes files that contradict others back to their former version, until none does. Each turn takes at least one
+ * version away and none is given back, so that it ends.
+ * @returns warnings about what is left
+ */
+function expelContradictions(
+  wanted: Map<string, Version>,
+  before: ReadonlyMap<string, Version>,
+  problems: Map<string, readonly PolicyProblem[]>,
+  directory: string,
+): PolicyProblem[] {
+  const nameOf = (path: string): string => path.slice(directory.length + (directory.endsWith('/') ? 0 : 1));
+  const changed = (name: string): boolean => wanted.get(name) !== before.get(name);
+  for (;;) {
+    const found = checkPolicySet(policiesOf(wanted));
+    const errors = found.filter(({ severity }) => severity === 'error');
+    if (errors.length === 0) return found;
+    const expelled = new Set<string>();
+    for (const problem of errors) {
+      const involved = [problem, ...(problem.related ?? [])].map(({ file }) => nameOf(file));
+      // One of a pair is enough.
+      if (involved.some((name) => expelled.has(name))) continue;
+      const guilty = involved.find(changed) ?? nameOf(problem.file);
+      expelled.add(guilty);
+      problems.set(guilty, [...(problems.get(guilty) ?? []), problem]);
+    }
+    for (const name of expelled) {
+      const former = before.get(name);
+      if (former === undefined || !changed(name)) wanted.delete(name);
+      else wanted.set(name, former);
+    }
+  }
+}

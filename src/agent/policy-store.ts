@@ -1,0 +1,261 @@
+import { statSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonicalJson } from '../model/manifest.ts';
+import { type Policy, policyKey } from '../model/policy.ts';
+import { type LocatedPolicy, parsePolicyFile } from '../model/policy-file.ts';
+import { checkPolicySet } from '../model/policy-set.ts';
+import type { PolicyProblem } from '../model/problem.ts';
+import { PolicyDirectory } from '../sources/policies.ts';
+import type { SourceStatus } from '../sources/source.ts';
+import type { PolicyChange } from './api/contract.ts';
+import { AgentError } from './errors.ts';
+import { LastGood } from './last-good.ts';
+import { pickPolicy } from './names.ts';
+import { faultOf } from './policy-fault.ts';
+import { fileOf, isApplied, removePolicy, textOf, writePolicies } from './policy-files.ts';
+import { EMPTY_LEDGER, type Ledger, type ParseCache, problemKey, settle } from './policy-ledger.ts';
+
+export interface PolicyStoreOptions {
+  readonly directory: string;
+  readonly state: string;
+  readonly now: () => number;
+  /** The ledger changed. `since`: when the oldest of the changed files was written, milliseconds since the epoch. */
+  readonly onChange: (ledger: Ledger, since: number) => void;
+  /** A fault that was not there before. */
+  readonly onProblem: (problem: PolicyProblem) => void;
+  /** What does not stop the work: the last good versions cannot be kept. */
+  readonly onFault: (error: Error) => void;
+}
+
+interface InputFile {
+  readonly file: string;
+  readonly text: string;
+}
+
+export interface ApplyPlan {
+  readonly given: readonly Policy[];
+  /** One for each that is given. */
+  readonly changes: readonly PolicyChange[];
+  /** Everything that would be in force. */
+  readonly all: readonly Policy[];
+}
+
+export interface DeletePlan {
+  readonly policy: Policy;
+  readonly change: PolicyChange;
+  readonly all: readonly Policy[];
+}
+
+/** How long a change through the API may take to be seen in the directory, milliseconds. */
+const SEEN_MS_MOST = 10_000;
+
+/**
+ * The policies of this node. Files are the one place they are kept in: people write some, the API writes others, and
+ * both come into force by being read back.
+ */
+export class PolicyStore {
+  readonly #options: PolicyStoreOptions;
+  readonly #files: PolicyDirectory;
+  readonly #lastGood: LastGood;
+  readonly #cache: ParseCache = new WeakMap();
+  #ledger: Ledger = EMPTY_LEDGER;
+  #problems = new Set<string>();
+  #synced = false;
+  /** Changes through the API and saves, one after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(options: PolicyStoreOptions) {
+    this.#options = options;
+    this.#files = new PolicyDirectory({ directory: options.directory, now: options.now });
+    this.#lastGood = new LastGood(options.state);
+  }
+
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
+  /** The directory was read once. */
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  status(): SourceStatus {
+    return this.#files.status();
+  }
+
+  /** Resolves when the directory was read, which may be never; rejects where it cannot be made. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { directory, onFault } = this.#options;
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    const kept = await this.#lastGood.load(directory).catch((error: unknown) => {
+      onFault(new AgentError('INTERNAL', `Cannot read the last good policies: ${messageOf(error)}`, { cause: error }));
+      return new Map();
+    });
+    this.#ledger = { ...EMPTY_LEDGER, accepted: kept };
+    this.#files.onChange(() => this.#settle());
+    await this.#files.start(signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#files.close();
+    await this.#saving;
+  }
+
+  /**
+   * What applying these files would change.
+   * @throws AgentError INVALID with every fault, CONFLICT for policies that people keep in files of their own
+   */
+  plan(files: readonly InputFile[]): ApplyPlan {
+    const parsed = files.map(({ file, text }) => parsePolicyFile(file, Buffer.from(text)));
+    const given = parsed.flatMap(({ policies }) => policies);
+    const keys = new Set(given.map(({ policy }) => policyKey(policy)));
+    const others = this.#ledger.policies.filter(({ policy }) => !keys.has(policyKey(policy)));
+    const all = [...others, ...given];
+    const present = new Set(checkPolicySet(this.#ledger.policies).map(problemKey));
+    const fresh = checkPolicySet(all).filter((problem) => !present.has(problemKey(problem)));
+    const problems = [...parsed.flatMap((file) => file.problems), ...fresh];
+    const faults = problems.filter(({ severity }) => severity === 'error').map(faultOf);
+    if (faults.length > 0) {
+      throw new AgentError('INVALID', 'The policies do not validate; nothing was changed', { faults });
+    }
+    if (given.length === 0) throw new AgentError('INVALID', 'There is no policy in the input');
+    const policies = given.map(({ policy }) => policy);
+    return {
+      given: policies,
+      changes: policies.map((policy) => this.#changeOf(policy)),
+      all: all.map(({ policy }) => policy),
+    };
+  }
+
+  /** Stores the policies and resolves when they have been read back. @throws as `plan`; INTERNAL where the disk refuses */
+  apply(files: readonly InputFile[]): Promise<readonly PolicyChange[]> {
+    return this.#serialized(async () => {
+      const { changes, given } = this.plan(files);
+      const stored = given.filter((_, index) => changes[index]?.action !== 'unchanged');
+      if (stored.length > 0) await writePolicies(this.#options.directory, stored);
+      const texts = new Map(stored.map((policy) => [fileOf(policy), Buffer.from(textOf(policy))]));
+      await this.#seen((accepted) =>
+        [...texts].every(([name, bytes]) => accepted.get(name)?.bytes.equals(bytes) === true),
+      );
+      return changes;
+    });
+  }
+
+  /** The policy that a deletion means, and what is left without it. @throws AgentError NOT_FOUND, AMBIGUOUS, CONFLICT */
+  planDelete(name: string, where: Parameters<typeof pickPolicy>[2]): DeletePlan {
+    const all = this.#ledger.policies.map((located) => located.policy);
+    const policy = pickPolicy(name, all, where);
+    const file = this.fileOf(policy);
+    if (!isApplied(file)) throw foreign(policy, file, 'delete it there');
+    const { kind, namespace } = policy;
+    const change: PolicyChange = { kind, namespace, name: policy.name, action: 'deleted', file };
+    return { policy, change, all: all.filter((other) => other !== policy) };
+  }
+
+  /** Removes a policy that came through the API and resolves when the directory was read without it. */
+  delete(name: string, where: Parameters<typeof pickPolicy>[2]): Promise<PolicyChange> {
+    return this.#serialized(async () => {
+      const { change, policy } = this.planDelete(name, where);
+      await removePolicy(this.#options.directory, policy);
+      await this.#seen((accepted) => !accepted.has(fileOf(policy)));
+      return change;
+    });
+  }
+
+  /** The path of the file a policy in force is in. */
+  fileOf(policy: Policy): string {
+    return this.#locate(policy)?.origin.file ?? join(this.#options.directory, fileOf(policy));
+  }
+
+  #locate(policy: Policy): LocatedPolicy | undefined {
+    const key = policyKey(policy);
+    return this.#ledger.policies.find((located) => policyKey(located.policy) === key);
+  }
+
+  #changeOf(policy: Policy): PolicyChange {
+    const { kind, namespace, name } = policy;
+    const present = this.#locate(policy);
+    const file = this.fileOf(policy);
+    if (present === undefined) return { kind, namespace, name, action: 'created', file };
+    if (canonicalJson(present.policy) === canonicalJson(policy))
+      return { kind, namespace, name, action: 'unchanged', file };
+    if (!isApplied(file)) throw foreign(policy, file, 'change it there');
+    return { kind, namespace, name, action: 'configured', file };
+  }
+
+  #settle(): void {
+    const { directory, now, onChange, onProblem } = this.#options;
+    const former = this.#ledger;
+    const files = this.#files.snapshot();
+    this.#ledger = settle(former.accepted, files, directory, this.#cache);
+    const keys = new Set(this.#ledger.errors.map(problemKey));
+    for (const problem of this.#ledger.errors) if (!this.#problems.has(problemKey(problem))) onProblem(problem);
+    this.#problems = keys;
+    const initial = !this.#synced;
+    this.#synced = true;
+    const changed = [...this.#ledger.accepted].filter(([name, version]) => former.accepted.get(name) !== version);
+    onChange(this.#ledger, initial ? now() : Math.min(now(), ...changed.map(([name]) => this.#writtenAt(name))));
+    const { accepted } = this.#ledger;
+    this.#saving = this.#saving
+      .then(() => this.#lastGood.save(accepted))
+      .catch((error: unknown) => {
+        const failure = `Cannot keep the last good policies: ${messageOf(error)}`;
+        this.#options.onFault(new AgentError('INTERNAL', failure, { hint: 'see state.directory', cause: error }));
+      });
+  }
+
+  /** Changed when the file took its place, also by being renamed. */
+  #writtenAt(name: string): number {
+    const stats = statSync(join(this.#options.directory, name), { throwIfNoEntry: false });
+    return stats?.ctimeMs ?? this.#options.now();
+  }
+
+  /** Waits until what was accepted is as wanted. */
+  async #seen(wanted: (accepted: Ledger['accepted']) => boolean): Promise<void> {
+    const until = performance.now() + SEEN_MS_MOST;
+    while (!wanted(this.#ledger.accepted)) {
+      const left = until - performance.now();
+      if (left <= 0) {
+        throw new AgentError(
+          'NOT_APPLIED',
+          `The change is stored in ${this.#options.directory}, but was not read back`,
+          {
+            hint: 'see "sallyport status" for errors of policies and of the source "policies"',
+          },
+        );
+      }
+      await this.#nextChange(left);
+    }
+  }
+
+  #nextChange(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, milliseconds);
+      const unsubscribe = this.#files.onChange(done);
+      function done(): void {
+        clearTimeout(timer);
+        unsubscribe();
+        resolve();
+      }
+    });
+  }
+
+  #serialized<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    // The next one does not care how this one ended.
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+}
+
+function foreign(policy: Policy, file: string, todo: string): AgentError {
+  return new AgentError('CONFLICT', `${policyKey(policy)} is kept in ${file}, which "policy apply" did not write`, {
+    hint: `${todo}; changes of the file come into force by themselves`,
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { type Ledger, settle, type Version } from '../../src/agent/policy-ledger.ts';
+import { policyName } from '../../src/model/policy.ts';
+import { SourceError } from '../../src/sources/error.ts';
+import type { PolicyFile } from '../../src/sources/policies.ts';
+
+const DIRECTORY = '/policies';
+const file = (name: string, text: string): PolicyFile => ({ name, content: { ok: true, bytes: Buffer.from(text) } });
+
+interface Shape {
+  readonly priority?: number;
+  readonly action?: string;
+  readonly port?: number;
+}
+
+function policy(name: string, { priority, action = 'Allow', port = 80 }: Shape = {}): string {
+  return JSON.stringify({
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'WorkloadNetworkPolicy',
+    metadata: { namespace: 'shop', name },
+    spec: {
+      subject: { workload: 'Service/web' },
+      ...(priority === undefined ? {} : { priority }),
+      ingress: [{ action, ports: [{ protocol: 'TCP', port }] }],
+    },
+  });
+}
+
+const names = (ledger: Ledger): string[] => ledger.policies.map((located) => policyName(located.policy));
+const none: ReadonlyMap<string, Version> = new Map();
+
+describe('the ledger of policies', () => {
+  it('has every policy of every good file in force', () => {
+    const ledger = settle(
+      none,
+      [file('b.yaml', policy('b')), file('a.yaml', `${policy('a')}\n---\n${policy('c')}`)],
+      DIRECTORY,
+    );
+    assert.deepEqual(names(ledger), ['shop/a', 'shop/c', 'shop/b']);
+    assert.deepEqual(ledger.errors, []);
+  });
+
+  it('keeps the former version of a file that turned bad, and says so', () => {
+    const first = settle(none, [file('a.yaml', policy('a'))], DIRECTORY);
+    const second = settle(first.accepted, [file('a.yaml', policy('a', { port: 70_000 }))], DIRECTORY);
+    assert.deepEqual(names(second), ['shop/a']);
+    assert.equal(second.accepted.get('a.yaml'), first.accepted.get('a.yaml'));
+    assert.equal(second.errors.length, 1);
+    assert.equal(second.errors[0]?.inForce, 'the version before');
+    assert.equal(second.errors[0]?.file, '/policies/a.yaml');
+  });
+
+  it('leaves a file out whole when one document of it is bad', () => {
+    const ledger = settle(none, [file('a.yaml', `${policy('a')}\n---\n{kind: Nonsense}`)], DIRECTORY);
+    assert.deepEqual(names(ledger), []);
+    assert.equal(ledger.errors[0]?.inForce, 'nothing');
+  });
+
+  it('says of a file that cannot be read what the system said', () => {
+    const unreadable: PolicyFile = {
+      name: 'a.yaml',
+      content: { ok: false, error: new SourceError('UNREADABLE', 'EACCES: permission denied') },
+    };
+    const ledger = settle(none, [unreadable], DIRECTORY);
+    assert.equal(ledger.errors[0]?.code, 'FILE_UNREADABLE');
+    assert.match(ledger.errors[0]?.found ?? '', /EACCES/);
+  });
+
+  it('ends a policy when its file is gone, also a bad one', () => {
+    const first = settle(none, [file('a.yaml', policy('a'))], DIRECTORY);
+    assert.deepEqual(names(settle(first.accepted, [], DIRECTORY)), []);
+  });
+
+  it('faults the file that came later with a name that was taken, whatever its place in the alphabet', () => {
+    const first = settle(none, [file('z.yaml', policy('a'))], DIRECTORY);
+    const second = settle(first.accepted, [file('a.yaml', policy('a')), file('z.yaml', policy('a'))], DIRECTORY);
+    assert.deepEqual([...second.accepted.keys()], ['z.yaml']);
+    assert.equal(second.errors[0]?.code, 'DUPLICATE_POLICY');
+    assert.deepEqual(names(second), ['shop/a']);
+  });
+
+  it('takes the first by name when both came at once', () => {
+    const ledger = settle(none, [file('b.yaml', policy('a')), file('a.yaml', policy('a'))], DIRECTORY);
+    assert.deepEqual([...ledger.accepted.keys()], ['a.yaml']);
+  });
+
+  it('takes a changed file back when it contradicts another of equal priority', () => {
+    const allow = policy('a', { priority: 5 });
+    const first = settle(
+      none,
+      [file('a.yaml', allow), file('b.yaml', policy('b', { priority: 6, action: 'Deny' }))],
+      DIRECTORY,
+    );
+    assert.deepEqual(first.errors, []);
+    const clash = [file('a.yaml', allow), file('b.yaml', policy('b', { priority: 5, action: 'Deny' }))];
+    const second = settle(first.accepted, clash, DIRECTORY);
+    assert.deepEqual(
+      second.errors.map((error) => [error.code, error.file, error.inForce]),
+      [['PRIORITY_CONFLICT', '/policies/b.yaml', 'the version before']],
+    );
+    assert.equal(second.policies.find(({ policy }) => policy.name === 'b')?.policy.priority, 6);
+  });
+
+  it('mends itself when the other file of a contradiction goes', () => {
+    const files = [file('a.yaml', policy('a')), file('b.yaml', policy('a'))];
+    const first = settle(none, files, DIRECTORY);
+    const second = settle(first.accepted, files.slice(1), DIRECTORY);
+    assert.deepEqual([...second.accepted.keys()], ['b.yaml']);
+    assert.deepEqual(second.errors, []);
+  });
+});

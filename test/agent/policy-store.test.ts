@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../../src/agent/errors.ts';
+import { PolicyStore } from '../../src/agent/policy-store.ts';
+import { policyName } from '../../src/model/policy.ts';
+
+function policy(name: string, port: number | string = 80): string {
+  return `apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: {namespace: shop, name: ${name}}
+spec:
+  subject: {workload: Service/web}
+  ingress:
+    - action: Allow
+      ports: [{protocol: TCP, port: ${port}}]
+`;
+}
+
+interface Running {
+  readonly store: PolicyStore;
+  readonly problems: string[];
+  readonly faults: string[];
+}
+
+describe('the store of policies', () => {
+  let root: string;
+  let directory: string;
+  const running: { store: PolicyStore; stop: AbortController }[] = [];
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'sallyport-store-'));
+    directory = join(root, 'policies');
+  });
+  afterEach(async () => {
+    for (const { store, stop } of running.splice(0)) {
+      stop.abort();
+      await store.close();
+    }
+    await rm(root, { recursive: true, force: true });
+  });
+
+  async function start(): Promise<Running> {
+    const problems: string[] = [];
+    const faults: string[] = [];
+    const stop = new AbortController();
+    const store = new PolicyStore({
+      directory,
+      state: join(root, 'state'),
+      now: Date.now,
+      onChange: () => {},
+      onProblem: (problem) => problems.push(problem.code),
+      onFault: (error) => faults.push(error.message),
+    });
+    running.push({ store, stop });
+    await store.start(stop.signal);
+    return { store, problems, faults };
+  }
+
+  const names = (store: PolicyStore): string[] => store.ledger.policies.map((located) => policyName(located.policy));
+  const until = async (check: () => boolean): Promise<void> => {
+    while (!check()) await sleep(2);
+  };
+  const refusal = async (work: Promise<unknown>): Promise<AgentError> => {
+    const error = await work.then(
+      () => assert.fail('was accepted'),
+      (thrown: unknown) => thrown,
+    );
+    assert.ok(error instanceof AgentError, String(error));
+    return error;
+  };
+
+  it('stores what is applied as files, and reads it back into force', async () => {
+    const { store } = await start();
+    const changes = await store.apply([{ file: 'x', text: `${policy('a')}---\n${policy('b')}` }]);
+    assert.deepEqual(
+      changes.map(({ name, action }) => [name, action]),
+      [
+        ['a', 'created'],
+        ['b', 'created'],
+      ],
+    );
+    assert.deepEqual(names(store), ['shop/a', 'shop/b']);
+    assert.deepEqual((await readdir(directory)).sort(), ['shop.a.applied.yaml', 'shop.b.applied.yaml']);
+  });
+
+  it('says what changed, and leaves alone what did not', async () => {
+    const { store } = await start();
+    await store.apply([{ file: 'x', text: policy('a') }]);
+    const again = await store.apply([{ file: 'x', text: `# a comment\n${policy('a')}` }]);
+    assert.deepEqual(
+      again.map(({ action }) => action),
+      ['unchanged'],
+    );
+    const other = await store.apply([{ file: 'x', text: policy('a', 81) }]);
+    assert.deepEqual(
+      other.map(({ action }) => action),
+      ['configured'],
+    );
+    assert.equal((await store.delete('a', {})).action, 'deleted');
+    assert.deepEqual(names(store), []);
+  });
+
+  it('refuses to change or delete what people keep in files of their own', async () => {
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, 'mine.yaml'), policy('a'));
+    const { store } = await start();
+    assert.deepEqual(names(store), ['shop/a']);
+    for (const work of [store.apply([{ file: 'x', text: policy('a', 81) }]), store.delete('a', {})]) {
+      const error = await refusal(work);
+      assert.equal(error.code, 'CONFLICT');
+      assert.match(error.message, /mine\.yaml/);
+    }
+    assert.deepEqual(
+      (await store.apply([{ file: 'x', text: policy('a') }])).map(({ action }) => action),
+      ['unchanged'],
+    );
+  });
+
+  it('changes nothing when a document of several is bad, and names every fault', async () => {
+    const { store } = await start();
+    const error = await refusal(store.apply([{ file: 'in.yaml', text: `${policy('a')}---\n${policy('b', 70_000)}` }]));
+    assert.equal(error.code, 'INVALID');
+    assert.equal(error.faults[0]?.file, 'in.yaml');
+    assert.equal(error.faults[0]?.line, 17);
+    assert.deepEqual(await readdir(directory), []);
+    assert.equal((await refusal(store.apply([{ file: 'in.yaml', text: '# nothing' }]))).code, 'INVALID');
+    assert.equal(
+      (await refusal(store.apply([{ file: 'x', text: `${policy('a')}---\n${policy('a')}` }]))).code,
+      'INVALID',
+    );
+    assert.equal((await refusal(store.delete('zzz', {}))).code, 'NOT_FOUND');
+  });
+
+  it('takes what is applied at once one after the other', async () => {
+    const { store } = await start();
+    await Promise.all(Array.from({ length: 8 }, (_, i) => store.apply([{ file: 'x', text: policy('a', i + 1) }])));
+    const stored = store.ledger.policies[0]?.policy.ingress?.rules[0]?.ports?.[0]?.port;
+    assert.equal(stored, 8);
+  });
+
+  it('keeps the last good version of a file that was bad when the agent started', async () => {
+    const first = await start();
+    await writeFile(join(directory, 'mine.yaml'), policy('a', 81));
+    await until(() => names(first.store).length === 1);
+    const last = running.pop();
+    last?.stop.abort();
+    await last?.store.close();
+    await writeFile(join(directory, 'mine.yaml'), policy('a', '"no such"'));
+    const { store, problems } = await start();
+    assert.deepEqual(names(store), ['shop/a']);
+    assert.deepEqual(problems, ['BAD_VALUE']);
+    assert.equal(store.ledger.errors[0]?.inForce, 'the version before');
+  });
+
+  it('does not bring back a file that was removed while no agent ran', async () => {
+    const first = await start();
+    await first.store.apply([{ file: 'x', text: policy('a') }]);
+    const last = running.pop();
+    last?.stop.abort();
+    await last?.store.close();
+    await rm(join(directory, 'shop.a.applied.yaml'));
+    const { store } = await start();
+    assert.deepEqual(names(store), []);
+  });
+
+  it('reports a fault once while it lasts, and anew when it comes back', async () => {
+    const { store, problems } = await start();
+    const place = join(directory, 'mine.yaml');
+    await writeFile(place, policy('a', 70_000));
+    await until(() => problems.length === 1);
+    await writeFile(join(directory, 'other.yaml'), policy('b'));
+    await until(() => names(store).includes('shop/b'));
+    assert.equal(problems.length, 1);
+    await rename(place, join(root, 'aside'));
+    await until(() => store.ledger.errors.length === 0);
+    await rename(join(root, 'aside'), place);
+    await until(() => problems.length === 2);
+  });
+
+  it('works on when last good versions cannot be kept, and says so', async () => {
+    await mkdir(join(root, 'state'));
+    await writeFile(join(root, 'state', 'policies'), 'in the way');
+    const { store, faults } = await start();
+    await store.apply([{ file: 'x', text: policy('a') }]);
+    await until(() => faults.length > 1);
+    assert.deepEqual(names(store), ['shop/a']);
+    assert.match(faults[0] ?? '', /last good/);
+    await chmod(root, 0o700);
+  });
+});
