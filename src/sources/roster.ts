@@ -17,6 +17,8 @@ export interface RosterOptions {
   /** Part of every identity. */
   readonly domain: string;
   readonly health: Health;
+  /** Called before every look at the kernel: candidates may be entered and removed in it. */
+  readonly prepare?: () => void;
 }
 
 /**
@@ -27,6 +29,7 @@ export class Roster {
   readonly publication = new Publication<Sightings>(NO_SIGHTINGS);
   readonly #candidates = new Map<string, Candidate>();
   readonly #health: Health;
+  readonly #prepare: () => void;
   readonly #surveyor: Surveyor;
   readonly #coalescer: Coalescer;
   readonly #unwatch: () => void;
@@ -34,8 +37,9 @@ export class Roster {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor({ host, domain, health }: RosterOptions) {
+  constructor({ host, domain, health, prepare = () => {} }: RosterOptions) {
     this.#health = health;
+    this.#prepare = prepare;
     this.#surveyor = new Surveyor(host, domain);
     this.#coalescer = new Coalescer(
       () => this.#publish(),
@@ -95,6 +99,7 @@ export class Roster {
   }
 
   async #publish(): Promise<void> {
+    this.#prepare();
     const sightings = await this.#surveyor.survey([...this.#candidates.values()]);
     if (this.#closed) return;
     this.#health.works('node');

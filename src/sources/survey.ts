@@ -15,6 +15,9 @@ import type { Sighting, Sightings, Warning } from './source.ts';
 /** A process this much younger than its container is another one that got the pid. */
 const REUSED_AFTER_MS = 5_000;
 
+/** A process this old has entered the namespaces it will live in: some are in their cgroup before. */
+const SETTLED_MS = 2_000;
+
 const NO_CGROUP: Container['cgroup'] = { id: 0n, path: '', level: 0 };
 
 /** A candidate whose process the kernel confirms. */
@@ -42,6 +45,7 @@ export class Surveyor {
   readonly #host: Host;
   readonly #domain: string;
   readonly #attachments: Attachments;
+  #settledIn: number | undefined;
 
   constructor(host: Host, domain: string) {
     this.#host = host;
@@ -61,11 +65,15 @@ export class Surveyor {
 
   /** Milliseconds until the next survey is worth while though nothing changed; undefined: it is not. */
   lookAgainIn(): number | undefined {
-    return this.#attachments.lookAgainIn();
+    const waits = [this.#attachments.lookAgainIn(), this.#settledIn].filter((wait) => wait !== undefined);
+    return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
   async survey(candidates: readonly Candidate[]): Promise<Sightings> {
     const warnings: Warning[] = [];
+    const youngest = candidates.reduce((latest, candidate) => Math.max(latest, candidate.startedAt), 0);
+    const wait = youngest + SETTLED_MS - this.#host.now();
+    this.#settledIn = wait > 0 ? Math.min(wait, SETTLED_MS) : undefined;
     const groups = this.#group(candidates, warnings);
     const found = await this.#attachments.find(groups.filter((group) => group.attachment === undefined));
     const nodeAddresses = (await this.#host.namespaces.addresses()).map((address) => address.address);
@@ -115,7 +123,10 @@ export class Surveyor {
     const { proc } = this.#host;
     const process = readProcess(proc, candidate.pid);
     if (process === undefined) return undefined;
-    if (candidate.cgroup !== undefined) return { candidate, process, cgroup: this.#cgroup(candidate.cgroup) };
+    if (candidate.cgroup !== undefined) {
+      const inside = `${process.unified}/`.startsWith(`${candidate.cgroup}/`);
+      return inside ? { candidate, process, cgroup: this.#cgroup(candidate.cgroup) } : undefined;
+    }
     const inside = process.cgroups.some((path) => findContainerCgroup(path, candidate.id) !== undefined);
     if (!inside) {
       const age = startedAt(proc, process.startTime) - candidate.startedAt;
