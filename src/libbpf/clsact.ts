@@ -47,9 +47,10 @@ export class ClsactFilter {
     const where = checkPlace(place);
     const { ifindex, direction, priority, handle } = place;
     const point = POINTS[direction];
+    const attached = program.handle('attach');
     const made = native.createClsact(ifindex, point);
     if (made !== EEXIST) expectOk(made, 'ATTACH', `make a clsact qdisc on interface ${ifindex}`);
-    const filter = native.attachClsact(ifindex, point, program.handle('attach'), priority, handle, true);
+    const filter = native.attachClsact(ifindex, point, attached, priority, handle, true);
     const { programId } = opened<NativeFilter>(filter, 'ATTACH', `attach "${program.name}" to ${where}`);
     return new ClsactFilter(place, programId);
   }
