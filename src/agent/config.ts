@@ -41,11 +41,16 @@ const runtime = (standard: string, what: string) =>
     .prefault({});
 
 const cgroup = z.strictObject({
-  path: z.string().startsWith('/').max(4096).describe('Below the cgroup2 mount: /system.slice/nginx.service'),
+  path: z
+    .string()
+    .startsWith('/')
+    .max(4096)
+    .describe('Below the cgroup2 mount, * and ? within a part: /system.slice/*.service'),
   workload: z
     .string()
     .regex(/^[^/\s]{1,63}\/[^/\s]{1,63}\/[^/\s]{1,253}$/, 'wanted namespace/kind/name')
-    .describe('Its name in policies: host/Unit/nginx'),
+    .describe('Its name in policies: host/Unit/nginx; {name} is the name of the cgroup'),
+  container: z.string().max(253).exactOptional(),
   labels: z.record(z.string().max(317), z.string().max(253)).default({}),
 });
 
@@ -106,7 +111,11 @@ export const configSchema = z.strictObject({
     .strictObject({
       docker: runtime('/var/run/docker.sock', 'the Docker engine'),
       cri: runtime('/run/containerd/containerd.sock', 'a CRI runtime (containerd, CRI-O)'),
-      cgroups: z.array(cgroup).max(1_024).default([]).describe('Plain cgroups to protect: {path, workload, labels}'),
+      cgroups: z
+        .array(cgroup)
+        .max(1_024)
+        .default([])
+        .describe('Plain cgroups to protect: {path, workload, container, labels}'),
     })
     .prefault({}),
   events: z

@@ -72,7 +72,7 @@ export function pick<T>(
  * The identity a person means. A bare name prefers `namespace`. Where a workload has a sandbox identity (no
  * container) beside those of its containers, the workload's name means the sandbox.
  */
-export function pickIdentity(text: string, all: readonly Identity[], namespace?: string): Identity {
+export function pickIdentity<T extends Identity>(text: string, all: readonly T[], namespace?: string): T {
   let found = all.filter((identity) => means(text, identity));
   const inNamespace = found.filter((identity) => identity.workload.namespace === namespace);
   if (inNamespace.length > 0) found = inNamespace;
@@ -82,7 +82,7 @@ export function pickIdentity(text: string, all: readonly Identity[], namespace?:
     if (workloads.size === 1 && sandboxes.length > 0) found = sandboxes;
   }
   const chosen = new Set(found);
-  const describe = (identity: Identity): string =>
+  const describe = (identity: T): string =>
     found.filter((other) => describeIdentity(other) === describeIdentity(identity)).length > 1
       ? `${describeIdentity(identity)} (${formatIdentity(identity.id)})`
       : describeIdentity(identity);

@@ -41,12 +41,6 @@ export interface ApplyPlan {
   readonly all: readonly Policy[];
 }
 
-export interface DeletePlan {
-  readonly policy: Policy;
-  readonly change: PolicyChange;
-  readonly all: readonly Policy[];
-}
-
 /** How long a change through the API may take to be seen in the directory, milliseconds. */
 const SEEN_MS_MOST = 10_000;
 
@@ -65,6 +59,8 @@ export class PolicyStore {
   /** Changes through the API and saves, one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #saving: Promise<void> = Promise.resolve();
+  /** When the change through the API began that is not read back yet. */
+  #askedAt: number | undefined;
 
   constructor(options: PolicyStoreOptions) {
     this.#options = options;
@@ -131,10 +127,13 @@ export class PolicyStore {
 
   /** Stores the policies and resolves when they have been read back. @throws as `plan`; INTERNAL where the disk refuses */
   apply(files: readonly InputFile[]): Promise<readonly PolicyChange[]> {
+    const askedAt = this.#options.now();
     return this.#serialized(async () => {
       const { changes, given } = this.plan(files);
       const stored = given.filter((_, index) => changes[index]?.action !== 'unchanged');
-      if (stored.length > 0) await writePolicies(this.#options.directory, stored);
+      if (stored.length === 0) return changes;
+      this.#askedAt = askedAt;
+      await writePolicies(this.#options.directory, stored);
       const texts = new Map(stored.map((policy) => [fileOf(policy), Buffer.from(textOf(policy))]));
       await this.#seen((accepted) =>
         [...texts].every(([name, bytes]) => accepted.get(name)?.bytes.equals(bytes) === true),
@@ -144,20 +143,25 @@ export class PolicyStore {
   }
 
   /** The policy that a deletion means, and what is left without it. @throws AgentError NOT_FOUND, AMBIGUOUS, CONFLICT */
-  planDelete(name: string, where: Parameters<typeof pickPolicy>[2]): DeletePlan {
+  #planDelete(
+    name: string,
+    where: Parameters<typeof pickPolicy>[2],
+  ): { readonly policy: Policy; readonly change: PolicyChange } {
     const all = this.#ledger.policies.map((located) => located.policy);
     const policy = pickPolicy(name, all, where);
     const file = this.fileOf(policy);
     if (!isApplied(file)) throw foreign(policy, file, 'delete it there');
     const { kind, namespace } = policy;
     const change: PolicyChange = { kind, namespace, name: policy.name, action: 'deleted', file };
-    return { policy, change, all: all.filter((other) => other !== policy) };
+    return { policy, change };
   }
 
   /** Removes a policy that came through the API and resolves when the directory was read without it. */
   delete(name: string, where: Parameters<typeof pickPolicy>[2]): Promise<PolicyChange> {
+    const askedAt = this.#options.now();
     return this.#serialized(async () => {
-      const { change, policy } = this.planDelete(name, where);
+      const { change, policy } = this.#planDelete(name, where);
+      this.#askedAt = askedAt;
       await removePolicy(this.#options.directory, policy);
       await this.#seen((accepted) => !accepted.has(fileOf(policy)));
       return change;
@@ -193,10 +197,8 @@ export class PolicyStore {
     const keys = new Set(this.#ledger.errors.map(problemKey));
     for (const problem of this.#ledger.errors) if (!this.#problems.has(problemKey(problem))) onProblem(problem);
     this.#problems = keys;
-    const initial = !this.#synced;
+    onChange(this.#ledger, this.#synced ? this.#since(former) : now());
     this.#synced = true;
-    const changed = [...this.#ledger.accepted].filter(([name, version]) => former.accepted.get(name) !== version);
-    onChange(this.#ledger, initial ? now() : Math.min(now(), ...changed.map(([name]) => this.#writtenAt(name))));
     const { accepted } = this.#ledger;
     this.#saving = this.#saving
       .then(() => this.#lastGood.save(accepted))
@@ -206,10 +208,17 @@ export class PolicyStore {
       });
   }
 
-  /** Changed when the file took its place, also by being renamed. */
-  #writtenAt(name: string): number {
-    const stats = statSync(join(this.#options.directory, name), { throwIfNoEntry: false });
-    return stats?.ctimeMs ?? this.#options.now();
+  /** When the oldest change since the former ledger was asked for: the API called, or a file put in its place. */
+  #since(former: Ledger): number {
+    const { directory, now } = this.#options;
+    const times = [now(), this.#askedAt ?? Number.POSITIVE_INFINITY];
+    this.#askedAt = undefined;
+    for (const [name, version] of this.#ledger.accepted) {
+      if (former.accepted.get(name) === version) continue;
+      // ctime: a file that is renamed into place keeps its mtime.
+      times.push(statSync(join(directory, name), { throwIfNoEntry: false })?.ctimeMs ?? Number.POSITIVE_INFINITY);
+    }
+    return Math.min(...times);
   }
 
   /** Waits until what was accepted is as wanted. */

@@ -1,27 +1,28 @@
 import type { RuleReference } from '../../events/event.ts';
 
-/** A policy rule that was looked at, in the order of its rank. */
-export interface ConsideredRule extends RuleReference {
+/** A rule or default that matches, in the order in which they decide. */
+export interface MatchView extends RuleReference {
   readonly mode: 'Enforce' | 'Stage';
   readonly action: string;
   readonly priority: number;
   readonly decides: boolean;
-  /** Why it decides, or why not. */
-  readonly why: string;
+  readonly decidesStaged: boolean;
 }
 
 /** What one end says. */
 export interface ExplainSide {
   readonly direction: 'egress' | 'ingress';
-  /** The end at which it is judged. */
+  /** The workload at which it is judged. */
   readonly at: string;
-  /** False: nothing is judged there, because it is not on this node or no policy selects it. */
-  readonly judged: boolean;
+  /** False: no policy selects it in this direction, so everything is allowed. */
+  readonly selected: boolean;
   readonly verdict: string;
+  /** With the staged policies counted in. */
+  readonly stagedVerdict: string;
   readonly rule?: RuleReference;
-  readonly staged?: { readonly verdict: string; readonly rule?: RuleReference };
-  readonly why: string;
-  readonly considered: readonly ConsideredRule[];
+  readonly matches: readonly MatchView[];
+  /** What the policies say where the kernel's tables say otherwise: a fault of ours. */
+  readonly disagreement?: string;
 }
 
 /** The answer to "may from reach to on this port, and which rule says so". */
@@ -32,5 +33,9 @@ export interface ExplainView {
   readonly port: number;
   /** `Deny` when either side denies, else `Alert` when either alerts, else `Allow`. */
   readonly verdict: string;
+  readonly stagedVerdict: string;
+  /** Absent ends are not on this node. */
   readonly sides: readonly ExplainSide[];
+  /** The same for people, several lines. */
+  readonly text: string;
 }

@@ -1,10 +1,11 @@
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { AgentError, asAgentError, ERRORS } from '../errors.ts';
 import { type CallerRules, Callers } from './callers.ts';
 import { BODY_BYTES_MOST, type ErrorView } from './contract.ts';
+import { answers } from './probe.ts';
 import { addRoutes } from './routes.ts';
 import type { AgentService } from './service.ts';
 
@@ -15,6 +16,8 @@ export interface ApiOptions {
   readonly now: () => number;
   /** Faults of our own, which the caller cannot mend. */
   readonly onFault: (error: Error) => void;
+  /** Counts answers by HTTP status. */
+  readonly onAnswer: (status: number) => void;
   readonly signal: AbortSignal;
 }
 
@@ -44,6 +47,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
     if (caller.allowed) return;
     throw new AgentError('FORBIDDEN', `Refused: ${caller.reason}`, { hint: 'see api.uids and api.gids' });
   });
+  app.addHook('onResponse', async (_request, reply) => options.onAnswer(reply.statusCode));
   refuseClearly(app, options.onFault);
   addRoutes(app, { service: options.service, callers, now: options.now });
   await app.ready();
@@ -93,18 +97,6 @@ async function makeWay(path: string, mode: number): Promise<void> {
     });
   }
   await unlink(path);
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    const settle = (result: boolean) => () => {
-      probe.destroy();
-      resolve(result);
-    };
-    probe.once('connect', settle(true));
-    probe.once('error', settle(false));
-  });
 }
 
 function refuseClearly(app: FastifyInstance, onFault: (error: Error) => void): void {

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { access, readFile, stat, statfs } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { answers } from '../../agent/api/probe.ts';
 import type { Config } from '../../agent/config.ts';
 import { findObjects } from '../../agent/installation.ts';
 
@@ -115,17 +115,4 @@ async function allowed(path: string, mode: number): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-function answers(socket: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socket);
-    const settle = (result: boolean) => () => {
-      probe.destroy();
-      resolve(result);
-    };
-    probe.setTimeout(2_000, settle(false));
-    probe.once('connect', settle(true));
-    probe.once('error', settle(false));
-  });
 }

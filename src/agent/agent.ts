@@ -1,0 +1,313 @@
+import { release } from 'node:os';
+import type { Logger } from 'pino';
+import { IncidentName, ReasonName } from '../datapath/layouts.gen.ts';
+import type { Datapath, Drift, KernelRecord } from '../datapath/port.ts';
+import type { NameBook, PacketRecord } from '../events/decode.ts';
+import { EventJournal, type Notice } from '../events/journal.ts';
+import { logRepeats, logSink } from '../events/log.ts';
+import type { PolicyProblem } from '../model/problem.ts';
+import type { Config } from './config.ts';
+import { Enforcement } from './enforcement.ts';
+import { asAgentError } from './errors.ts';
+import { readings } from './metrics/readings.ts';
+import { addReading, type Measurements, makeMeasurements } from './metrics/registry.ts';
+import { noticesOf, type SourceHealth } from './notices.ts';
+import type { Ledger } from './policy-ledger.ts';
+import { PolicyStore } from './policy-store.ts';
+import { Reconciler, type RoundOutcome } from './reconcile.ts';
+import { VERSION } from './version.ts';
+import type { WorldSource } from './world.ts';
+
+/** What the agent is made of; the kernel, the runtimes and the clock come in from outside. */
+export interface AgentParts {
+  readonly config: Config;
+  readonly node: string;
+  readonly datapath: Datapath;
+  readonly world: WorldSource;
+  readonly logger: Logger;
+  readonly now: () => number;
+}
+
+/** Reading the tables back takes time; an answer this fresh is good enough, milliseconds. */
+const DRIFT_AGE_MS = 1_000;
+
+/**
+ * One node's agent: facts and policies in, one loop that brings the kernel to them, events out. It owns all that it
+ * was given. Ending it changes nothing that is enforced.
+ */
+export class Agent {
+  readonly parts: AgentParts;
+  readonly startedAt: number;
+  readonly journal: EventJournal;
+  readonly policies: PolicyStore;
+  readonly enforcement: Enforcement;
+  readonly reconciler: Reconciler;
+  readonly measurements: Measurements;
+  readonly #stopping = new AbortController();
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** When the oldest policy change that is not applied yet was made. */
+  #changedAt: number | undefined;
+  #lastSuccess: number | undefined;
+  #drift: { readonly at: number; readonly found: readonly Drift[] } = { at: 0, found: [] };
+  #health: readonly SourceHealth[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: AgentParts) {
+    const { config, datapath, logger, now } = parts;
+    this.parts = parts;
+    this.startedAt = now();
+    this.enforcement = new Enforcement(datapath);
+    this.measurements = makeMeasurements();
+    this.journal = new EventJournal({
+      names: this.names,
+      now,
+      keep: config.events.keep,
+      queue: config.events.queue,
+      followers: config.events.followers,
+      observe: (on) => datapath.observe(on),
+      sinks: [
+        logSink(logger, config.events.log),
+        (event) => this.measurements.events.inc({ type: event.type, verdict: 'verdict' in event ? event.verdict : '' }),
+      ],
+    });
+    this.policies = new PolicyStore({
+      directory: config.policies.directory,
+      state: config.state.directory,
+      now,
+      onChange: (ledger, since) => this.#policiesChanged(ledger, since),
+      onProblem: (problem) => this.#policyProblem(problem),
+      onFault: (error) => logger.error({ err: error }, error.message),
+    });
+    this.reconciler = new Reconciler({
+      round: () => this.#round(),
+      settleMs: config.intervals.settle,
+      retryLeastMs: config.intervals.retryLeast,
+      retryMostMs: config.intervals.retryMost,
+      now,
+      onRound: (outcome) => this.#roundEnded(outcome),
+    });
+    for (const reading of readings(this.#metricSources())) addReading(this.measurements.registry, reading);
+  }
+
+  /** What the kernel's numbers stand for now. */
+  get names(): NameBook {
+    const { datapath } = this.parts;
+    return {
+      identityOf: (slot) => {
+        const id = datapath.identityOf(slot);
+        return id === undefined ? undefined : this.enforcement.identities.get(id);
+      },
+      ruleOf: (id) => datapath.currentTables().rules.get(id),
+      reasonOf: ReasonName,
+    };
+  }
+
+  /** Everything known is enforced. */
+  get ready(): boolean {
+    return this.#lastSuccess !== undefined && this.reconciler.last?.error === undefined;
+  }
+
+  /** When a round last succeeded, milliseconds since the epoch. */
+  get lastSuccess(): number | undefined {
+    return this.#lastSuccess;
+  }
+
+  /** Aborted when the agent ends. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /**
+   * Begins to work; resolves when policies and sources have told what they know, or the ones that can have, and the
+   * first round ended well.
+   */
+  async start(): Promise<void> {
+    const { config, datapath, world } = this.parts;
+    const { signal } = this;
+    // What the kernel tells is listened to before anything can make it speak.
+    datapath.onRecords((records) => this.#receive(records));
+    datapath.heartbeat();
+    const { heartbeat, resync, drift } = config.intervals;
+    this.#every(heartbeat, () => datapath.heartbeat());
+    this.#every(resync, () => {
+      world.rescan();
+      this.reconciler.request();
+    });
+    this.#every(drift, () => void this.drift());
+    this.#every(config.events.repeat, () => logRepeats(this.parts.logger, this.journal.digest, config.events.log));
+    world.onChange(() => this.reconciler.request());
+    await Promise.all([this.policies.start(signal), world.start(signal)]);
+    await this.reconciler.applied().catch((error: unknown) => {
+      // Told by the round already, and tried again by the loop.
+      if (signal.aborted) throw error;
+    });
+    this.note({
+      type: 'agent',
+      severity: 'info',
+      action: 'started',
+      subject: this.parts.node,
+      message: this.#greeting(),
+    });
+  }
+
+  /** Entries of the kernel that are not what was applied last, at most a second old. */
+  drift(): readonly Drift[] {
+    const { datapath, now, logger } = this.parts;
+    if (now() - this.#drift.at < DRIFT_AGE_MS) return this.#drift.found;
+    try {
+      const found = datapath.drift();
+      if (found.length > 0 && this.#drift.found.length === 0) {
+        const [first] = found;
+        const message = `${found.length} entries are not what was applied; first ${first?.map} ${first?.key}`;
+        this.note({ type: 'kernel', severity: 'warning', action: 'drifted', subject: first?.map ?? '', message });
+      }
+      this.#drift = { at: now(), found };
+    } catch (error) {
+      logger.error({ err: error }, 'Cannot compare the kernel with what was applied');
+    }
+    return this.#drift.found;
+  }
+
+  note(notice: Notice): void {
+    this.journal.addNotice(notice);
+  }
+
+  /** A policy change began now: the time to the kernel is measured from here. */
+  policyChangeBegan(at: number): void {
+    this.#changedAt = Math.min(this.#changedAt ?? at, at);
+  }
+
+  /** Stops working and closes all; what is enforced stays so, unless `fail.stop` says otherwise. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { config, datapath, logger, world } = this.parts;
+    this.#stopping.abort();
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.reconciler.close();
+    await Promise.all([this.policies.close(), world.close()]);
+    logRepeats(logger, this.journal.digest, config.events.log);
+    this.journal.close();
+    if (config.fail.stop === 'open') datapath.remove();
+    else datapath.close();
+    logger.info(config.fail.stop === 'open' ? 'Stopped; nothing is enforced' : 'Stopped; enforcement goes on');
+  }
+
+  #every(milliseconds: number, work: () => void): void {
+    this.#timers.push(setInterval(work, milliseconds));
+  }
+
+  #receive(records: readonly KernelRecord[]): void {
+    const packets: PacketRecord[] = [];
+    for (const record of records) {
+      if (record.kind === 'cgroup') this.parts.world.hint(record);
+      else packets.push(record);
+    }
+    this.journal.addRecords(packets);
+  }
+
+  async #round(): Promise<void> {
+    const { world } = this.parts;
+    if (!this.policies.synced || !world.synced) return;
+    const changedAt = this.#changedAt;
+    this.#changedAt = undefined;
+    const before = this.enforcement.applied;
+    try {
+      const { endpoints, frontends, complete } = world.snapshot();
+      const policies = this.policies.ledger.policies.map((located) => located.policy);
+      await this.enforcement.apply({ endpoints, frontends, complete, policies });
+    } catch (error) {
+      // Still not applied, and as old as it was.
+      if (changedAt !== undefined) this.policyChangeBegan(changedAt);
+      throw error;
+    } finally {
+      for (const notice of noticesOf(before, this.enforcement.applied)) this.note(notice);
+    }
+    this.#lastSuccess = this.parts.now();
+    if (changedAt !== undefined)
+      this.measurements.policyLatency.observe(Math.max(0, this.#lastSuccess - changedAt) / 1000);
+  }
+
+  #roundEnded({ error, durationMs }: RoundOutcome): void {
+    this.measurements.reconciles.inc({ result: error === undefined ? 'success' : 'failure' });
+    this.measurements.reconcileDuration.observe(durationMs / 1000);
+    this.#watchSources();
+    if (error === undefined) return;
+    const { message, hint } = asAgentError(error);
+    this.note({
+      type: 'kernel',
+      severity: 'error',
+      action: 'refused',
+      subject: this.parts.node,
+      message: hint === undefined ? message : `${message} (${hint})`,
+    });
+  }
+
+  #policiesChanged(ledger: Ledger, since: number): void {
+    this.policyChangeBegan(since);
+    this.parts.logger.debug({ policies: ledger.policies.length, errors: ledger.errors.length }, 'Policies were read');
+    this.reconciler.request();
+  }
+
+  #policyProblem(problem: PolicyProblem): void {
+    this.measurements.rejections.inc({ code: problem.code });
+    const { file, line, column, path, found, wanted } = problem;
+    const message = `${path === '' ? '' : `${path}: `}found ${found}, wanted ${wanted}`;
+    const subject = `${file}:${line}:${column}`;
+    this.note({ type: 'policy', severity: 'error', action: 'rejected', subject, message });
+  }
+
+  #watchSources(): void {
+    const health = this.parts.world.sources();
+    for (const source of health) {
+      const before = this.#health.find(({ name }) => name === source.name);
+      if (before?.healthy === source.healthy || (before === undefined && source.healthy)) continue;
+      const { name, healthy, error } = source;
+      const message = error ?? (healthy ? 'it works' : 'it does not work yet');
+      const [severity, action] = healthy ? (['info', 'works'] as const) : (['warning', 'fails'] as const);
+      this.note({ type: 'source', severity, action, subject: name, message });
+    }
+    this.#health = health;
+  }
+
+  #greeting(): string {
+    const { datapath, world } = this.parts;
+    const taken = datapath.adopted ? ', taken over from a former agent' : '';
+    return `${VERSION}: ${world.snapshot().endpoints.length} endpoints, ${this.policies.ledger.policies.length} policies${taken}`;
+  }
+
+  #metricSources(): Parameters<typeof readings>[0] {
+    const { config, datapath, now, world } = this.parts;
+    const count = <T>(items: Iterable<T>, key: (item: T) => string): ReadonlyMap<string, number> =>
+      new Map([...Map.groupBy(items, key)].map(([name, group]) => [name, group.length]));
+    return {
+      build: { version: VERSION, kernel: release(), node: process.version },
+      topRules: config.metrics.topRules,
+      now,
+      ready: () => this.ready,
+      endpoints: () => this.enforcement.applied.endpoints,
+      endpointStatus: () => datapath.endpointStatus(),
+      identities: () => this.enforcement.identities.size,
+      policiesByMode: () => {
+        const modes = count(this.enforcement.applied.policies, (policy) => policy.mode);
+        return new Map([['Enforce', 0], ['Stage', 0], ...modes]);
+      },
+      policyErrors: () => count(this.policies.ledger.errors, (problem) => problem.code),
+      sources: () => world.sources(),
+      tables: () => datapath.currentTables(),
+      ruleCounters: () => datapath.ruleCounters(),
+      drops: () => new Map([...datapath.dropCounters()].map(([reason, counter]) => [ReasonName(reason), counter])),
+      incidents: () => new Map([...datapath.incidents()].map(([kind, value]) => [IncidentName(kind), value])),
+      mapFill: () => datapath.mapFill(),
+      programs: () => datapath.programs(),
+      revision: () => datapath.revision,
+      drift: () => this.#drift.found.length,
+      lastSuccess: () => (this.#lastSuccess === undefined ? undefined : this.#lastSuccess / 1000),
+      followers: () => this.journal.followers,
+      lostToFollowers: () => this.journal.lostToFollowers,
+    };
+  }
+}

@@ -1,0 +1,105 @@
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+import type { Logger } from 'pino';
+import { openDatapath } from '../datapath/index.ts';
+import type { Datapath } from '../datapath/port.ts';
+import { findCgroup2Mount, peerCredentials } from '../libbpf/index.ts';
+import { Agent } from './agent.ts';
+import { startApi } from './api/server.ts';
+import type { Config } from './config.ts';
+import { AgentError } from './errors.ts';
+import { openHost } from './host.ts';
+import { findObjects } from './installation.ts';
+import { startMetrics } from './metrics/server.ts';
+import { Service } from './service.ts';
+import { ConfiguredWorld } from './world.ts';
+
+/** No healthy agent lets this many resync intervals pass without a round. */
+const SILENT_RESYNCS = 3;
+
+/**
+ * Runs the agent on this node until the signal aborts.
+ * @throws AgentError, BpfError where it cannot start; what an earlier agent left enforced stays so
+ */
+export async function runAgent(config: Config, logger: Logger, signal: AbortSignal): Promise<void> {
+  const datapath = openKernel(config);
+  const cgroupRoot = cgroupRootOf(config);
+  const agent = new Agent({
+    config,
+    node: config.node === 'auto' ? hostname() : config.node,
+    datapath,
+    world: new ConfiguredWorld(config, openHost(cgroupRoot === undefined ? {} : { cgroupRoot })),
+    logger,
+    now: Date.now,
+  });
+  const ended = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  try {
+    // People can ask how it stands before it is ready.
+    await serve(agent, config, logger);
+    await Promise.race([agent.start(), ended]);
+    await ended;
+  } finally {
+    await agent.close();
+  }
+}
+
+/** Detaches every program and removes every pin: nothing is enforced afterwards. */
+export function removeDatapath(config: Config): void {
+  openKernel(config).remove();
+}
+
+async function serve(agent: Agent, config: Config, logger: Logger): Promise<void> {
+  const service = new Service(agent);
+  const onFault = (error: Error): void => logger.error({ err: error }, error.message);
+  const { signal } = agent;
+  await startApi({
+    socket: config.api.socket,
+    service,
+    callers: { uids: config.api.uids, gids: config.api.gids, credentialsOf: peerCredentials },
+    now: Date.now,
+    onFault,
+    onAnswer: (code) => agent.measurements.apiRequests.inc({ code: String(code) }),
+    signal,
+  });
+  logger.info({ socket: config.api.socket }, 'The API answers');
+  if (config.metrics.address === 'off') return;
+  const silence = config.intervals.resync * SILENT_RESYNCS;
+  const { address } = await startMetrics({
+    address: config.metrics.address,
+    metrics: () => service.metrics(),
+    ready: () => agent.ready,
+    healthy: () => Date.now() - (agent.lastSuccess ?? agent.startedAt) < silence,
+    onFault,
+    signal,
+  });
+  logger.info({ address }, 'Metrics are served');
+}
+
+function openKernel(config: Config): Datapath {
+  const objects = findObjects(config.datapath.objects);
+  if (objects === undefined) {
+    throw new AgentError(
+      'NOT_FOUND',
+      `Cannot find the kernel programs (datapath.objects: ${config.datapath.objects})`,
+      {
+        hint: 'make build, or name their directory',
+      },
+    );
+  }
+  mkdirSync(dirname(config.datapath.pins), { recursive: true });
+  return openDatapath({
+    objects,
+    pins: config.datapath.pins,
+    cgroupRoot: cgroupRootOf(config) ?? '',
+    sizes: config.datapath.sizes,
+    events: { ratePerSecond: config.events.ratePerSecond, burst: config.events.burst },
+  });
+}
+
+function cgroupRootOf(config: Config): string | undefined {
+  return config.datapath.cgroupRoot === 'auto' ? findCgroup2Mount() : config.datapath.cgroupRoot;
+}

@@ -1,0 +1,67 @@
+import type { Notice } from '../events/journal.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { canonicalJson } from '../model/manifest.ts';
+import { type Policy, policyKey, policyName } from '../model/policy.ts';
+import type { Wanted } from './enforcement.ts';
+import { describeIdentity } from './names.ts';
+
+/** How a source of facts stands. */
+export interface SourceHealth {
+  readonly name: string;
+  readonly synced: boolean;
+  readonly healthy: boolean;
+  readonly since: number;
+  readonly restarts: number;
+  readonly endpoints: number;
+  readonly error?: string;
+}
+
+/** What a round changed, in words. */
+export function noticesOf(before: Wanted, after: Wanted): Notice[] {
+  if (before === after) return [];
+  return [...endpointNotices(before.endpoints, after.endpoints), ...policyNotices(before.policies, after.policies)];
+}
+
+function endpointNotices(before: readonly Endpoint[], after: readonly Endpoint[]): Notice[] {
+  const known = new Map(before.map((endpoint) => [endpoint.id, endpoint]));
+  const present = new Set(after.map((endpoint) => endpoint.id));
+  const appeared = after.filter((endpoint) => !known.has(endpoint.id));
+  const gone = before.filter((endpoint) => !present.has(endpoint.id));
+  return [
+    ...appeared.map((endpoint) => endpointNotice(endpoint, 'appeared')),
+    ...gone.map((endpoint) => endpointNotice(endpoint, 'gone')),
+  ];
+}
+
+function endpointNotice(endpoint: Endpoint, action: string): Notice {
+  const unprotected = action === 'appeared' && endpoint.mode === 'unprotected';
+  const where = endpoint.addresses.length === 0 ? 'without address' : endpoint.addresses.join(', ');
+  const message = unprotected
+    ? `not protected: ${endpoint.reason ?? 'unknown'}`
+    : `${endpoint.id.slice(0, 12)}, ${where}`;
+  return {
+    type: 'endpoint',
+    severity: unprotected ? 'warning' : 'info',
+    action,
+    subject: describeIdentity(endpoint.identity),
+    message,
+  };
+}
+
+function policyNotices(before: readonly Policy[], after: readonly Policy[]): Notice[] {
+  const known = new Map(before.map((policy) => [policyKey(policy), policy]));
+  const present = new Set(after.map(policyKey));
+  const notices: Notice[] = [];
+  for (const policy of after) {
+    const former = known.get(policyKey(policy));
+    if (former === policy || (former !== undefined && canonicalJson(former) === canonicalJson(policy))) continue;
+    notices.push(policyNotice(policy, former === undefined ? 'in force' : 'changed'));
+  }
+  for (const policy of before) if (!present.has(policyKey(policy))) notices.push(policyNotice(policy, 'ended'));
+  return notices;
+}
+
+function policyNotice(policy: Policy, action: string): Notice {
+  const message = `${policy.mode}, priority ${policy.priority}`;
+  return { type: 'policy', severity: 'info', action, subject: policyName(policy), message };
+}

@@ -1,0 +1,197 @@
+import { release } from 'node:os';
+import { diff, formatPlan } from '../compile/diff.ts';
+import type { CompileInput, KnownIdentity } from '../compile/input.ts';
+import type { RuleInfo } from '../compile/tables.ts';
+import type { FlowRecord } from '../datapath/port.ts';
+import type { EventFilter, EventJournal } from '../events/journal.ts';
+import { wants } from '../events/journal.ts';
+import { formatIdentity } from '../model/identity.ts';
+import { type Policy, policyName } from '../model/policy.ts';
+import type { LocatedPolicy } from '../model/policy-file.ts';
+import type { Agent } from './agent.ts';
+import type {
+  ApplyView,
+  DigestView,
+  DriftView,
+  EndpointView,
+  ExplainRequest,
+  FlowView,
+  IdentityView,
+  PolicyChange,
+  PolicyRequest,
+  PolicyView,
+  StatusView,
+  VersionView,
+} from './api/contract.ts';
+import type { ExplainView } from './api/explanation.ts';
+import type { AgentService, FlowFilter, PolicySelector } from './api/service.ts';
+import { endpointView, flowView, identityView, policyView } from './api/views.ts';
+import { AgentError, asAgentError } from './errors.ts';
+import { explainRequest } from './explain.ts';
+import { pickEndpoint, pickIdentity, pickPolicy } from './names.ts';
+import { statusOf } from './status.ts';
+import { VERSION } from './version.ts';
+
+/** The API's answers, from the agent's state. */
+export class Service implements AgentService {
+  readonly #agent: Agent;
+
+  constructor(agent: Agent) {
+    this.#agent = agent;
+  }
+
+  get journal(): EventJournal {
+    return this.#agent.journal;
+  }
+
+  version(): VersionView {
+    return { version: VERSION, api: 'v1', node: this.#agent.parts.node, kernel: release(), pid: process.pid };
+  }
+
+  status(): StatusView {
+    return statusOf(this.#agent);
+  }
+
+  drift(): readonly DriftView[] {
+    return this.#agent.drift();
+  }
+
+  endpoints(): readonly EndpointView[] {
+    const { endpoints, policies } = this.#agent.enforcement.applied;
+    const status = this.#endpointStatus();
+    return endpoints.map((endpoint) => endpointView(endpoint, status.get(endpoint.id), policies));
+  }
+
+  endpoint(name: string, namespace?: string): EndpointView {
+    const { endpoints, policies } = this.#agent.enforcement.applied;
+    const endpoint = pickEndpoint(name, endpoints, namespace);
+    return endpointView(endpoint, this.#endpointStatus().get(endpoint.id), policies);
+  }
+
+  identities(): readonly IdentityView[] {
+    return this.#identities().map((identity) => this.#identityView(identity));
+  }
+
+  identity(name: string, namespace?: string): IdentityView {
+    return this.#identityView(pickIdentity(name, this.#identities(), namespace));
+  }
+
+  policies(): readonly PolicyView[] {
+    return this.#policyViews(this.#agent.policies.ledger.policies);
+  }
+
+  policy(name: string, where: PolicySelector): PolicyView {
+    const located = this.#agent.policies.ledger.policies;
+    const policy = pickPolicy(
+      name,
+      located.map((one) => one.policy),
+      where,
+    );
+    const [view] = this.#policyViews(located.filter((one) => one.policy === policy));
+    if (view === undefined) throw new AgentError('NOT_FOUND', `Policy ${name} has just gone`);
+    return view;
+  }
+
+  async applyPolicies({ files, dryRun }: PolicyRequest, caller: string): Promise<ApplyView> {
+    const { policies } = this.#agent;
+    if (dryRun) {
+      const { changes, all } = policies.plan(files);
+      return { changes, dryRun, plan: formatPlan(this.#agent.enforcement.preview(all)) };
+    }
+    return await this.#changed(caller, () => policies.apply(files));
+  }
+
+  async deletePolicy(name: string, where: PolicySelector, caller: string): Promise<ApplyView> {
+    return await this.#changed(caller, async () => [await this.#agent.policies.delete(name, where)]);
+  }
+
+  explain(request: ExplainRequest): ExplainView {
+    const { enforcement, parts } = this.#agent;
+    const bySlot = new Map<number, KnownIdentity>();
+    for (const [id, identity] of enforcement.identities) {
+      const slot = parts.datapath.slotOf(id);
+      if (slot !== undefined) bySlot.set(slot, identity);
+    }
+    const input: CompileInput = { policies: enforcement.applied.policies, identities: bySlot };
+    return explainRequest(request, {
+      input,
+      tables: parts.datapath.currentTables(),
+      endpoints: enforcement.applied.endpoints,
+      slotOf: (id) => parts.datapath.slotOf(id),
+    });
+  }
+
+  flows({ about, verdicts, limit }: FlowFilter): readonly FlowView[] {
+    const { datapath } = this.#agent.parts;
+    const { names } = this.#agent;
+    const found: { readonly flow: FlowRecord; readonly view: FlowView }[] = [];
+    for (const flow of datapath.flows()) {
+      const view = flowView(flow, names);
+      if (verdicts !== undefined && !verdicts.includes(view.verdict)) continue;
+      if (about !== undefined && ![view.endpoint, view.source.name, view.destination.name].includes(about)) continue;
+      found.push({ flow, view });
+    }
+    found.sort((a, b) => b.flow.seenAt - a.flow.seenAt);
+    return found.slice(0, limit).map(({ view }) => view);
+  }
+
+  digest(filter: EventFilter, limit: number): DigestView[] {
+    const entries = this.journal.digest.list().filter((entry) => wants(filter, entry.last));
+    return (limit === 0 ? [] : entries.slice(-limit)).map(({ first, last, count }) => ({
+      first: first.time,
+      last: last.time,
+      count,
+      event: last,
+    }));
+  }
+
+  async metrics(): Promise<string> {
+    return await this.#agent.measurements.registry.metrics();
+  }
+
+  /** Makes a change, waits until the kernel has it, and says what that took. */
+  async #changed(caller: string, change: () => Promise<readonly PolicyChange[]>): Promise<ApplyView> {
+    const { parts, reconciler } = this.#agent;
+    const tables = parts.datapath.currentTables();
+    const began = performance.now();
+    const changes = await change();
+    parts.logger.info({ caller, changes }, 'Policies were changed through the API');
+    try {
+      await reconciler.applied();
+    } catch (error) {
+      const { message, hint } = asAgentError(error);
+      throw new AgentError('NOT_APPLIED', `The change is stored, but the kernel does not have it yet: ${message}`, {
+        hint: hint ?? 'it is tried again by itself; see "sallyport status"',
+        cause: error,
+      });
+    }
+    const latencyMs = performance.now() - began;
+    return { changes, dryRun: false, plan: formatPlan(diff(tables, parts.datapath.currentTables())), latencyMs };
+  }
+
+  #endpointStatus() {
+    return new Map(this.#agent.parts.datapath.endpointStatus().map((status) => [status.id, status]));
+  }
+
+  #identities(): KnownIdentity[] {
+    const identities = [...this.#agent.enforcement.identities.values()];
+    return identities.sort((a, b) => (formatIdentity(a.id) < formatIdentity(b.id) ? -1 : 1));
+  }
+
+  #identityView(identity: KnownIdentity): IdentityView {
+    const { endpoints, policies } = this.#agent.enforcement.applied;
+    return identityView(identity, this.#agent.parts.datapath.slotOf(identity.id) ?? 0, endpoints, policies);
+  }
+
+  #policyViews(located: readonly LocatedPolicy[]): PolicyView[] {
+    const { datapath } = this.#agent.parts;
+    const counters = datapath.ruleCounters();
+    const rules = Map.groupBy(datapath.currentTables().rules.values(), (rule: RuleInfo) => rule.policy);
+    const identities = [...this.#agent.enforcement.identities.values()];
+    const view = (policy: Policy, file: string): PolicyView =>
+      policyView({ policy, file, identities, rules: rules.get(policyName(policy)) ?? [], counters });
+    return located
+      .map(({ policy, origin }) => view(policy, origin.file))
+      .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
+  }
+}

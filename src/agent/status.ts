@@ -1,0 +1,100 @@
+import { release } from 'node:os';
+import type { MapFill } from '../datapath/port.ts';
+import type { Agent } from './agent.ts';
+import type { ProblemView, StatusView } from './api/contract.ts';
+import { isoTime } from './api/views.ts';
+import { faultOf } from './policy-fault.ts';
+import { VERSION } from './version.ts';
+
+/** A table fuller than this is a problem before it is full. */
+const NEARLY_FULL = 0.9;
+/** The kernel throws the oldest out of these by itself. */
+const SELF_EMPTYING = 'lru';
+
+/** How the agent and the kernel stand, as one value. */
+export function statusOf(agent: Agent): StatusView {
+  const { config, datapath, node, world } = agent.parts;
+  const { endpoints, policies } = agent.enforcement.applied;
+  const status = new Map(datapath.endpointStatus().map((one) => [one.id, one]));
+  const unprotected = endpoints.filter(({ mode }) => mode === 'unprotected').length;
+  const enforced = endpoints.filter(({ id, mode }) => mode !== 'unprotected' && status.get(id)?.enforced).length;
+  const { ledger } = agent.policies;
+  const maps = datapath.mapFill();
+  return {
+    version: VERSION,
+    node,
+    domain: config.domain,
+    pid: process.pid,
+    startedAt: isoTime(agent.startedAt),
+    ready: agent.ready,
+    problems: problemsOf(agent, maps),
+    kernel: release(),
+    datapath: {
+      adopted: datapath.adopted,
+      revision: datapath.revision,
+      pins: config.datapath.pins,
+      programs: datapath.programs().map(({ name, id, attachments, runCount, runTimeNs }) => ({
+        name,
+        id,
+        attachments,
+        runCount: Number(runCount),
+        runTimeNs: Number(runTimeNs),
+      })),
+      maps,
+    },
+    endpoints: { total: endpoints.length, enforced, unprotected, failed: endpoints.length - enforced - unprotected },
+    identities: agent.enforcement.identities.size,
+    policies: {
+      enforce: policies.filter(({ mode }) => mode === 'Enforce').length,
+      stage: policies.filter(({ mode }) => mode === 'Stage').length,
+      directory: config.policies.directory,
+      errors: ledger.errors.map((problem): ProblemView => ({ ...faultOf(problem), inForce: problem.inForce })),
+    },
+    sources: world.sources().map(({ since, synced, ...source }) => ({ ...source, since: isoTime(since) })),
+    warnings: [
+      ...world.snapshot().warnings,
+      ...ledger.warnings.map((problem) => {
+        const { file, line, message } = faultOf(problem);
+        return { code: problem.code, subject: `${file}:${line}`, message };
+      }),
+    ],
+    reconcile: reconcileOf(agent),
+    events: {
+      lost: Number(datapath.eventsLost()),
+      followers: agent.journal.followers,
+      lostToFollowers: agent.journal.lostToFollowers,
+    },
+    drift: agent.drift(),
+  };
+}
+
+function reconcileOf({ reconciler }: Agent): StatusView['reconcile'] {
+  const { rounds, failures, last } = reconciler;
+  return {
+    rounds,
+    failures,
+    ...(last === undefined ? {} : { lastAt: isoTime(last.startedAt), lastMs: last.durationMs }),
+    ...(last?.error === undefined ? {} : { error: last.error.message }),
+  };
+}
+
+function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
+  const { world } = agent.parts;
+  const { ledger, synced } = agent.policies;
+  const error = agent.reconciler.last?.error;
+  const directory = agent.policies.status();
+  return [
+    ...(synced ? [] : ['the policies have not been read yet']),
+    ...(directory.error === undefined ? [] : [directory.error.message]),
+    ...(error === undefined ? [] : [`the last round failed: ${error.message}`]),
+    ...(ledger.errors.length === 0 ? [] : [`${ledger.errors.length} errors in policy files`]),
+    ...world
+      .sources()
+      .filter(({ healthy }) => !healthy)
+      .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
+    ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
+    ...maps
+      .filter(({ type, entries, maxEntries }) => !type.includes(SELF_EMPTYING) && entries > maxEntries * NEARLY_FULL)
+      .map(({ name, entries, maxEntries }) => `table ${name} is nearly full: ${entries} of ${maxEntries}`),
+  ];
+}

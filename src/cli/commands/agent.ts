@@ -1,0 +1,62 @@
+import { Command } from 'commander';
+import { stringify } from 'yaml';
+import { printableConfig } from '../../agent/configfile.ts';
+import { AgentError } from '../../agent/errors.ts';
+import { makeLogger } from '../../events/log.ts';
+import type { Io } from '../io.ts';
+import { examples, type GlobalOptions } from '../session.ts';
+import { addConfigOptions, type ConfigOptions, readConfig } from '../settings.ts';
+
+interface AgentOptions extends ConfigOptions {
+  readonly printConfig?: boolean;
+  readonly remove?: boolean;
+}
+
+export function agentCommand(io: Io): Command {
+  const command = addConfigOptions(new Command('agent').description('run the agent of this node, in the foreground'))
+    .option('--print-config', 'print the settings and where each comes from; start nothing')
+    .option('--remove', 'detach every program and remove every pin: nothing is enforced afterwards');
+  return examples(command, [
+    ['agent', 'with /etc/sallyport/agent.yaml where it exists'],
+    ['agent --config agent.yaml --print-config', 'what it would run with'],
+    ['agent --set metrics.address=off --log-level debug', 'some settings on the command line'],
+    ['agent --remove', 'end enforcement on this node; stop the agent first'],
+  ]).action(async (options: AgentOptions, self: Command) => {
+    const given = self.parent?.getOptionValueSource('socket') === 'cli';
+    const { socket } = self.optsWithGlobals<GlobalOptions>();
+    const { config, origins } = await readConfig(io, options, given ? socket : undefined);
+    if (options.printConfig === true) return await io.write(annotated(stringify(printableConfig(config)), origins));
+    const { removeDatapath, runAgent } = await import('../../agent/launch.ts');
+    if (options.remove === true) {
+      await refuseWhileRunning(config.api.socket);
+      removeDatapath(config);
+      return await io.write(`Removed what was attached and pinned in ${config.datapath.pins}\n`);
+    }
+    const logger = makeLogger(config.log.level, process.stdout);
+    await runAgent(config, logger, io.signal);
+  });
+}
+
+/** A running agent would attach everything again at its next round. */
+async function refuseWhileRunning(socket: string): Promise<void> {
+  const { answers } = await import('../../agent/api/probe.ts');
+  if (!(await answers(socket))) return;
+  throw new AgentError('CONFLICT', `An agent runs on ${socket}`, { hint: 'stop it first' });
+}
+
+/** Adds to each line of the YAML where its setting came from, when it is not a default. */
+function annotated(yaml: string, origins: ReadonlyMap<string, string>): string {
+  const path: string[] = [];
+  const lines = yaml
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const match = /^( *)([A-Za-z]+):/.exec(line);
+      if (match === null) return line;
+      const depth = (match[1]?.length ?? 0) / 2;
+      path.splice(depth, path.length, match[2] ?? '');
+      const origin = line.endsWith(':') ? undefined : origins.get(path.join('.'));
+      return origin === undefined ? line : `${line} # ${origin}`;
+    });
+  return `${lines.join('\n')}\n`;
+}
