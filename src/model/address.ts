@@ -57,7 +57,8 @@ export function parseNetwork(text: string): Network | NetworkError {
   const bits = family === 4 ? 32 : 128;
   const written = slash < 0 ? '' : text.slice(slash + 1);
   if (family === 4 && text.includes(':')) {
-    return { reason: 'an IPv4 network written as IPv6', suggestion: `${formatAddress(address)}/32` };
+    const length = /^(9[6-9]|1[01][0-9]|12[0-8])$/.test(written) ? Number(written) - 96 : 32;
+    return { reason: 'an IPv4 network written as IPv6', suggestion: `${formatAddress(address)}/${length}` };
   }
   if (slash < 0) return { reason: 'the prefix length is missing', suggestion: `${formatAddress(address)}/${bits}` };
   if (!/^(0|[1-9][0-9]{0,2})$/.test(written) || Number(written) > bits) {

@@ -1,12 +1,12 @@
 /**
  * The candidate a word was probably meant to be: the same but for case, else the one with the fewest edits, at most
- * a third of the word's length.
+ * half of the word's length and three.
  */
 export function suggest(word: string, candidates: readonly string[]): string | undefined {
   if (word.length === 0 || word.length > 64) return undefined;
   const lower = word.toLowerCase();
   let best: string | undefined;
-  let fewest = Math.floor(word.length / 3) + 1;
+  let fewest = Math.min(3, Math.floor(word.length / 2)) + 1;
   for (const candidate of candidates) {
     const distance = edits(lower, candidate.toLowerCase());
     if (distance < fewest) {

@@ -117,14 +117,16 @@ class NodeReader {
   readonly #targets = new Map<Node, Node>();
   readonly #open = new Set<Node>();
   #repeated = 0;
-  #inAlias = 0;
+  /** The alias being read that lies in no other one. */
+  #outermost: { readonly offset: number; readonly path: FieldPath } | undefined;
 
   read(node: unknown, path: FieldPath, depth: number): unknown {
     if (node === null || node === undefined) return null;
     const start = offsetOf(node);
     if (depth > MAX_DEPTH) throw new Fault('TOO_DEEP', start, 'values inside values inside values', DEPTH_WANTED, path);
-    if (this.#inAlias > 0 && ++this.#repeated > MAX_REPEATED_NODES) {
-      throw new Fault('ALIASES', start, `aliases that repeat over ${MAX_REPEATED_NODES} values`, 'fewer', path);
+    if (this.#outermost !== undefined && ++this.#repeated > MAX_REPEATED_NODES) {
+      const { offset, path: at } = this.#outermost;
+      throw new Fault('ALIASES', offset, `aliases that repeat over ${MAX_REPEATED_NODES} values`, 'fewer', at);
     }
     if (isAlias(node)) return this.#readAlias(node, path, depth);
     if (!isScalar(node) && !isMap(node) && !isSeq(node)) throw new Fault('SYNTAX', start, 'no value', 'a value', path);
@@ -166,9 +168,10 @@ class NodeReader {
       throw new Fault('ALIASES', offsetOf(node), `${name} inside what it stands for`, 'no such circle', path);
     }
     this.#targets.set(node, target);
-    this.#inAlias++;
+    const isOutermost = this.#outermost === undefined;
+    if (isOutermost) this.#outermost = { offset: offsetOf(node), path };
     const value = this.read(target, path, depth);
-    this.#inAlias--;
+    if (isOutermost) this.#outermost = undefined;
     return value;
   }
 

@@ -13,6 +13,11 @@ export interface World {
   readonly questions: readonly Question[];
 }
 
+/** Plain objects: parsed ones have prototypes too. */
+function record<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
+  return fc.record<T, keyof T>(model, { noNullPrototype: true });
+}
+
 const NAMESPACES = ['a', 'b'];
 const KINDS = ['Service', 'Unit'];
 const NAMES = ['web', 'web2', 'api'];
@@ -77,8 +82,8 @@ const networkPeer: fc.Arbitrary<Peer> = networkAround.chain((outer) =>
 
 const labels = fc.constantFrom<Readonly<Record<string, string>>>({}, {}, { tier: 'x' }, { tier: 'y' });
 
-const selector: fc.Arbitrary<WorkloadSelector> = fc.record({
-  workload: fc.record({
+const selector: fc.Arbitrary<WorkloadSelector> = record({
+  workload: record({
     namespace: fc.constantFrom(...NAMESPACES, '*', '?'),
     kind: fc.constantFrom(...KINDS, '*', '*'),
     name: fc.constantFrom(...NAMES, '*', 'w*', 'web?', '*i'),
@@ -118,26 +123,24 @@ function maybe<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
   return fc.option(arbitrary, { nil: undefined, freq: 3 });
 }
 
-const rule: fc.Arbitrary<Rule> = fc
-  .record({
-    name: maybe(fc.constantFrom('first', 'second', 'third')),
-    action,
-    peers: maybe(fc.array(peer, { minLength: 1, maxLength: 3 })),
-    ports: maybe(fc.array(portMatch, { minLength: 1, maxLength: 3 })),
-  })
-  .map(({ name, action, peers, ports }) => ({
-    action,
-    ...(name === undefined ? {} : { name }),
-    ...(peers === undefined ? {} : { peers }),
-    ...(ports === undefined ? {} : { ports }),
-  }));
+const rule: fc.Arbitrary<Rule> = record({
+  name: maybe(fc.constantFrom('first', 'second', 'third')),
+  action,
+  peers: maybe(fc.array(peer, { minLength: 1, maxLength: 3 })),
+  ports: maybe(fc.array(portMatch, { minLength: 1, maxLength: 3 })),
+}).map(({ name, action, peers, ports }) => ({
+  action,
+  ...(name === undefined ? {} : { name }),
+  ...(peers === undefined ? {} : { peers }),
+  ...(ports === undefined ? {} : { ports }),
+}));
 
-const direction: fc.Arbitrary<DirectionPolicy> = fc.record({
+const direction: fc.Arbitrary<DirectionPolicy> = record({
   default: action,
   rules: fc.uniqueArray(rule, { maxLength: 4, comparator: (a, b) => a.name !== undefined && a.name === b.name }),
 });
 
-const policyBody = fc.record({
+const policyBody = record({
   namespace: fc.constantFrom('', ...NAMESPACES),
   subject: selector,
   priority: fc.constantFrom(0, 10, 1000, 1000, 65_535),
@@ -162,25 +165,23 @@ export const policies: fc.Arbitrary<Policy[]> = fc.array(policyBody, { maxLength
   }),
 );
 
-const namedPort: fc.Arbitrary<NamedPort> = fc.record({
+const namedPort: fc.Arbitrary<NamedPort> = record({
   name: fc.constantFrom(...PORT_NAMES),
   protocol: fc.constantFrom('TCP', 'UDP', 'SCTP'),
   port: fc.constantFrom(53, 80, 8080),
 });
 
-export const identity: fc.Arbitrary<KnownIdentity> = fc
-  .record({
-    namespace: fc.constantFrom(...NAMESPACES),
-    kind: fc.constantFrom(...KINDS),
-    name: fc.constantFrom(...NAMES),
-    container: fc.constantFrom(...CONTAINERS),
-    labels,
-    ports: fc.array(namedPort, { maxLength: 3 }),
-  })
-  .map(({ namespace, kind, name, container, labels, ports }) => ({
-    ...deriveIdentity('test', { workload: { namespace, kind, name }, container, labels }),
-    ports,
-  }));
+export const identity: fc.Arbitrary<KnownIdentity> = record({
+  namespace: fc.constantFrom(...NAMESPACES),
+  kind: fc.constantFrom(...KINDS),
+  name: fc.constantFrom(...NAMES),
+  container: fc.constantFrom(...CONTAINERS),
+  labels,
+  ports: fc.array(namedPort, { maxLength: 3 }),
+}).map(({ namespace, kind, name, container, labels, ports }) => ({
+  ...deriveIdentity('test', { workload: { namespace, kind, name }, container, labels }),
+  ports,
+}));
 
 export const identities: fc.Arbitrary<ReadonlyMap<number, KnownIdentity>> = fc
   .uniqueArray(identity, { minLength: 1, maxLength: 6, selector: (one) => one.id })
@@ -196,27 +197,25 @@ export function moved(known: ReadonlyMap<number, KnownIdentity>): ReadonlyMap<nu
 export const UNLISTED = 4711;
 
 export function questionsAbout(slots: readonly number[]): fc.Arbitrary<Question> {
-  return fc
-    .record({
-      subject: fc.constantFrom(...slots),
-      direction: fc.constantFrom('ingress', 'egress'),
-      slot: fc.constantFrom(...slots, Slot.Host, Slot.World, UNLISTED),
-      address: fc.option(fc.constantFrom(...ADDRESSES), { nil: undefined, freq: 8 }),
-      protocol: fc.constantFrom(...PROTOCOLS, 2, 6, 17, 6),
-      // Named ports are among the last three.
-      port: fc.oneof(ports, fc.constantFrom(255, 2000), fc.constantFrom(53, 80, 8080)),
-    })
-    .map(({ slot, address: at, ...question }) => ({
-      ...question,
-      port: question.protocol === 47 || question.protocol === 2 ? 0 : question.port,
-      peer: { slot, ...(at === undefined ? {} : { address: at }) },
-    }));
+  return record({
+    subject: fc.constantFrom(...slots),
+    direction: fc.constantFrom('ingress', 'egress'),
+    slot: fc.constantFrom(...slots, Slot.Host, Slot.World, UNLISTED),
+    address: fc.option(fc.constantFrom(...ADDRESSES), { nil: undefined, freq: 8 }),
+    protocol: fc.constantFrom(...PROTOCOLS, 2, 6, 17, 6),
+    // Named ports are among the last three.
+    port: fc.oneof(ports, fc.constantFrom(255, 2000), fc.constantFrom(53, 80, 8080)),
+  }).map(({ slot, address: at, ...question }) => ({
+    ...question,
+    port: question.protocol === 47 || question.protocol === 2 ? 0 : question.port,
+    peer: { slot, ...(at === undefined ? {} : { address: at }) },
+  }));
 }
 
-export const inputs: fc.Arbitrary<CompileInput> = fc.record({ policies, identities });
+export const inputs: fc.Arbitrary<CompileInput> = record({ policies, identities });
 
 export const worlds: fc.Arbitrary<World> = inputs.chain((input) =>
-  fc.record({
+  record({
     input: fc.constant(input),
     questions: fc.array(questionsAbout([...input.identities.keys()]), { minLength: 20, maxLength: 20 }),
   }),
