@@ -224,7 +224,10 @@ export async function holdOpen(
   return { process, result: async () => parse(Conversation, command, await process.exited) };
 }
 
-/** Sends numbered datagrams to an echo server at a steady `rate` per second; resolves when it has begun. */
+/**
+ * Sends numbered datagrams to an echo server at a steady `rate` per second; resolves when it has begun. SIGTERM to its
+ * process ends it early, with a result.
+ */
 export async function probe(
   where: Runner,
   target: Target,

@@ -1,17 +1,27 @@
 /*
  * probe: numbered datagrams to an echo server at a steady rate, to learn when traffic began or ceased to pass. Times
  * are CLOCK_MONOTONIC, which the whole machine shares, of the sending of the first datagram that fared differently.
+ * SIGTERM ends it early.
  */
 #include "traffic.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MAX_PROBES (1u << 22)
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
 
 static void receive_answers(int fd, bool *answered, uint64_t sent)
 {
@@ -39,11 +49,12 @@ int probe(const struct options *options)
 		errno = error ? error : ENOMEM;
 		fail("connect");
 	}
+	signal(SIGTERM, stop);
 	step = 1000000000 / (options->rate ? options->rate : 1000);
 	printf("ready\n");
 	fflush(stdout);
 	start = now_ns();
-	while (now_ns() < start + options->duration_ms * 1000000 && sent < MAX_PROBES) {
+	while (!stopped && now_ns() < start + options->duration_ms * 1000000 && sent < MAX_PROBES) {
 		sleep_until(start + sent * step);
 		times[sent] = now_ns();
 		if (send(fd, &sent, sizeof(sent), 0) == sizeof(sent) || errno != EINTR)

@@ -1,0 +1,124 @@
+/**
+ * `make bench`: what Sallyport costs beside nothing, iptables, nftables and a user-space queue, in one run.
+ *   --only crr,rr     some scenarios        --subjects sallyport,nothing   some subjects
+ *   --rounds N        instead of each scenario's own number
+ * Writes results/latest.json and results/latest.md; with --only, records of other scenarios stay as they were.
+ */
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildTraffic } from '../test/rig/traffic.ts';
+import { type BenchRecord, SCENARIOS, type ScenarioName, SUBJECTS, type SubjectName } from './record.ts';
+import { formatReport } from './report.ts';
+import { type Contestant, runRounds } from './rounds.ts';
+import { agentScenarios } from './scenarios/agent.ts';
+import { bpfCost } from './scenarios/bpf-cost.ts';
+import { load } from './scenarios/load.ts';
+import { policyLatency } from './scenarios/policy-latency.ts';
+import { trafficScenarios } from './scenarios/traffic.ts';
+import type { Subject } from './subject.ts';
+import { iptables } from './subjects/iptables.ts';
+import { nfqueue } from './subjects/nfqueue.ts';
+import { nftables } from './subjects/nftables.ts';
+import { nothing } from './subjects/nothing.ts';
+import { sallyport } from './subjects/sallyport.ts';
+import { createTopology } from './topology.ts';
+
+const RESULTS = join(import.meta.dirname, 'results');
+
+function chosen<T extends string>(text: string | undefined, known: readonly T[]): readonly T[] {
+  if (text === undefined) return known;
+  return text.split(',').map((name) => {
+    const found = known.find((one) => one === name);
+    if (!found) throw new Error(`bench: there is no "${name}"; there are ${known.join(', ')}`);
+    return found;
+  });
+}
+
+/** Everybody who takes part in the scenarios with traffic, the baseline always among them. */
+function contenders(subjects: readonly SubjectName[]): Subject[] {
+  const all = [
+    nothing(),
+    nfqueue(),
+    ...[10, 1_000, 10_000].flatMap((rules) => [iptables(rules), nftables(rules), sallyport(rules)]),
+    sallyport(100_000),
+  ];
+  return all.filter(({ name }) => name === 'nothing' || subjects.includes(name));
+}
+
+async function withContestants<T>(
+  subjects: readonly Subject[],
+  work: (all: readonly Contestant[]) => Promise<T>,
+): Promise<T> {
+  const contestants: Contestant[] = [];
+  try {
+    for (const subject of subjects) {
+      const topology = await createTopology(`${subject.name}-${subject.rules}`);
+      contestants.push({ subject, topology });
+      const took = await subject.setUp(topology);
+      say(`  ${subject.name} with ${subject.rules} rules is set up (${Math.round(took)} ms)`);
+    }
+    return await work(contestants);
+  } finally {
+    for (const { subject, topology } of contestants.reverse()) {
+      subject.tearDown();
+      topology.close();
+    }
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function write(records: readonly BenchRecord[], scenarios: readonly ScenarioName[]): void {
+  mkdirSync(RESULTS, { recursive: true });
+  const file = join(RESULTS, 'latest.json');
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as BenchRecord[]) : [];
+  const kept = before.filter(({ scenario }) => !scenarios.includes(scenario));
+  const all = [...kept, ...records].sort((a, b) => SCENARIOS.indexOf(a.scenario) - SCENARIOS.indexOf(b.scenario));
+  writeFileSync(file, `[\n${all.map((record) => `  ${JSON.stringify(record)}`).join(',\n')}\n]\n`);
+  writeFileSync(join(RESULTS, 'latest.md'), formatReport(all, new Date()));
+  say(`wrote ${file} and latest.md`);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { only: { type: 'string' }, subjects: { type: 'string' }, rounds: { type: 'string' } },
+  });
+  const scenarios = chosen(values.only, SCENARIOS);
+  const subjects = chosen(values.subjects, SUBJECTS);
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  const started = Date.now();
+  const records: BenchRecord[] = [];
+  await buildTraffic();
+  const withTraffic = trafficScenarios.filter(({ name }) => scenarios.includes(name));
+  if (withTraffic.length > 0 || scenarios.includes('policy-latency')) {
+    await withContestants(contenders(subjects), async (contestants) => {
+      for (const scenario of withTraffic) {
+        say(`${scenario.name}: ${rounds ?? scenario.rounds} rounds of ${contestants.length}`);
+        records.push(...(await runRounds(scenario, contestants, rounds)));
+        records.push(...(await bpfCost(scenario, contestants)));
+      }
+      if (scenarios.includes('policy-latency')) {
+        say('policy-latency');
+        records.push(...(await policyLatency(contestants)));
+      }
+    });
+  }
+  if (scenarios.includes('load')) {
+    say('load');
+    records.push(...(await load(subjects)));
+  }
+  if (subjects.includes('sallyport')) {
+    for (const { name, measure } of agentScenarios.filter((one) => scenarios.includes(one.name))) {
+      say(name);
+      records.push(...(await measure()));
+    }
+  }
+  write(records, scenarios);
+  say(`bench: ${records.length} records in ${Math.round((Date.now() - started) / 1000)} s`);
+}
+
+await main();
