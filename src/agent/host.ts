@@ -6,12 +6,12 @@ import {
   findCgroup2Mount,
   listAddresses,
   listLinks,
-  listRoutes,
+  listNetwork,
   type NetworkLink,
   netnsId,
   watchLinks,
 } from '../libbpf/index.ts';
-import type { Cgroups, Host, Link, Namespaces } from '../sources/host.ts';
+import type { Cgroups, Host, Link, LinkAddress, Namespaces, NamespaceView } from '../sources/host.ts';
 
 /** The loopback device has this index in every namespace; its name can be changed. */
 const LOOPBACK_IFINDEX = 1;
@@ -43,20 +43,22 @@ class KernelNamespaces implements Namespaces {
     this.node = statSync(own ?? '/proc/self/ns/net').ino;
   }
 
-  async links(netns = this.#own): Promise<readonly Link[]> {
-    return listLinks({ netns }).map(toLink);
+  async links(): Promise<readonly Link[]> {
+    return listLinks({ netns: this.#own }).map(toLink);
   }
 
-  async addresses(netns = this.#own) {
-    return listAddresses({ netns }).map(({ ifindex, address, prefix }) => ({ ifindex, address, prefix }));
+  async addresses(): Promise<readonly LinkAddress[]> {
+    return listAddresses({ netns: this.#own });
   }
 
-  async gateways(netns = this.#own): Promise<readonly string[]> {
-    return [...new Set(listRoutes({ netns }).flatMap((route) => route.gateway ?? []))];
-  }
-
-  async netnsid(netns: string): Promise<number | undefined> {
-    return netnsId(netns, { netns: this.#own });
+  async view(netns: string): Promise<NamespaceView> {
+    const { links, addresses, routes } = listNetwork({ netns });
+    return {
+      links: links.map(toLink),
+      addresses,
+      gateways: [...new Set(routes.flatMap((route) => route.gateway ?? []))],
+      netnsid: netnsId(netns, { netns: this.#own }),
+    };
   }
 
   watch(listener: () => void): () => void {

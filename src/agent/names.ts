@@ -1,6 +1,7 @@
 import { formatIdentity, type Identity } from '../model/identity.ts';
 import { formatWorkload } from '../model/workload.ts';
 import { AgentError } from './errors.ts';
+import { shortId } from './identifiers.ts';
 
 /** How many candidates an error lists. */
 const LISTED = 8;
@@ -37,8 +38,10 @@ function candidates(names: readonly string[]): string {
 function near(text: string, names: readonly string[]): string[] {
   const last = (text.split('/').pop() ?? text).toLowerCase();
   return names.filter((name) => {
-    const other = (name.split('/').pop() ?? name).toLowerCase();
-    return other.includes(last) || last.includes(other.replace(/\[.*$/, ''));
+    // Without the container or the id that some have behind them.
+    const path = name.replace(/(\[| \().*$/, '').toLowerCase();
+    const other = path.slice(path.lastIndexOf('/') + 1);
+    return other.includes(last) || last.includes(other);
   });
 }
 
@@ -107,7 +110,7 @@ export function pickEndpoint<T extends { readonly id: string; readonly identity:
     text,
     all,
     (endpoint) => chosen.has(endpoint),
-    (endpoint) => `${formatWorkload(endpoint.identity.workload)} (${endpoint.id.slice(0, 12)})`,
+    (endpoint) => `${formatWorkload(endpoint.identity.workload)} (${shortId(endpoint.id)})`,
   );
 }
 

@@ -3,6 +3,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import { canonicalJson } from '../model/manifest.ts';
 import { type Policy, policyKey, policyName } from '../model/policy.ts';
 import type { Wanted } from './enforcement.ts';
+import { shortId } from './identifiers.ts';
 import { describeIdentity } from './names.ts';
 
 /** How a source of facts stands. */
@@ -36,9 +37,7 @@ function endpointNotices(before: readonly Endpoint[], after: readonly Endpoint[]
 function endpointNotice(endpoint: Endpoint, action: string): Notice {
   const unprotected = action === 'appeared' && endpoint.mode === 'unprotected';
   const where = endpoint.addresses.length === 0 ? 'without address' : endpoint.addresses.join(', ');
-  const message = unprotected
-    ? `not protected: ${endpoint.reason ?? 'unknown'}`
-    : `${endpoint.id.slice(0, 12)}, ${where}`;
+  const message = unprotected ? `not protected: ${endpoint.reason ?? 'unknown'}` : `${shortId(endpoint.id)}, ${where}`;
   return {
     type: 'endpoint',
     severity: unprotected ? 'warning' : 'info',

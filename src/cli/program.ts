@@ -12,7 +12,7 @@ import { metricsCommand, versionCommand } from './commands/plain.ts';
 import { policyCommand } from './commands/policy.ts';
 import { statusCommand } from './commands/status.ts';
 import type { Io } from './io.ts';
-import { DEFAULT_SOCKET } from './session.ts';
+import { DEFAULT_SOCKET, wholeNumber } from './session.ts';
 
 const TIMEOUT_SECONDS = 30;
 
@@ -27,7 +27,9 @@ export function makeProgram(io: Io): Command {
       ),
     )
     .addOption(
-      new Option('--timeout <seconds>', 'how long to wait for an answer').argParser(Number).default(TIMEOUT_SECONDS),
+      new Option('--timeout <seconds>', 'how long to wait for an answer')
+        .argParser(wholeNumber)
+        .default(TIMEOUT_SECONDS),
     )
     .helpCommand(false)
     .showSuggestionAfterError()

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { AgentClient } from './client.ts';
 import type { Io } from './io.ts';
 import { FORMATS, type Format, type PrintOptions } from './output/print.ts';
@@ -53,6 +53,17 @@ export function printing(command: Command): Command {
 /** Adds `-n`. */
 export function namespaced(command: Command): Command {
   return command.option('-n, --namespace <namespace>', 'only this namespace; for names: look there first');
+}
+
+/** A whole number from 1 on, as the value of an option. */
+export function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('A whole number from 1 on is wanted.');
+}
+
+/** `--limit`. */
+export function limit(): Option {
+  return new Option('--limit <count>', 'at most this many').argParser(wholeNumber).default(1000);
 }
 
 /** Adds examples to `--help`, each with what it does. */

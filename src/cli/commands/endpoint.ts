@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { EndpointView } from '../../agent/api/contract.ts';
 import { formatAge } from '../../agent/duration.ts';
+import { shortId } from '../../agent/identifiers.ts';
 import type { Io } from '../io.ts';
 import { printList, printOne, type Resource } from '../output/print.ts';
 import type { Color } from '../output/text.ts';
@@ -40,7 +41,7 @@ export function endpointResource(io: Io): Resource<EndpointView> {
       { header: 'ADDRESSES', value: (endpoint) => endpoint.addresses.join(',') },
       { header: 'DENIED', value: (endpoint) => String(endpoint.denied.packets), right: true },
       { header: 'AGE', value: (endpoint) => age(io, endpoint), right: true },
-      { header: 'ID', value: (endpoint) => endpoint.id.slice(0, 12) },
+      { header: 'ID', value: (endpoint) => shortId(endpoint.id) },
       { header: 'INTERFACES', wide: true, value: (endpoint) => endpoint.interfaces.map((link) => link.name).join(',') },
       { header: 'CONTAINERS', wide: true, value: (endpoint) => endpoint.containers.map((one) => one.name).join(',') },
       { header: 'REASON', wide: true, value: (endpoint) => endpoint.error ?? endpoint.reason ?? '' },

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { DigestView, HeartbeatLine } from '../../agent/api/contract.ts';
 import { formatAge } from '../../agent/duration.ts';
 import { type Event, isTraffic, type LostEvent, type Party } from '../../events/event.ts';
@@ -6,7 +6,7 @@ import { summary } from '../../events/log.ts';
 import type { Io } from '../io.ts';
 import { printList, printStream, type Resource } from '../output/print.ts';
 import type { Color } from '../output/text.ts';
-import { examples, group, printing, withSession } from '../session.ts';
+import { examples, group, limit, printing, withSession } from '../session.ts';
 
 export const VERDICT_COLORS: Readonly<Record<string, Color>> = { Deny: 'red', Alert: 'yellow', Allow: 'green' };
 
@@ -130,8 +130,4 @@ export function eventCommand(io: Io): Command {
     ),
   );
   return command;
-}
-
-export function limit(): Option {
-  return new Option('--limit <count>', 'at most this many').argParser(Number).default(1000);
 }

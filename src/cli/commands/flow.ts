@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import type { FlowEndView, FlowView } from '../../agent/api/contract.ts';
 import { formatAge } from '../../agent/duration.ts';
+import { shortId } from '../../agent/identifiers.ts';
 import type { Io } from '../io.ts';
 import { printList, printStream, type Resource } from '../output/print.ts';
 import { humanBytes } from '../output/text.ts';
-import { examples, group, printing, withSession } from '../session.ts';
-import { EVENT, type FilterOptions, limit, printFollowed, VERDICT_COLORS } from './event.ts';
+import { examples, group, limit, printing, withSession } from '../session.ts';
+import { EVENT, type FilterOptions, printFollowed, VERDICT_COLORS } from './event.ts';
 
 function end(party: FlowEndView): string {
   const address = party.address.includes(':') ? `[${party.address}]` : party.address;
@@ -44,7 +45,7 @@ export function flowResource(io: Io): Resource<FlowView> {
       { header: 'SEEN', value: (flow) => ago(flow.seenAt), right: true },
       { header: 'AGE', wide: true, value: (flow) => ago(flow.createdAt), right: true },
       { header: 'ADOPTED', wide: true, value: (flow) => String(flow.adopted) },
-      { header: 'ENDPOINT', wide: true, value: (flow) => flow.endpoint.slice(0, 12) },
+      { header: 'ENDPOINT', wide: true, value: (flow) => shortId(flow.endpoint) },
     ],
   };
 }

@@ -5,8 +5,7 @@ import { fieldsOf, jsonOf, withFields } from '../maps/fields.ts';
 import { type OpenTable, openKernelTable, type TableInfo, tableNames } from '../maps/tables.ts';
 import { printList, printOne, printValue, type Resource } from '../output/print.ts';
 import type { Column } from '../output/table.ts';
-import { examples, group, printing, withPrinting } from '../session.ts';
-import { limit } from './event.ts';
+import { examples, group, limit, printing, withPrinting } from '../session.ts';
 
 interface PinOptions {
   readonly pins: string;

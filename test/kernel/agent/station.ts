@@ -1,0 +1,178 @@
+/** A real agent on a node of the rig's: its own process, pins, socket and policy directory. */
+
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { StatusView } from '../../../src/agent/api/contract.ts';
+import { mountBpffs } from '../../../src/libbpf/index.ts';
+import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
+import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
+import type { Background, Outcome } from '../../rig/process.ts';
+import { buildTraffic, serve } from '../../rig/traffic.ts';
+
+const MAIN = join(import.meta.dirname, '../../../src/cli/main.ts');
+const PROGRAM = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
+const BPFFS = '/sys/fs/bpf';
+
+interface Settings {
+  [name: string]: unknown;
+}
+
+/** A policy for one unit of the station's namespace. */
+export function unitPolicy(name: string, unit: string, spec: string): string {
+  return `apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: {name: ${name}, namespace: test}
+spec:
+  subject: {workload: Unit/${unit}}
+${spec}
+`;
+}
+
+export class Station {
+  readonly node: Node;
+  readonly directory: string;
+  readonly policies: string;
+  readonly socket: string;
+  readonly pins: string;
+  readonly close: () => void;
+  readonly #config: string;
+  #agent: Background | undefined;
+
+  private constructor(node: Node, settings: Settings) {
+    this.node = node;
+    this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-agent-'));
+    this.policies = join(this.directory, 'policies');
+    this.socket = join(this.directory, 'run', 'agent.sock');
+    this.#config = join(this.directory, 'agent.yaml');
+    mountBpffs(BPFFS);
+    mkdirSync(join(BPFFS, 'sallyport-test'), { recursive: true });
+    this.pins = mkdtempSync(join(BPFFS, 'sallyport-test', 'agent-'));
+    mkdirSync(this.policies);
+    writeFileSync(this.#config, stringify(this.#settings(settings)));
+    this.close = closeOnExit(() => {
+      this.#agent?.close();
+      node.close();
+      rmSync(this.pins, { recursive: true, force: true });
+      rmSync(this.directory, { recursive: true, force: true });
+    });
+  }
+
+  /** A node with one endpoint for each name, each with an echo server on TCP and UDP 80 and 8080. */
+  static async create(endpoints: readonly string[], settings: Settings = {}): Promise<Station> {
+    await buildTraffic();
+    const node = await createNode();
+    const station = new Station(node, settings);
+    for (const name of endpoints) {
+      const endpoint = await node.createEndpoint(name);
+      await serve(endpoint, { tcp: '80,8080', udp: '80,8080' });
+    }
+    return station;
+  }
+
+  get agent(): Background {
+    if (this.#agent === undefined) throw new Error('no agent was started');
+    return this.#agent;
+  }
+
+  endpoint(name: string): Endpoint {
+    const endpoint = this.node.endpoints.get(name);
+    if (endpoint === undefined) throw new Error(`no endpoint ${name}`);
+    return endpoint;
+  }
+
+  /** Starts the agent and waits until it is ready with all endpoints. */
+  async start(flags: readonly string[] = []): Promise<void> {
+    this.launch(flags);
+    const wanted = this.node.endpoints.size;
+    await waitFor('the agent is ready', async () => {
+      if (!this.agent.running) throw new Error(`the agent ended: ${this.agent.stdout}${this.agent.stderr}`);
+      const { status, stdout } = await this.cli(['status', '-o', 'json']);
+      if (status !== 0 && status !== 8) return false;
+      return (JSON.parse(stdout) as StatusView).endpoints.enforced === wanted;
+    });
+  }
+
+  /** Starts the agent and waits for nothing. */
+  launch(flags: readonly string[] = []): void {
+    this.#agent = this.node.host.start([...PROGRAM, 'agent', '--config', this.#config, ...flags]);
+  }
+
+  /** Ends the agent as SIGTERM does. @returns its exit status */
+  async stop(): Promise<number | null> {
+    this.agent.kill('SIGTERM');
+    return (await this.agent.exited).status;
+  }
+
+  /** Ends the agent as a crash does. */
+  async kill(): Promise<void> {
+    this.agent.kill('SIGKILL');
+    await this.agent.exited;
+  }
+
+  cli(args: readonly string[], input?: string): Promise<Outcome> {
+    const command = [...PROGRAM, '--socket', this.socket, ...args];
+    return this.node.host.attempt(command, {
+      env: { SALLYPORT_DATAPATH_PINS: this.pins },
+      ...(input === undefined ? {} : { input }),
+    });
+  }
+
+  /** What a command prints as JSON; its exit status must be one of those given. */
+  async json<T>(args: readonly string[], statuses: readonly (number | null)[] = [0]): Promise<T> {
+    const outcome = await this.cli([...args, '-o', 'json']);
+    if (!statuses.includes(outcome.status)) throw new Error(`sallyport ${args.join(' ')}: ${outcome.stderr}`);
+    return JSON.parse(outcome.stdout) as T;
+  }
+
+  status(): Promise<StatusView> {
+    return this.json<StatusView>(['status'], [0, 1, 8]);
+  }
+
+  /** The value of one series of the agent's metrics; 0 where it has none. */
+  async metric(series: string): Promise<number> {
+    const { stdout } = await this.cli(['metrics', '--match', series.replace(/\{.*/, '')]);
+    const line = stdout.split('\n').find((text) => text.startsWith(`${series} `));
+    return line === undefined ? 0 : Number(line.slice(series.length + 1));
+  }
+
+  async apply(yaml: string): Promise<void> {
+    const { status, stderr } = await this.cli(['policy', 'apply', '-f', '-'], yaml);
+    if (status !== 0) throw new Error(stderr);
+  }
+
+  /** Detaches everything. The agent must have ended. */
+  remove(): Promise<Outcome> {
+    return this.node.host.attempt([...PROGRAM, 'agent', '--config', this.#config, '--remove']);
+  }
+
+  log(): string {
+    return this.agent.stdout;
+  }
+
+  configuration(): string {
+    return readFileSync(this.#config, 'utf8');
+  }
+
+  #settings(more: Settings): Settings {
+    return {
+      node: this.node.name,
+      domain: 'test',
+      datapath: {
+        pins: this.pins,
+        sizes: { flows: 4096, subjects: 4096, peers: 4096, ports: 4096, networks: 4096, endpoints: 256 },
+      },
+      policies: { directory: this.policies },
+      state: { directory: join(this.directory, 'state') },
+      api: { socket: this.socket },
+      metrics: { address: '127.0.0.1:9464' },
+      sources: {
+        docker: { enabled: 'false' },
+        cri: { enabled: 'false' },
+        cgroups: [{ path: `/${this.node.cgroup.name}/*`, workload: 'test/Unit/{name}' }],
+      },
+      ...more,
+    };
+  }
+}
