@@ -93,12 +93,14 @@ async function story(stage: Stage): Promise<void> {
   report.expect('the connection', 'ok', outcome.result);
 
   report.chapter('What Prometheus sees');
-  const lines = (await stage.metrics()).split('\n').filter((line) => /^sallyport_(rule_hits|drops)\w*\{/.test(line));
+  const lines = (await stage.metrics())
+    .split('\n')
+    .filter((line) => /^sallyport_(rule|drop)_packets_total\{/.test(line));
   report.say(lines.filter((line) => !line.endsWith(' 0')).join('\n'));
   report.expect(
     'drops by policy are counted',
     'true',
-    String(lines.some((line) => /drops.*policy.* [1-9]/i.test(line))),
+    String(lines.some((line) => /^sallyport_drop.*"Policy"} [1-9]/.test(line))),
   );
 }
 
@@ -134,28 +136,21 @@ async function show(stage: Stage, args: readonly string[]): Promise<void> {
 /** Endpoints that are enforced, as `-o json` shows them. */
 async function endpoints(stage: Stage): Promise<readonly { readonly enforced: boolean }[]> {
   const { stdout } = await stage.sallyport(['endpoint', 'list', '-o', 'json']);
-  const parsed: unknown = JSON.parse(stdout || '[]');
-  const list = (Array.isArray(parsed) ? parsed : ((parsed as { items?: unknown[] }).items ?? [])) as {
-    enforced: boolean;
-  }[];
-  return list.filter(({ enforced }) => enforced);
+  return (JSON.parse(stdout || '[]') as { readonly enforced: boolean }[]).filter(({ enforced }) => enforced);
 }
 
 interface EventLine {
-  readonly verdict?: string;
-  readonly rule?: { readonly policy: string; readonly name: string };
+  readonly event: { readonly verdict?: string; readonly rule?: { readonly policy: string; readonly name: string } };
 }
 
-async function events(stage: Stage, wanted: (event: EventLine) => boolean): Promise<readonly EventLine[]> {
+async function events(stage: Stage, wanted: (line: EventLine) => boolean): Promise<readonly EventLine[]> {
   const { stdout } = await stage.sallyport(['event', 'list', '-o', 'json']);
-  const parsed: unknown = JSON.parse(stdout || '[]');
-  const list = (Array.isArray(parsed) ? parsed : ((parsed as { items?: unknown[] }).items ?? [])) as EventLine[];
-  return list.filter(wanted);
+  return (JSON.parse(stdout || '[]') as EventLine[]).filter(wanted);
 }
 
 async function verdictOf(stage: Stage, policyName: string, ruleName: string): Promise<string> {
-  const [event] = await events(stage, ({ rule }) => rule?.policy === policyName && rule.name === ruleName);
-  return event?.verdict ?? 'nothing';
+  const [line] = await events(stage, ({ event: { rule } }) => rule?.policy === policyName && rule.name === ruleName);
+  return line?.event.verdict ?? 'nothing';
 }
 
 process.exitCode = await main();

@@ -1,7 +1,7 @@
 /** Where programs hang: made, taken over from an earlier agent, replaced and removed, each kept by a pin. */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { BpfError, BpfLink, type BpfProgram, type ClsactFilter, listLinks } from '../libbpf/index.ts';
+import { BpfError, BpfLink, type BpfProgram, ClsactFilter, listLinks } from '../libbpf/index.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { isShared } from './endpoint-rows.ts';
 import type { Programs } from './programs.ts';
@@ -67,6 +67,7 @@ export class Attachments {
   readonly #programs: Programs;
   readonly #directory: string;
   readonly #held = new Map<string, Held>();
+  readonly #gate = new Map<string, readonly string[]>();
   #tcx = true;
 
   constructor(programs: Programs, pins: string) {
@@ -103,7 +104,7 @@ export class Attachments {
 
   /** Where each program hangs, for people. */
   described(): ReadonlyMap<string, readonly string[]> {
-    const found = new Map<string, string[]>();
+    const found = new Map<string, readonly string[]>(this.#gate);
     for (const { place, program } of this.#held.values()) {
       const text = place.kind === 'tc' ? `${place.direction} of interface ${place.ifindex}` : `cgroup ${place.path}`;
       found.set(program, [...(found.get(program) ?? []), text]);
@@ -121,6 +122,7 @@ export class Attachments {
       if (existsSync(path)) removeLink(path);
       link.pin(path);
       link.close();
+      this.#gate.set(name, ['tracepoint']);
     }
   }
 
