@@ -25,6 +25,7 @@ export {
   formatAddress,
   listAddresses,
   listLinks,
+  listNetwork,
   listRoutes,
   type NetworkAddress,
   type NetworkChange,

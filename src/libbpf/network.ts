@@ -93,17 +93,30 @@ export interface NetworkRoute {
 
 /** All interfaces of a network namespace. Throws `BpfError` NETLINK, or NOT_FOUND when the namespace has gone. */
 export function listLinks(options: NamespaceOptions = {}): NetworkLink[] {
-  return dump(options, RTM_GETLINK, LINK_HEADER, RTM_NEWLINK, decodeLink);
+  return withSocket(options, dumpLinks);
 }
 
 /** All addresses of a network namespace. */
 export function listAddresses(options: NamespaceOptions = {}): NetworkAddress[] {
-  return dump(options, RTM_GETADDR, ADDRESS_HEADER, RTM_NEWADDR, decodeAddress);
+  return withSocket(options, dumpAddresses);
 }
 
 /** All routes of a network namespace, of every table. */
 export function listRoutes(options: NamespaceOptions = {}): NetworkRoute[] {
-  return dump(options, RTM_GETROUTE, ROUTE_HEADER, RTM_NEWROUTE, decodeRoute);
+  return withSocket(options, dumpRoutes);
+}
+
+/** A network namespace's interfaces, addresses and routes, at a third of the cost of asking for each. */
+export function listNetwork(options: NamespaceOptions = {}): {
+  readonly links: NetworkLink[];
+  readonly addresses: NetworkAddress[];
+  readonly routes: NetworkRoute[];
+} {
+  return withSocket(options, (socket) => ({
+    links: dumpLinks(socket),
+    addresses: dumpAddresses(socket),
+    routes: dumpRoutes(socket),
+  }));
 }
 
 /**
@@ -113,8 +126,7 @@ export function listRoutes(options: NamespaceOptions = {}): NetworkRoute[] {
 export function netnsId(netns: string, options: NamespaceOptions = {}): number | undefined {
   const fd = openNamespace(checkPath(netns, 'a network namespace'));
   try {
-    const socket = new RouteSocket(options, 0);
-    try {
+    return withSocket(options, (socket) => {
       const request = Buffer.alloc(NSID_HEADER + 8);
       const view = viewOf(request);
       view.setUint16(NSID_HEADER, 8, LITTLE_ENDIAN);
@@ -124,9 +136,7 @@ export function netnsId(netns: string, options: NamespaceOptions = {}): number |
       const id = answer && new Attributes(answer.body.subarray(NSID_HEADER)).i32(NETNSA.id);
       // NETNSA_NSID_NOT_ASSIGNED
       return id === -1 ? undefined : id;
-    } finally {
-      socket.close();
-    }
+    });
   } finally {
     closeSync(fd);
   }
@@ -142,24 +152,32 @@ function openNamespace(path: string): number {
   }
 }
 
+function withSocket<T>(options: NamespaceOptions, use: (socket: RouteSocket) => T): T {
+  const socket = new RouteSocket(options, 0);
+  try {
+    return use(socket);
+  } finally {
+    socket.close();
+  }
+}
+
+const dumpLinks = (socket: RouteSocket) => dump(socket, RTM_GETLINK, LINK_HEADER, RTM_NEWLINK, decodeLink);
+const dumpAddresses = (socket: RouteSocket) => dump(socket, RTM_GETADDR, ADDRESS_HEADER, RTM_NEWADDR, decodeAddress);
+const dumpRoutes = (socket: RouteSocket) => dump(socket, RTM_GETROUTE, ROUTE_HEADER, RTM_NEWROUTE, decodeRoute);
+
 function dump<T>(
-  options: NamespaceOptions,
+  socket: RouteSocket,
   request: number,
   headerBytes: number,
   answer: number,
   decode: (body: Buffer) => T | undefined,
 ): T[] {
-  const socket = new RouteSocket(options, 0);
-  try {
-    const found: T[] = [];
-    for (const message of socket.dump(request, Buffer.alloc(headerBytes))) {
-      const value = message.type === answer ? decode(message.body) : undefined;
-      if (value !== undefined) found.push(value);
-    }
-    return found;
-  } finally {
-    socket.close();
+  const found: T[] = [];
+  for (const message of socket.dump(request, Buffer.alloc(headerBytes))) {
+    const value = message.type === answer ? decode(message.body) : undefined;
+    if (value !== undefined) found.push(value);
   }
+  return found;
 }
 
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
