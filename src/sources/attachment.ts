@@ -1,15 +1,6 @@
 import type { EndpointInterface } from '../model/endpoint.ts';
-import type { Link, LinkAddress } from './host.ts';
+import type { Link, NamespaceView } from './host.ts';
 import type { SeenAddress } from './source.ts';
-
-/** What one network namespace shows of itself. */
-export interface NamespaceView {
-  readonly links: readonly Link[];
-  readonly addresses: readonly LinkAddress[];
-  readonly gateways: readonly string[];
-  /** The number by which the node knows it. */
-  readonly netnsid: number | undefined;
-}
 
 /** How a network namespace is attached to this node. */
 export interface Attachment {

@@ -16,6 +16,8 @@ import type { CgroupHint, EndpointSource, Sightings, SourceStatus } from './sour
 /** Process groups of one node; more are an error. Files watched for them; more are found by polling. */
 const MOST_GROUPS = 4_096;
 const MOST_WATCHES = 1_024;
+/** The file of a group that changes when its first process comes and when its last one goes. */
+const EVENTS = '/cgroup.events';
 /** Processes of a group that are asked for their network namespace. */
 const MOST_SAMPLED = 32;
 /** Cgroups below a group's own in which its processes are looked for. */
@@ -37,7 +39,7 @@ export interface CgroupOptions {
   readonly domain: string;
   /** The first that matches a cgroup names it. */
   readonly rules: readonly CgroupRule[];
-  /** Without a hint or a notice of the file system all is looked at this often, milliseconds. Default 5,000. */
+  /** All is looked at again this often, milliseconds, whatever is told of it. Default 30,000. */
   readonly pollMs?: number;
 }
 
@@ -58,7 +60,10 @@ export class CgroupSource implements EndpointSource {
   readonly #roster: Roster;
   readonly #watchers = new Map<string, FSWatcher>();
   #groups: readonly Group[] = [];
+  /** Groups may have come or gone. */
   #stale = true;
+  /** Groups whose processes may be others. */
+  readonly #dirty = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -94,8 +99,9 @@ export class CgroupSource implements EndpointSource {
     if (signal.aborted) await this.close();
     this.#timer = setInterval(() => {
       this.#stale = true;
+      for (const { path } of this.#groups) this.#dirty.add(path);
       this.#roster.refresh();
-    }, this.#options.pollMs ?? 5_000);
+    }, this.#options.pollMs ?? 30_000);
     if (this.#closed) clearInterval(this.#timer);
     this.#roster.complete();
     await this.#roster.publication.first;
@@ -109,8 +115,10 @@ export class CgroupSource implements EndpointSource {
     await this.#roster.close();
   }
 
-  #changed(): void {
-    this.#stale = true;
+  /** @param path of what is watched; undefined: something somewhere */
+  #changed(path?: string): void {
+    if (path?.endsWith(EVENTS)) this.#dirty.add(path.slice(0, -EVENTS.length));
+    else this.#stale = true;
     this.#roster.changed();
   }
 
@@ -125,18 +133,17 @@ export class CgroupSource implements EndpointSource {
       );
       return;
     }
-    const all = this.#stale;
-    if (all) {
-      this.#stale = false;
-      this.#find(mount);
-    }
+    if (this.#stale) this.#find(mount);
+    this.#stale = false;
     for (const group of this.#groups) {
       const known = this.#roster.get(group.path);
-      if (!all && known !== undefined && readStartTime(this.#options.host.proc, known.pid) !== undefined) continue;
+      const lives = known !== undefined && readStartTime(this.#options.host.proc, known.pid) !== undefined;
+      if (lives && !this.#dirty.has(group.path)) continue;
       const candidate = this.#toCandidate(mount, group);
       if (candidate === undefined) this.#roster.delete(group.path);
       else this.#roster.set(candidate);
     }
+    this.#dirty.clear();
   }
 
   #find(mount: string): void {
@@ -145,8 +152,8 @@ export class CgroupSource implements EndpointSource {
     for (const rule of this.#options.rules) {
       for (const path of expand(mount, rule.path, watched)) {
         if (!found.has(path)) found.set(path, { path, rule });
-        // Tells when its first process comes and its last one goes; its directory would only while others look at it.
-        watched.add(`${path}/cgroup.events`);
+        // Its directory would tell of changes too, but only while somebody has the file open.
+        watched.add(`${path}${EVENTS}`);
       }
     }
     this.#groups = [...found.values()].slice(0, MOST_GROUPS);
@@ -173,7 +180,7 @@ export class CgroupSource implements EndpointSource {
     for (const path of [...wanted].slice(0, MOST_WATCHES)) {
       if (this.#closed || this.#watchers.has(path)) continue;
       try {
-        const watcher = watch(join(mount, path), { persistent: false }, () => this.#changed());
+        const watcher = watch(join(mount, path), { persistent: false }, () => this.#changed(path));
         watcher.on('error', () => this.#unwatch(path, watcher));
         this.#watchers.set(path, watcher);
         this.#health.works('watch');

@@ -4,8 +4,10 @@ import { Coalescer } from './coalescer.ts';
 import { asSourceError } from './error.ts';
 import { Health } from './health.ts';
 import type { Host } from './host.ts';
+import { nodeAddresses } from './host.ts';
 import { merge } from './merge.ts';
 import { Publication } from './publication.ts';
+import { Remembered } from './remembered.ts';
 import type { CgroupHint, EndpointSource, Source, SourceStatus, Warning } from './source.ts';
 
 /** All sources' facts as one. */
@@ -36,6 +38,7 @@ export class Discovery implements Source<World> {
   readonly #options: DiscoveryOptions;
   readonly #publication = new Publication<World>({ endpoints: [], frontends: [], warnings: [], complete: false });
   readonly #health: Health;
+  readonly #nodeAddresses: Remembered<readonly string[]>;
   readonly #coalescer: Coalescer;
   readonly #unsubscribe: (() => void)[] = [];
   #claims: Claims = new Map();
@@ -47,6 +50,7 @@ export class Discovery implements Source<World> {
   constructor(options: DiscoveryOptions) {
     this.#options = options;
     this.#health = new Health(options.host.now);
+    this.#nodeAddresses = new Remembered(() => nodeAddresses(options.host));
     this.#coalescer = new Coalescer(
       () => this.#merge(),
       GATHER_MS,
@@ -106,7 +110,11 @@ export class Discovery implements Source<World> {
     signal.addEventListener('abort', () => void this.close(), { once: true });
     if (signal.aborted) return await this.close();
     const request = (): void => this.#coalescer.request();
-    this.#unsubscribe.push(host.namespaces.watch(request), ...sources.map((source) => source.onChange(request)));
+    const unwatch = host.namespaces.watch(() => {
+      this.#nodeAddresses.forget();
+      request();
+    });
+    this.#unsubscribe.push(unwatch, ...sources.map((source) => source.onChange(request)));
     this.#waiting = setTimeout(() => {
       this.#hurry = true;
       request();
@@ -124,10 +132,10 @@ export class Discovery implements Source<World> {
     const { host, domain, sources } = this.#options;
     const complete = sources.every((source) => source.synced);
     if (!complete && !this.#hurry) return;
-    const nodeAddresses = (await host.namespaces.addresses()).map((address) => address.address);
+    const ownAddresses = await this.#nodeAddresses.get();
     const { facts, claims, warnings } = merge(
       sources.map((source) => source.snapshot()),
-      { domain, nodeNetns: host.namespaces.node, nodeAddresses, claims: this.#claims },
+      { domain, nodeNetns: host.namespaces.node, nodeAddresses: ownAddresses, claims: this.#claims },
     );
     this.#claims = claims;
     this.#health.works('node');

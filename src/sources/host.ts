@@ -23,19 +23,29 @@ export interface LinkAddress {
   readonly prefix: number;
 }
 
-/** Network namespaces, named by a path such as `/proc/1234/ns/net`; undefined is the node's own. */
+/** What one network namespace shows of itself. */
+export interface NamespaceView {
+  readonly links: readonly Link[];
+  readonly addresses: readonly LinkAddress[];
+  /** Next hops of its routes. */
+  readonly gateways: readonly string[];
+  /**
+   * The number by which the node's own namespace knows it (RTM_GETNSID), the one in `linkNetnsid` of the node's
+   * links; undefined where it has none, because no link leads there.
+   */
+  readonly netnsid: number | undefined;
+}
+
+/** The node's network namespaces. */
 export interface Namespaces {
   /** Inode of the node's own namespace. */
   readonly node: number;
-  links(netns?: string): Promise<readonly Link[]>;
-  addresses(netns?: string): Promise<readonly LinkAddress[]>;
-  /** Next hops of its routes. */
-  gateways(netns?: string): Promise<readonly string[]>;
-  /**
-   * The number by which the node's own namespace knows that one (RTM_GETNSID), the one in `linkNetnsid` of the
-   * node's links; undefined where it has none, because no link leads there.
-   */
-  netnsid(netns: string): Promise<number | undefined>;
+  /** The node's own links. */
+  links(): Promise<readonly Link[]>;
+  /** The node's own addresses. */
+  addresses(): Promise<readonly LinkAddress[]>;
+  /** Reads another namespace, named by a path such as `/proc/1234/ns/net`. */
+  view(netns: string): Promise<NamespaceView>;
   /** Calls the listener after the node's own links or addresses changed. Returns what ends that. */
   watch(listener: () => void): () => void;
 }
@@ -56,4 +66,9 @@ export interface Host {
   readonly proc: string;
   /** Milliseconds since the epoch. */
   now(): number;
+}
+
+/** The node's own addresses, each once, as text. */
+export async function nodeAddresses({ namespaces }: Host): Promise<readonly string[]> {
+  return [...new Set((await namespaces.addresses()).map(({ address }) => address))];
 }

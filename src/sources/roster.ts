@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Candidate } from './candidate.ts';
 import { Coalescer } from './coalescer.ts';
 import { asSourceError } from './error.ts';
@@ -63,7 +64,9 @@ export class Roster {
     return this.#candidates.get(id);
   }
 
+  /** Enters a candidate; one that says what is known already changes nothing. */
   set(candidate: Candidate): void {
+    if (isDeepStrictEqual(this.#candidates.get(candidate.id), candidate)) return;
     this.#candidates.set(candidate.id, candidate);
     this.changed();
   }

@@ -8,8 +8,10 @@ import { Attachments } from './attachments.ts';
 import type { Candidate } from './candidate.ts';
 import type { SourceError } from './error.ts';
 import type { Host } from './host.ts';
+import { nodeAddresses } from './host.ts';
 import type { ProcessFacts } from './process.ts';
-import { findContainerCgroup, readProcess, startedAt } from './process.ts';
+import { findContainerCgroup, readProcess, readStartTime, startedAt } from './process.ts';
+import { Remembered } from './remembered.ts';
 import type { Sighting, Sightings, Warning } from './source.ts';
 
 /** A process this much younger than its container is another one that got the pid. */
@@ -24,7 +26,7 @@ const NO_CGROUP: Container['cgroup'] = { id: 0n, path: '', level: 0 };
 interface Member {
   readonly candidate: Candidate;
   readonly process: ProcessFacts;
-  readonly cgroup: Container['cgroup'];
+  readonly container: Container;
 }
 
 /** Containers of one network sandbox. */
@@ -45,21 +47,28 @@ export class Surveyor {
   readonly #host: Host;
   readonly #domain: string;
   readonly #attachments: Attachments;
+  readonly #nodeAddresses: Remembered<readonly string[]>;
+  /** By what was said of them: looked at anew when they may have moved. */
+  #confirmed = new WeakMap<Candidate, Member>();
   #settledIn: number | undefined;
 
   constructor(host: Host, domain: string) {
     this.#host = host;
     this.#domain = domain;
     this.#attachments = new Attachments(host);
+    this.#nodeAddresses = new Remembered(() => nodeAddresses(host));
   }
 
   /** Everything may have changed, also inside the namespaces. */
   forget(): void {
+    this.#confirmed = new WeakMap();
+    this.#nodeAddresses.forget();
     this.#attachments.forget();
   }
 
-  /** The node's links may have changed. */
+  /** The node's links or addresses may have changed. */
   linksChanged(): void {
+    this.#nodeAddresses.forget();
     this.#attachments.linksChanged();
   }
 
@@ -76,14 +85,14 @@ export class Surveyor {
     this.#settledIn = wait > 0 ? Math.min(wait, SETTLED_MS) : undefined;
     const groups = this.#group(candidates, warnings);
     const found = await this.#attachments.find(groups.filter((group) => group.attachment === undefined));
-    const nodeAddresses = (await this.#host.namespaces.addresses()).map((address) => address.address);
+    const ownAddresses = await this.#nodeAddresses.get();
     const endpoints: Sighting[] = [];
     const frontends: Frontend[] = [];
     for (const group of groups) {
       const attachment = group.attachment ?? found.get(group.instance);
       if (attachment === undefined) continue;
       endpoints.push(this.#sight(group, attachment, warnings));
-      frontends.push(...publishedOf(group, nodeAddresses));
+      frontends.push(...publishedOf(group, ownAddresses));
     }
     return { endpoints, frontends, warnings };
   }
@@ -120,23 +129,33 @@ export class Surveyor {
 
   /** Checks a candidate against the kernel; undefined where its process is gone or not its own. */
   #confirm(candidate: Candidate, warnings: Warning[]): Member | undefined {
-    const { proc } = this.#host;
+    const { proc, now } = this.#host;
+    const known = this.#confirmed.get(candidate);
+    if (known !== undefined && readStartTime(proc, known.process.pid) === known.process.startTime) return known;
     const process = readProcess(proc, candidate.pid);
     if (process === undefined) return undefined;
+    const cgroup = this.#ownCgroup(candidate, process, warnings);
+    if (cgroup === undefined) return undefined;
+    const member = { candidate, process, container: this.#container(candidate, process, cgroup) };
+    if (now() - candidate.startedAt > SETTLED_MS) this.#confirmed.set(candidate, member);
+    return member;
+  }
+
+  /** The candidate's cgroup, in which its process must be; undefined where it is not. */
+  #ownCgroup(candidate: Candidate, process: ProcessFacts, warnings: Warning[]): Container['cgroup'] | undefined {
     if (candidate.cgroup !== undefined) {
-      const inside = `${process.unified}/`.startsWith(`${candidate.cgroup}/`);
-      return inside ? { candidate, process, cgroup: this.#cgroup(candidate.cgroup) } : undefined;
+      return `${process.unified}/`.startsWith(`${candidate.cgroup}/`) ? this.#cgroup(candidate.cgroup) : undefined;
     }
     const inside = process.cgroups.some((path) => findContainerCgroup(path, candidate.id) !== undefined);
-    if (!inside) {
-      const age = startedAt(proc, process.startTime) - candidate.startedAt;
-      if (candidate.startedAt > 0 && age > REUSED_AFTER_MS) return undefined;
-      const message = `process ${candidate.pid} of container ${candidate.name} is in no cgroup of that container`;
-      warnings.push({ code: 'PROCESS_UNVERIFIED', subject: candidate.id, message });
-      return undefined;
+    if (inside) {
+      const found = findContainerCgroup(process.unified ?? '', candidate.id);
+      return found === undefined ? NO_CGROUP : this.#cgroup(found.path);
     }
-    const found = findContainerCgroup(process.unified ?? '', candidate.id);
-    return { candidate, process, cgroup: found === undefined ? NO_CGROUP : this.#cgroup(found.path) };
+    const age = startedAt(this.#host.proc, process.startTime) - candidate.startedAt;
+    if (candidate.startedAt > 0 && age > REUSED_AFTER_MS) return undefined;
+    const message = `process ${candidate.pid} of container ${candidate.name} is in no cgroup of that container`;
+    warnings.push({ code: 'PROCESS_UNVERIFIED', subject: candidate.id, message });
+    return undefined;
   }
 
   #cgroup(path: string): Container['cgroup'] {
@@ -148,7 +167,7 @@ export class Surveyor {
     const { owner, members, netns, instance } = group;
     const attachment = found instanceof Error ? unreadable(found) : found;
     const running = members.filter((member) => member.candidate.role !== 'sandbox');
-    const containers = running.map((member) => this.#container(member));
+    const containers = running.map((member) => member.container);
     const only = containers.length === 1 ? containers[0] : undefined;
     const parts = [...new Set([owner, ...members.map((member) => member.candidate)])];
     const endpoint: Endpoint = {
@@ -178,7 +197,7 @@ export class Surveyor {
     };
   }
 
-  #container({ candidate, process, cgroup }: Member): Container {
+  #container(candidate: Candidate, process: ProcessFacts, cgroup: Container['cgroup']): Container {
     const { id, name, runtime, attributes, startedAt, image } = candidate;
     const identity = deriveIdentity(this.#domain, attributes);
     const container = { id, name, runtime, identity, cgroup, pid: process.pid, startedAt };
@@ -199,19 +218,19 @@ function unreadable(error: SourceError): Attachment {
   return { mode: 'cgroup', reason: error.message, interfaces: [], seen: [], gateways: [] };
 }
 
-function publishedOf({ owner, members }: Group, nodeAddresses: readonly string[]): Frontend[] {
+function publishedOf({ owner, members }: Group, ownAddresses: readonly string[]): Frontend[] {
   const parts = [...new Set([owner, ...members.map((member) => member.candidate)])];
   return parts.flatMap((part) =>
     part.published.flatMap(({ address, protocol, port, targetPort }) =>
-      expand(address, nodeAddresses).map((one) => ({ address: one, protocol, port, endpoint: owner.id, targetPort })),
+      expand(address, ownAddresses).map((one) => ({ address: one, protocol, port, endpoint: owner.id, targetPort })),
     ),
   );
 }
 
 /** All the node's addresses of a family for its unspecified one; link-local ones mean nothing without an interface. */
-function expand(address: string, nodeAddresses: readonly string[]): readonly string[] {
-  if (address === '0.0.0.0') return nodeAddresses.filter((one) => !one.includes(':'));
-  if (address === '::') return nodeAddresses.filter((one) => one.includes(':') && !/^fe[89ab]/i.test(one));
+function expand(address: string, ownAddresses: readonly string[]): readonly string[] {
+  if (address === '0.0.0.0') return ownAddresses.filter((one) => !one.includes(':'));
+  if (address === '::') return ownAddresses.filter((one) => one.includes(':') && !/^fe[89ab]/i.test(one));
   return parseAddress(address) === undefined ? [] : [address];
 }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import type { NamespaceView } from '../../src/sources/attachment.ts';
 import { findAttachment } from '../../src/sources/attachment.ts';
-import type { Link } from '../../src/sources/host.ts';
+import type { Link, NamespaceView } from '../../src/sources/host.ts';
 
 function link(ifindex: number, name: string, kind: string, more: Partial<Link> = {}): Link {
   return { ifindex, name, kind, loopback: false, ...more };
