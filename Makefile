@@ -30,6 +30,7 @@ setup: node_modules/.installed ## What building and testing need: Debian's packa
 node_modules/.installed: package.json package-lock.json packaging/debian-packages
 	@packaging/install-packages
 	npm ci --no-audit --no-fund --loglevel=error
+	@ln -sf ../node-linux-$(ARCH)/bin/node node_modules/.bin/node # which npm 9 leaves out
 	@touch $@
 
 bpf: $(BPF_OBJECTS) ## The kernel programs (dist/bpf)
