@@ -76,8 +76,8 @@ export function evaluate(input: CompileInput, question: Question): Evaluation {
       rules.push({ ...from, name: ruleName(rule, i), action: rule.action, peer, ports });
     }
   }
-  rules.sort((a, b) => a.priority - b.priority || byAction(a, b) || byName(a, b));
-  defaults.sort((a, b) => byAction(a, b) || byName(a, b));
+  rules.sort((a, b) => a.priority - b.priority || byAction(a, b) || byMode(a, b) || byName(a, b));
+  defaults.sort((a, b) => byAction(a, b) || byMode(a, b) || byName(a, b));
   const matches = [...rules, ...defaults];
   return {
     enforced: answer(matches.find((match) => match.mode === 'Enforce')),
@@ -93,6 +93,11 @@ function answer(match: Match | undefined): Answer {
 function byAction(a: Match, b: Match): number {
   const order: Action[] = ['Deny', 'Alert', 'Allow'];
   return order.indexOf(a.action) - order.indexOf(b.action);
+}
+
+/** Among equals a staged rule is named last. */
+function byMode(a: Match, b: Match): number {
+  return (a.mode === 'Stage' ? 1 : 0) - (b.mode === 'Stage' ? 1 : 0);
 }
 
 function byName(a: Match, b: Match): number {

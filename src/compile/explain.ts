@@ -113,7 +113,7 @@ function together(verdicts: readonly number[]): number {
 }
 
 function rankOfMatch(match: Match): number {
-  const rank = rankOf(match.peer === undefined ? 0 : match.priority, match.action);
+  const rank = rankOf(match.peer === undefined ? 0 : match.priority, match.action, match.mode);
   return match.peer === undefined ? rank + 2 ** 31 : rank;
 }
 

@@ -4,7 +4,7 @@ import type { NamedPort } from '../model/endpoint.ts';
 import type { Direction, DirectionPolicy, Policy, PolicyMode, Rule } from '../model/policy.ts';
 import { protocolName } from '../model/protocol.ts';
 import { formatSelector, selectsEverything, type WorkloadSelector } from '../model/selector.ts';
-import { ACTION_ORDER, verdictOf } from '../model/verdict.ts';
+import { verdictOf } from '../model/verdict.ts';
 import { digestOf } from './hash.ts';
 import { RANK_DEFAULT, rankOf } from './rank.ts';
 
@@ -71,7 +71,8 @@ export function compileDirection(policy: Policy, part: DirectionPolicy, ids: rea
     rank: RANK_DEFAULT,
     rule: ids[part.rules.length] ?? 0,
     verdict: verdictOf(part.default),
-    order: ACTION_ORDER[part.default],
+    // Of defaults only the order among themselves counts, and that is the one of rules of one priority.
+    order: rankOf(0, part.default, policy.mode),
   };
   const names = new Map(rules.flatMap((rule) => rule.names.map((name) => [nameKey(name), name])));
   const content = [policy.mode, fallback.rule, fallback.verdict, ...rules.map(ruleContent)];
@@ -124,7 +125,7 @@ function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
     typeof port === 'string' ? [{ protocol, name: port }] : [],
   );
   return {
-    outcome: { rank: rankOf(policy.priority, rule.action), rule: id, verdict: verdictOf(rule.action) },
+    outcome: { rank: rankOf(policy.priority, rule.action, policy.mode), rule: id, verdict: verdictOf(rule.action) },
     staged: policy.mode === 'Stage',
     anyPeer: rule.peers === undefined,
     anyIdentity: workloads.some(selectsEverything),

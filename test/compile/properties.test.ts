@@ -11,7 +11,7 @@ import { identity, inputs, moved, worlds } from './worlds.ts';
 
 const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
 
-/** What the tables must name as deciding: among matches equal in priority and action, the one with the lowest id. */
+/** What the tables must name as deciding: among matches equal in priority, action and mode, the one with the lowest id. */
 function expectedRule(tables: PolicyTables, answer: Answer, matches: readonly Match[]): number {
   const { decidedBy } = answer;
   if (decidedBy === undefined) return 0;
@@ -19,6 +19,7 @@ function expectedRule(tables: PolicyTables, answer: Answer, matches: readonly Ma
   const tied = matches.filter(
     (match) =>
       match.action === decidedBy.action &&
+      match.mode === decidedBy.mode &&
       (match.peer === undefined) === isDefault &&
       (isDefault || match.priority === decidedBy.priority),
   );
