@@ -1,5 +1,6 @@
-import { Client } from 'undici';
-import { type ErrorView, STREAM_HEARTBEAT_MS } from '../agent/api/contract.ts';
+import { type IncomingMessage, request } from 'node:http';
+import type { ErrorView } from '../agent/api/contract.ts';
+import { STREAM_HEARTBEAT_MS } from '../agent/api/limits.ts';
 import { AgentError, ERRORS, type ErrorCode } from '../agent/errors.ts';
 
 export interface ClientOptions {
@@ -8,54 +9,49 @@ export interface ClientOptions {
   readonly signal: AbortSignal;
 }
 
+type Method = 'GET' | 'POST' | 'DELETE';
 type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /** A line longer than this is no answer of ours. */
-const LINE_BYTES_MOST = 1024 * 1024;
+const LINE_CHARACTERS_MOST = 1024 * 1024;
+/** A stream that says nothing for two and a half heartbeats is dead. */
+const SILENCE_MS_MOST = STREAM_HEARTBEAT_MS * 2.5;
 
 /** Speaks to an agent over its UNIX socket. Every failure is an AgentError, with the agent's own words where it spoke. */
 export class AgentClient {
-  readonly #client: Client;
   readonly #options: ClientOptions;
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#client = new Client('http://agent', {
-      socketPath: options.socket,
-      connect: { timeout: options.timeoutMs },
-      headersTimeout: options.timeoutMs,
-      // A stream that says nothing for two and a half heartbeats is dead.
-      bodyTimeout: STREAM_HEARTBEAT_MS * 2.5,
-    });
   }
 
-  get<T>(path: string, query: Query = {}): Promise<T> {
-    return this.#json<T>('GET', path, query);
+  async get<T>(path: string, query: Query = {}): Promise<T> {
+    return JSON.parse(await this.#text('GET', path, query)) as T;
   }
 
-  post<T>(path: string, body: object): Promise<T> {
-    return this.#json<T>('POST', path, {}, body);
+  async post<T>(path: string, body: object): Promise<T> {
+    return JSON.parse(await this.#text('POST', path, {}, body)) as T;
   }
 
-  delete<T>(path: string, query: Query = {}): Promise<T> {
-    return this.#json<T>('DELETE', path, query);
+  async delete<T>(path: string, query: Query = {}): Promise<T> {
+    return JSON.parse(await this.#text('DELETE', path, query)) as T;
   }
 
-  async text(path: string): Promise<string> {
-    const { body } = await this.#request('GET', path, {});
-    return await body.text();
+  /** The answer as it is. */
+  text(path: string): Promise<string> {
+    return this.#text('GET', path, {});
   }
 
   /** Lines of an endless answer, as many as arrived together, until the signal aborts or the agent ends it. */
   async *follow<T>(path: string, query: Query): AsyncGenerator<readonly T[]> {
-    const { body } = await this.#request('GET', path, query);
+    const response = await this.#request('GET', path, query);
+    response.setTimeout(SILENCE_MS_MOST, () => response.destroy(new Error('the stream went silent')));
     let rest = '';
-    body.setEncoding('utf8');
     try {
-      for await (const chunk of body as AsyncIterable<string>) {
+      for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) {
         const lines = (rest + chunk).split('\n');
         rest = lines.pop() ?? '';
-        if (rest.length > LINE_BYTES_MOST) throw new AgentError('INTERNAL', 'The agent sent a line without end');
+        if (rest.length > LINE_CHARACTERS_MOST) throw new AgentError('INTERNAL', 'The agent sent a line without end');
         yield lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
       }
     } catch (error) {
@@ -64,35 +60,43 @@ export class AgentClient {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#client.destroy();
+  async #text(method: Method, path: string, query: Query, payload?: object): Promise<string> {
+    const response = await this.#request(method, path, query, payload);
+    try {
+      return await readText(response);
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
   }
 
-  async #json<T>(method: 'GET' | 'POST' | 'DELETE', path: string, query: Query, payload?: object): Promise<T> {
-    const { body } = await this.#request(method, path, query, payload);
-    return (await body.json()) as T;
-  }
-
-  async #request(method: 'GET' | 'POST' | 'DELETE', path: string, query: Query, payload?: object) {
+  async #request(method: Method, path: string, query: Query, payload?: object): Promise<IncomingMessage> {
     const present = Object.entries(query).filter(([, value]) => value !== undefined);
     const search = new URLSearchParams(
       present.map(([name, value]): [string, string] => [name, String(value)]),
     ).toString();
-    let response: Awaited<ReturnType<Client['request']>>;
+    const body = payload === undefined ? undefined : JSON.stringify(payload);
+    let response: IncomingMessage;
     try {
-      response = await this.#client.request({
-        method,
-        path: search === '' ? path : `${path}?${search}`,
-        signal: this.#options.signal,
-        ...(payload === undefined
-          ? {}
-          : { body: JSON.stringify(payload), headers: { 'content-type': 'application/json' } }),
-      });
+      response = await this.#send(method, search === '' ? path : `${path}?${search}`, body);
     } catch (error) {
       throw this.#unreachable(error);
     }
-    if (response.statusCode < 400) return response;
-    throw refusal(response.statusCode, await response.body.text());
+    const status = response.statusCode ?? 0;
+    if (status < 400) return response;
+    throw refusal(status, await readText(response));
+  }
+
+  #send(method: Method, path: string, body: string | undefined): Promise<IncomingMessage> {
+    const { socket, signal, timeoutMs } = this.#options;
+    const content = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body ?? '') };
+    return new Promise((resolve, reject) => {
+      const headers = body === undefined ? {} : content;
+      const sent = request({ socketPath: socket, method, path, headers, signal, timeout: timeoutMs, agent: false });
+      sent.once('timeout', () => sent.destroy(new Error(`no answer for ${timeoutMs / 1000} seconds`)));
+      sent.once('error', reject);
+      sent.once('response', resolve);
+      sent.end(body);
+    });
   }
 
   #unreachable(error: unknown): AgentError {
@@ -111,6 +115,12 @@ export class AgentClient {
         : undefined;
     return new AgentError('UNREACHABLE', `The agent does not answer on ${socket}: ${reason}`, { hint, cause: error });
   }
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) text += chunk;
+  return text;
 }
 
 function refusal(status: number, text: string): AgentError {

@@ -21,16 +21,11 @@ export interface Session extends PrintOptions {
   readonly namespace: string | undefined;
 }
 
-/** Runs an action with a client that is closed after it, however it ends. */
-export async function withSession<T>(io: Io, command: Command, action: (session: Session) => Promise<T>): Promise<T> {
-  const options = command.optsWithGlobals<GlobalOptions>();
-  const client = new AgentClient({ socket: options.socket, timeoutMs: options.timeout * 1000, signal: io.signal });
-  try {
-    const { output = 'table', headers = true, namespace } = options;
-    return await action({ io, client, output, headers, namespace });
-  } finally {
-    await client.close();
-  }
+/** Runs an action with a client for the agent. */
+export function withSession<T>(io: Io, command: Command, action: (session: Session) => Promise<T>): Promise<T> {
+  const { socket, timeout, output = 'table', headers = true, namespace } = command.optsWithGlobals<GlobalOptions>();
+  const client = new AgentClient({ socket, timeoutMs: timeout * 1000, signal: io.signal });
+  return action({ io, client, output, headers, namespace });
 }
 
 /** The same for commands that do not ask the agent. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type LoadedConfig, loadConfig } from '../agent/configfile.ts';
+import type { LoadedConfig } from '../agent/configfile.ts';
 import { AgentError } from '../agent/errors.ts';
 import type { Io } from './io.ts';
 
@@ -49,6 +49,7 @@ export async function readConfig(io: Io, options: ConfigOptions, socket?: string
   const assignments = [...flags, ...(socket === undefined ? [] : [`api.socket=${socket}`]), ...(options.set ?? [])];
   const named = options.config ?? io.environment.SALLYPORT_CONFIG;
   const file = await readConfigFile(named ?? DEFAULT_FILE, named !== undefined);
+  const { loadConfig } = await import('../agent/configfile.ts');
   return loadConfig({ ...(file === undefined ? {} : { file }), environment: io.environment, assignments });
 }
 

@@ -2,6 +2,7 @@ import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pin
 import type { Digest } from './digest.ts';
 import { type Event, isTraffic } from './event.ts';
 import type { EventSink } from './journal.ts';
+import { summary } from './summary.ts';
 
 /** Values that never reach the log, wherever an object with such a member is logged. */
 const SECRET = ['password', 'token', 'secret', 'authorization', 'cookie', 'privateKey', 'env'];
@@ -48,20 +49,4 @@ export function logRepeats(logger: Logger, digest: Digest, which: LoggedEvents):
       `${summary(last)} (${repeats} times more)`,
     );
   }
-}
-
-/** One sentence for people. */
-export function summary(event: Event): string {
-  if (!isTraffic(event)) return `${event.type} ${event.subject} ${event.action}: ${event.message}`;
-  const { source, destination } = event;
-  const place = (party: { name: string; address: string; port: number }): string =>
-    `${party.name} (${party.address.includes(':') ? `[${party.address}]` : party.address}:${party.port})`;
-  const cause =
-    event.type === 'drop'
-      ? `: ${event.reason ?? 'unknown'}`
-      : event.rule === undefined
-        ? ''
-        : ` by ${event.rule.policy}#${event.rule.name === '' ? event.rule.id : event.rule.name}`;
-  const staged = event.staged === undefined ? '' : `, staged: ${event.staged.verdict}`;
-  return `${event.verdict} ${event.protocol} ${event.direction} ${place(source)} → ${place(destination)}${cause}${staged}`;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { decodePacket } from '../../src/events/decode.ts';
 import { isObservation } from '../../src/events/event.ts';
-import { summary } from '../../src/events/log.ts';
+import { summary } from '../../src/events/summary.ts';
 import { formatIdentity } from '../../src/model/identity.ts';
 import { allowed, denied, names, web } from './record.ts';
 

@@ -3,18 +3,13 @@ import type { Event } from '../../events/event.ts';
 import type { EndpointMode, NamedPort } from '../../model/endpoint.ts';
 import type { PolicyKind, PolicyMode } from '../../model/policy.ts';
 import type { Fault } from '../errors.ts';
+import { BODY_BYTES_MOST } from './limits.ts';
 
 /**
  * The API's words (docs/api.md): what a request may say, checked, and what an answer says, typed. Fields are only
  * ever added to answers. Times are RFC 3339, identities 16 hexadecimal digits, cgroup ids decimal text (64 bits do
  * not fit a JSON number).
  */
-
-/** Most of a body, bytes: some ten thousand rules. */
-export const BODY_BYTES_MOST = 4 * 1024 * 1024;
-/** A stream says at least this often that it lives, milliseconds. */
-export const STREAM_HEARTBEAT_MS = 15_000;
-export const NDJSON = 'application/x-ndjson';
 
 const name = z.string().min(1).max(400);
 const list = z

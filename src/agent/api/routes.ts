@@ -14,8 +14,8 @@ import {
   namespaceQuery,
   policyBody,
   policyQuery,
-  STREAM_HEARTBEAT_MS,
 } from './contract.ts';
+import { STREAM_HEARTBEAT_MS } from './limits.ts';
 import type { AgentService } from './service.ts';
 import { streamEvents } from './stream.ts';
 

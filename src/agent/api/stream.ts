@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Subscription } from '../../events/subscription.ts';
-import { type HeartbeatLine, NDJSON } from './contract.ts';
+import type { HeartbeatLine } from './contract.ts';
+import { NDJSON } from './limits.ts';
 
 /**
  * Writes a follower's events as lines of JSON until the caller hangs up or the subscription ends. A caller that

@@ -1,8 +1,5 @@
 import { Command } from 'commander';
-import { stringify } from 'yaml';
-import { printableConfig } from '../../agent/configfile.ts';
 import { AgentError } from '../../agent/errors.ts';
-import { makeLogger } from '../../events/log.ts';
 import type { Io } from '../io.ts';
 import { examples, type GlobalOptions } from '../session.ts';
 import { addConfigOptions, type ConfigOptions, readConfig } from '../settings.ts';
@@ -25,13 +22,20 @@ export function agentCommand(io: Io): Command {
     const given = self.parent?.getOptionValueSource('socket') === 'cli';
     const { socket } = self.optsWithGlobals<GlobalOptions>();
     const { config, origins } = await readConfig(io, options, given ? socket : undefined);
-    if (options.printConfig === true) return await io.write(annotated(stringify(printableConfig(config)), origins));
+    if (options.printConfig === true) {
+      const [{ stringify }, { printableConfig }] = await Promise.all([
+        import('yaml'),
+        import('../../agent/configfile.ts'),
+      ]);
+      return await io.write(annotated(stringify(printableConfig(config)), origins));
+    }
     const { removeDatapath, runAgent } = await import('../../agent/launch.ts');
     if (options.remove === true) {
       await refuseWhileRunning(config.api.socket);
       removeDatapath(config);
       return await io.write(`Removed what was attached and pinned in ${config.datapath.pins}\n`);
     }
+    const { makeLogger } = await import('../../events/log.ts');
     const logger = makeLogger(config.log.level, process.stdout);
     await runAgent(config, logger, io.signal);
   });

@@ -52,8 +52,6 @@ async function namesOf(io: Io, kind: NameKind, command: Command): Promise<Candid
   } catch {
     // No agent, no names; the words of the command line itself need none.
     return [];
-  } finally {
-    await client.close();
   }
 }
 

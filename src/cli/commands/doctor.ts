@@ -1,6 +1,5 @@
 import { Command } from 'commander';
 import { EXIT } from '../../agent/errors.ts';
-import { gatherFacts } from '../doctor/facts.ts';
 import { type Check, healthy, judge } from '../doctor/judge.ts';
 import type { Io } from '../io.ts';
 import { printList, type Resource } from '../output/print.ts';
@@ -36,6 +35,7 @@ export function doctorCommand(io: Io): Command {
   ]).action((options: ConfigOptions, self: Command) =>
     withPrinting(io, self, async (session) => {
       const { config } = await readConfig(io, options);
+      const { gatherFacts } = await import('../doctor/facts.ts');
       const checks = judge(await gatherFacts(config));
       await printList(io, CHECK, checks, session);
       if (!healthy(checks)) io.answer(EXIT.FAILED);

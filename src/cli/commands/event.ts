@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { DigestView, HeartbeatLine } from '../../agent/api/contract.ts';
 import { formatAge } from '../../agent/duration.ts';
 import { type Event, isTraffic, type LostEvent, type Party } from '../../events/event.ts';
-import { summary } from '../../events/log.ts';
+import { summary } from '../../events/summary.ts';
 import type { Io } from '../io.ts';
 import { printList, printStream, type Resource } from '../output/print.ts';
 import type { Color } from '../output/text.ts';

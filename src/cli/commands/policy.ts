@@ -1,15 +1,10 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import type { ApplyView, PolicyView } from '../../agent/api/contract.ts';
 import { AgentError, EXIT } from '../../agent/errors.ts';
-import { faultOf } from '../../agent/policy-fault.ts';
-import { parsePolicyFile } from '../../model/policy-file.ts';
-import { checkPolicySet } from '../../model/policy-set.ts';
-import { formatProblem, type PolicyProblem } from '../../model/problem.ts';
-import { type Io, readSource } from '../io.ts';
+import type { Io } from '../io.ts';
 import { printList, printOne, printValue, type Resource } from '../output/print.ts';
 import { humanCount, safe } from '../output/text.ts';
+import { readPolicyFiles } from '../policy-input.ts';
 import { examples, group, namespaced, printing, type Session, withSession } from '../session.ts';
 import { explainCommand } from './explain.ts';
 
@@ -32,37 +27,12 @@ export const POLICY: Resource<PolicyView> = {
   ],
 };
 
-const SUFFIXES = ['.yaml', '.yml', '.json'];
-
 function direction(part: { readonly default: string; readonly rules: number } | undefined): string {
   return part === undefined ? '' : `${part.rules} rules, else ${part.default}`;
 }
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
-}
-
-/** Files as named, and the policy files of directories as named. */
-async function expand(paths: readonly string[]): Promise<string[]> {
-  const files: string[] = [];
-  for (const path of paths) {
-    const isDirectory = path !== '-' && (await stat(path).catch(() => undefined))?.isDirectory() === true;
-    if (!isDirectory) files.push(path);
-    else {
-      const names = (await readdir(path)).filter((name) => SUFFIXES.some((suffix) => name.endsWith(suffix)));
-      files.push(...names.sort().map((name) => join(path, name)));
-    }
-  }
-  return files;
-}
-
-async function readFiles(io: Io, paths: readonly string[]): Promise<{ file: string; text: string }[]> {
-  if (paths.length === 0) throw new AgentError('USAGE', 'No policy was given: name files, directories or - with -f');
-  const files: { file: string; text: string }[] = [];
-  for (const path of await expand(paths)) {
-    files.push({ file: path === '-' ? 'stdin' : path, text: await readSource(io, path) });
-  }
-  return files;
 }
 
 async function printChanges(io: Io, session: Session, view: ApplyView): Promise<void> {
@@ -98,7 +68,7 @@ function applyCommand(io: Io): Command {
     ['policy apply -f - < shop.yaml', 'from standard input'],
   ]).action((options: FileOptions & { dryRun?: boolean }, self: Command) =>
     withSession(io, self, async (session) => {
-      const files = await readFiles(io, options.filename ?? []);
+      const files = await readPolicyFiles(io, options.filename ?? []);
       const body = { files, dryRun: options.dryRun === true };
       await printChanges(io, session, await session.client.post<ApplyView>('/v1/policies', body));
     }),
@@ -125,6 +95,11 @@ function getCommand(io: Io): Command {
   );
 }
 
+interface Target {
+  readonly name: string;
+  readonly query: { readonly namespace: string | undefined; readonly kind?: string };
+}
+
 function deleteCommand(io: Io): Command {
   const command = new Command('delete')
     .description('delete policies that "policy apply" created')
@@ -134,8 +109,12 @@ function deleteCommand(io: Io): Command {
     ['policy delete -f shop.yaml', 'all that a file names'],
   ]).action((names: readonly string[], options: FileOptions, self: Command) =>
     withSession(io, self, async (session) => {
-      const targets = names.map((name) => ({ name, query: { namespace: session.namespace } }) as Target);
-      if (options.filename !== undefined) targets.push(...(await targetsOf(io, options.filename)));
+      const targets: Target[] = names.map((name) => ({ name, query: { namespace: session.namespace } }));
+      if (options.filename !== undefined) {
+        const { checkPolicies } = await import('../policy-check.ts');
+        const { policies } = checkPolicies(await readPolicyFiles(io, options.filename), false);
+        targets.push(...policies.map(({ kind, namespace, name }) => ({ name, query: { namespace, kind } })));
+      }
       if (targets.length === 0) throw new AgentError('USAGE', 'No policy was named');
       for (const { name, query } of targets) {
         const view = await session.client.delete<ApplyView>(`/v1/policies/${encodeURIComponent(name)}`, query);
@@ -143,25 +122,6 @@ function deleteCommand(io: Io): Command {
       }
     }),
   );
-}
-
-interface Target {
-  readonly name: string;
-  readonly query: { readonly namespace?: string; readonly kind?: string };
-}
-
-async function targetsOf(io: Io, paths: readonly string[]): Promise<Target[]> {
-  const files = (await readFiles(io, paths)).map(({ file, text }) => parsePolicyFile(file, Buffer.from(text)));
-  refuseProblems(files.flatMap((file) => file.problems));
-  return files
-    .flatMap((file) => file.policies)
-    .map(({ policy }) => ({ name: policy.name, query: { namespace: policy.namespace, kind: policy.kind } }));
-}
-
-function refuseProblems(problems: readonly PolicyProblem[]): void {
-  const errors = problems.filter((problem) => problem.severity === 'error');
-  if (errors.length === 0) return;
-  throw new AgentError('INVALID', 'The policies do not validate', { faults: errors.map(faultOf) });
 }
 
 function validateCommand(io: Io): Command {
@@ -172,15 +132,10 @@ function validateCommand(io: Io): Command {
     ['policy validate shop.yaml', 'one file'],
     ['policy validate policies/ --strict', 'a directory, in a pipeline'],
   ]).action(async (paths: readonly string[], options: FileOptions & { strict?: boolean }) => {
-    const sources = await readFiles(io, [...paths, ...(options.filename ?? [])]);
-    const files = sources.map(({ file, text }) => parsePolicyFile(file, Buffer.from(text)));
-    const policies = files.flatMap((file) => file.policies);
-    const problems = [...files.flatMap((file) => file.problems), ...checkPolicySet(policies)];
-    const fatal = problems.filter((problem) => options.strict === true || problem.severity === 'error');
-    for (const problem of problems) if (!fatal.includes(problem)) io.complain(safe(formatProblem(problem)));
-    if (fatal.length > 0) {
-      throw new AgentError('INVALID', 'The policies do not validate', { faults: fatal.map(faultOf) });
-    }
+    const files = await readPolicyFiles(io, [...paths, ...(options.filename ?? [])]);
+    const { checkPolicies } = await import('../policy-check.ts');
+    const { policies, warnings } = checkPolicies(files, options.strict === true);
+    for (const warning of warnings) io.complain(safe(warning));
     await io.write(`${files.length} files with ${policies.length} policies are valid\n`);
   });
 }
@@ -194,7 +149,7 @@ function diffCommand(io: Io): Command {
     ['policy diff -f shop.yaml -o wide', "with every step in the kernel's tables"],
   ]).action((options: FileOptions, self: Command) =>
     withSession(io, self, async (session) => {
-      const files = await readFiles(io, options.filename ?? []);
+      const files = await readPolicyFiles(io, options.filename ?? []);
       const view = await session.client.post<ApplyView>('/v1/policies', { files, dryRun: true });
       await printChanges(io, session, view);
       if (view.changes.some((change) => change.action !== 'unchanged')) io.answer(EXIT.DIFFERS);

@@ -1,4 +1,3 @@
-import { stringify } from 'yaml';
 import type { Io } from '../io.ts';
 import { type Column, formatTable } from './table.ts';
 import { safe, safeJson } from './text.ts';
@@ -21,7 +20,7 @@ export interface Resource<T> {
 /** Prints the value where `-o` asks for data. @returns false where it asks for text */
 export async function printValue(io: Io, value: unknown, { output }: PrintOptions): Promise<boolean> {
   if (output === 'json') await io.write(`${safeJson(value, 2)}\n`);
-  else if (output === 'yaml') await io.write(stringify(value));
+  else if (output === 'yaml') await io.write(await yaml(value));
   else return false;
   return true;
 }
@@ -55,12 +54,21 @@ export function printStream<T>(
   let first = true;
   return async (items) => {
     if (options.output === 'json') return await io.write(items.map((item) => `${safeJson(item)}\n`).join(''));
-    if (options.output === 'yaml') return await io.write(items.map((item) => `---\n${stringify(item)}`).join(''));
+    if (options.output === 'yaml') {
+      for (const item of items) await io.write(`---\n${await yaml(item)}`);
+      return;
+    }
     if (options.output === 'name') return await io.write(items.map((item) => nameLine(resource, item)).join(''));
     const headers = options.headers && first;
     if (items.length > 0) first = false;
     await io.write(tableOf(io, resource, items, { ...options, headers }));
   };
+}
+
+/** Loaded when it is asked for: most commands end sooner than it takes. */
+async function yaml(value: unknown): Promise<string> {
+  const { stringify } = await import('yaml');
+  return stringify(value);
 }
 
 function nameLine<T>(resource: Resource<T>, item: T): string {
