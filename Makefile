@@ -42,7 +42,8 @@ dist/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/lib/*.h bpf/api/*.h) | node_modules
 addon: $(ADDON) ## The libbpf binding (build/Release/libbpf.node)
 
 $(ADDON): binding.gyp $(wildcard src/libbpf/native/*) | node_modules/.installed
-	$(NODE) node_modules/node-gyp/bin/node-gyp.js configure build --nodedir=$(NODE_HEADERS) --silent
+	@echo "node-gyp configure build"; mkdir -p build
+	@$(NODE) node_modules/node-gyp/bin/node-gyp.js configure build --nodedir=$(NODE_HEADERS) --silent > build/addon.log 2>&1 || { cat build/addon.log; exit 1; }
 
 layouts: $(BPF_OBJECTS) ## TypeScript layouts of the structs shared with the kernel, from the objects' BTF
 	$(NODE) src/libbpf/generate-layouts.ts --out $(LAYOUTS) $(LAYOUT_SELECTION) $(BPF_OBJECTS)
