@@ -24,24 +24,24 @@ const MOST_SEEN = 256;
 export function findAttachment(node: readonly Link[], view: NamespaceView): Attachment {
   const byIndex = new Map(node.map((link) => [link.ifindex, link]));
   const interfaces: EndpointInterface[] = [];
-  const inside = new Set<number>();
+  const ends = new Map<number, number>();
   const passing: Link[] = [];
   for (const link of view.links) {
     if (link.loopback) continue;
     const end = findEnd(byIndex, link, view.netnsid);
     if (end !== undefined) {
       interfaces.push({ ifindex: end.ifindex, name: end.name });
-      inside.add(link.ifindex);
+      ends.set(link.ifindex, end.ifindex);
     } else if (leadsOut(link)) {
       passing.push(link);
     }
   }
   const passes = passing.map((link) => `${link.name} (${link.kind || 'a device'})`).join(', ');
   if (interfaces.length > 0) {
-    const attachment = { mode: 'interface' as const, interfaces, ...addressesOf(view, inside) };
+    const attachment = { mode: 'interface' as const, interfaces, ...addressesOf(view, ends) };
     return passes === '' ? attachment : { ...attachment, reason: `${passes} leads past this node’s interfaces` };
   }
-  const outside = new Set(passing.map((link) => link.ifindex));
+  const outside = new Map(passing.map((link) => [link.ifindex, undefined]));
   return {
     mode: 'cgroup',
     reason: passes === '' ? 'its network namespace has no interface' : `${passes} is no interface of this node`,
@@ -75,11 +75,19 @@ function leadsOut(link: Link): boolean {
   return link.kind !== 'veth' && link.linkNetnsid !== undefined;
 }
 
-function addressesOf(view: NamespaceView, links: ReadonlySet<number>): { seen: SeenAddress[]; gateways: string[] } {
+/** @param links the interfaces that count, by their index, and the node's end of each */
+function addressesOf(
+  view: NamespaceView,
+  links: ReadonlyMap<number, number | undefined>,
+): { seen: SeenAddress[]; gateways: readonly string[] } {
   const names = new Map(view.links.map((link) => [link.ifindex, link.name]));
   const seen = view.addresses
     .filter((address) => links.has(address.ifindex))
     .slice(0, MOST_SEEN)
-    .map(({ ifindex, address, prefix }) => ({ address, prefix, device: names.get(ifindex) ?? '', declared: false }));
+    .map(({ ifindex, address, prefix }) => {
+      const one = { address, prefix, device: names.get(ifindex) ?? '', declared: false };
+      const via = links.get(ifindex);
+      return via === undefined ? one : { ...one, via };
+    });
   return { seen, gateways: view.gateways.slice(0, MOST_SEEN) };
 }

@@ -7,7 +7,7 @@ import type { SeenAddress, Warning } from './source.ts';
  * must not give it another's identity. So an address belongs to
  *   1. whom a runtime says it assigned it to; else
  *   2. whoever has it already; else
- *   3. a newcomer, as it comes; or one seen before, only inside a network it had from the start
+ *   3. whoever shows it on an interface that is new, or inside a network that was there when the interface was
  * and never to anybody while the node has it, nor newly while it is a gateway.
  */
 
@@ -24,8 +24,10 @@ export interface Claimant {
 /** What one instance was given. */
 export interface Claim {
   readonly addresses: ReadonlySet<string>;
-  /** Networks it had from the start, where it may add addresses. */
+  /** Networks its interfaces had from the start, where it may add addresses. */
   readonly networks: readonly Network[];
+  /** Interfaces that had an address, so that others on them are additions. */
+  readonly interfaces: ReadonlySet<string>;
 }
 
 /** By instance. What the last call returned goes into the next one. */
@@ -82,6 +84,7 @@ class Round {
         {
           addresses: this.#given.get(claimant.instance) ?? new Set<string>(),
           networks: this.#networksOf(claimant),
+          interfaces: this.#interfacesOf(claimant),
         },
       ]),
     );
@@ -127,34 +130,47 @@ class Round {
 
   /** Whether an address nobody has may be this claimant's by where it lies. */
   #isInside({ claimant, address, seen }: Bid): boolean {
-    if (networkContains(LINK_LOCAL, address)) return true;
     const before = this.#previous.get(claimant.instance);
-    const declared = declaredNetworks(claimant);
-    const inside = [...(before?.networks ?? []), ...declared].some((network) => networkContains(network, address));
-    if (inside || before !== undefined) return inside;
-    // Seen for the first time. A runtime that assigned addresses to this interface assigned all it wants there.
-    const assigned = new Set(claimant.seen.filter((other) => other.declared).map((other) => canonical(other.address)));
-    return !claimant.seen.some((other) => other.device === seen.device && assigned.has(canonical(other.address)));
+    const networks = [LINK_LOCAL, ...(before?.networks ?? []), ...declaredNetworks(claimant)];
+    if (networks.some((network) => networkContains(network, address))) return true;
+    return !before?.interfaces.has(interfaceOf(seen)) && isUnassigned(claimant, seen);
   }
 
-  /** Where it may add addresses later: what was declared, and what it had when first seen. */
+  /** Where it may add addresses later: what was declared, and what its interfaces had when they were new. */
   #networksOf(claimant: Claimant): Network[] {
     const before = this.#previous.get(claimant.instance);
-    const given = this.#given.get(claimant.instance);
-    const first = before?.networks ?? this.#firstNetworks(claimant, given ?? new Set());
-    return distinct([...first, ...declaredNetworks(claimant)]);
+    const declared = declaredNetworks(claimant);
+    const first = claimant.seen.flatMap((seen) => {
+      if (before?.interfaces.has(interfaceOf(seen)) || !isUnassigned(claimant, seen)) return [];
+      const address = parseAddress(seen.address);
+      // Whether another endpoint has the address says nothing of its network, but the node's networks are its own.
+      if (address === undefined || !isOwnable(address) || this.#node.has(formatAddress(address))) return [];
+      // Inside a declared network the runtime's prefix length counts, not the one the container shows.
+      return declared.some((outer) => networkContains(outer, address)) ? [] : (networkOf(seen) ?? []);
+    });
+    return distinct([...(before?.networks ?? []), ...first, ...declared]);
   }
 
-  #firstNetworks(claimant: Claimant, given: ReadonlySet<string>): Network[] {
-    const declared = declaredNetworks(claimant);
-    return claimant.seen.flatMap((seen) => {
-      const network = given.has(canonical(seen.address)) ? networkOf(seen) : undefined;
-      // Inside a declared network the runtime's prefix length counts, not the one the container shows.
+  #interfacesOf(claimant: Claimant): Set<string> {
+    const addressed = claimant.seen.filter((seen) => {
       const address = parseAddress(seen.address);
-      const known = address !== undefined && declared.some((outer) => networkContains(outer, address));
-      return network === undefined || known ? [] : [network];
+      return !seen.declared && address !== undefined && !networkContains(LINK_LOCAL, address);
     });
+    return new Set([...(this.#previous.get(claimant.instance)?.interfaces ?? []), ...addressed.map(interfaceOf)]);
   }
+}
+
+/** What tells an interface from others: this node's end of it, which the container cannot choose, where there is one. */
+function interfaceOf({ via, device }: SeenAddress): string {
+  return via === undefined ? `device ${device}` : `interface ${via}`;
+}
+
+/** Whether it was seen on an interface the runtime assigned nothing to; where it did, it assigned all it wants there. */
+function isUnassigned(claimant: Claimant, seen: SeenAddress): boolean {
+  const assigned = new Set(claimant.seen.filter((one) => one.declared).map((one) => canonical(one.address)));
+  return !claimant.seen.some(
+    (one) => !one.declared && interfaceOf(one) === interfaceOf(seen) && assigned.has(canonical(one.address)),
+  );
 }
 
 function refuse(code: Warning['code'], { claimant, text, seen }: Bid, why: string): Warning {

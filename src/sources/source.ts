@@ -51,8 +51,10 @@ export interface SeenAddress {
   readonly address: string;
   /** Length of its network's prefix, in bits of its family. */
   readonly prefix: number;
-  /** Name of the interface inside, where it was seen on one. */
+  /** Name of the interface inside, where it was seen on one: its owner's to choose. */
   readonly device?: string;
+  /** Index of this node's interface that leads to that one, where one does. */
+  readonly via?: number;
   /** The runtime says it assigned this address, so that it is no claim of the container's. */
   readonly declared: boolean;
 }

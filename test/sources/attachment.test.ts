@@ -25,7 +25,7 @@ describe('an attachment', () => {
     assert.deepEqual(findAttachment([loopback, outer], view([inner], { addresses, gateways: ['10.0.0.1'] })), {
       mode: 'interface',
       interfaces: [{ ifindex: 20, name: 'veth20' }],
-      seen: [{ address: '10.0.0.2', prefix: 24, device: 'eth0', declared: false }],
+      seen: [{ address: '10.0.0.2', prefix: 24, device: 'eth0', via: 20, declared: false }],
       gateways: ['10.0.0.1'],
     });
   });

@@ -12,12 +12,13 @@ interface Given {
   readonly startedAt?: number;
 }
 
-/** Addresses are written `address/prefix` or `address/prefix@device`. */
+/** Addresses are written `address/prefix`, and `@` the index of this node's interface where it is not 2. */
 function claimant(instance: string, given: Given): Claimant {
   const parse = (text: string, declared: boolean) => {
-    const [network, device] = text.split('@');
+    const [network, via = '2'] = text.split('@');
     const [address, prefix] = network!.split('/');
-    return { address: address!, prefix: Number(prefix), declared, ...(declared ? {} : { device: device ?? 'eth0' }) };
+    const seen = { address: address!, prefix: Number(prefix), declared };
+    return declared ? seen : { ...seen, via: Number(via), device: 'eth0' };
   };
   return {
     instance,
@@ -103,16 +104,29 @@ describe('addresses', () => {
     assert.deepEqual(owned(admission!, 'web'), ['10.0.0.2', '10.0.0.3']);
   });
 
+  it('of one that ended may be another’s who showed them before, inside its own network', () => {
+    const [old, next] = [claimant('old', { seen: ['10.0.0.2/24'] }), claimant('new', { seen: ['10.0.0.2/24'] })];
+    const first = admitAddresses([old, { ...next, startedAt: 1 }], none, NODE);
+    assert.deepEqual([owned(first, 'old'), owned(first, 'new')], [['10.0.0.2'], []]);
+    assert.deepEqual(owned(admitAddresses([next], first.claims, NODE), 'new'), ['10.0.0.2']);
+  });
+
+  it('of the node open no network to those who show them', () => {
+    const first = admitAddresses([claimant('web', { seen: ['192.0.2.1/24'] })], none, NODE);
+    const second = admitAddresses([claimant('web', { seen: ['192.0.2.1/24', '192.0.2.9/24'] })], first.claims, NODE);
+    assert.deepEqual(owned(second, 'web'), []);
+  });
+
   it('in a new network the runtime assigned are accepted', () => {
     const first = admitAddresses([claimant('web', { declared: ['10.0.0.2/24'] })], none, NODE);
-    const joined = claimant('web', { declared: ['10.0.0.2/24', '10.5.0.2/24'], seen: ['10.5.0.7/24@eth1'] });
+    const joined = claimant('web', { declared: ['10.0.0.2/24', '10.5.0.2/24'], seen: ['10.5.0.7/24@3'] });
     assert.deepEqual(owned(admitAddresses([joined], first.claims, NODE), 'web'), ['10.0.0.2', '10.5.0.2', '10.5.0.7']);
   });
 
   it('on an interface the runtime assigned others to are refused at first sight too, unless in their network', () => {
     const web = claimant('web', {
       declared: ['10.0.0.2/24'],
-      seen: ['10.0.0.2/24', '10.0.0.3/24', '10.7.0.2/8', '192.168.9.1/24@net1'],
+      seen: ['10.0.0.2/24', '10.0.0.3/24', '10.7.0.2/8', '192.168.9.1/24@4'],
     });
     assert.deepEqual(owned(admitAddresses([web], none, NODE), 'web'), ['10.0.0.2', '10.0.0.3', '192.168.9.1']);
   });
@@ -122,6 +136,19 @@ describe('addresses', () => {
     const first = admitAddresses([claimant('web', web)], none, NODE);
     const greedy = claimant('web', { ...web, seen: ['10.0.0.2/8', '10.0.0.3/8'] });
     assert.deepEqual(owned(admitAddresses([greedy], first.claims, NODE), 'web'), ['10.0.0.2']);
+  });
+
+  it('on an interface that comes later are accepted as they come, and those after them are additions', () => {
+    const steps = [[], ['fe80::2/64@7'], ['10.0.0.2/24@7'], ['10.0.0.2/24@7', '10.0.0.3/24@7', '10.9.0.1/24@7']];
+    let claims = none;
+    let admission: Admission | undefined;
+    for (const seen of steps) {
+      admission = admitAddresses([claimant('web', { seen })], claims, NODE);
+      claims = admission.claims;
+    }
+    assert.deepEqual(owned(admission!, 'web'), ['10.0.0.2', '10.0.0.3']);
+    const second = admitAddresses([claimant('web', { seen: ['10.0.0.2/24@7', '10.9.0.1/24@8'] })], claims, NODE);
+    assert.deepEqual(owned(second, 'web'), ['10.0.0.2', '10.9.0.1']);
   });
 
   it('are bounded for each endpoint', () => {
@@ -143,7 +170,7 @@ describe('addresses', () => {
       fc.record({
         address: small,
         prefix: fc.constantFrom(0, 8, 24, 32),
-        device: fc.constantFrom('eth0', 'eth1'),
+        via: fc.constantFrom(2, 3),
         declared: fc.boolean(),
       }),
       { maxLength: 6 },

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { openHost } from '../../../src/agent/host.ts';
+import type { Endpoint } from '../../../src/model/endpoint.ts';
 import { formatWorkload } from '../../../src/model/workload.ts';
 import type { CgroupRule } from '../../../src/sources/cgroups.ts';
 import { CgroupSource } from '../../../src/sources/cgroups.ts';
+import { Discovery } from '../../../src/sources/discovery.ts';
 import type { Sighting } from '../../../src/sources/source.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { uniqueName } from '../../rig/names.ts';
-import type { Namespace } from '../../rig/netns.ts';
+import { Namespace } from '../../rig/netns.ts';
 import type { Node } from '../../rig/node.ts';
 import { createNode } from '../../rig/node.ts';
 import type { Background } from '../../rig/process.ts';
@@ -107,6 +109,28 @@ describe('the cgroup source', function () {
     assert.ok(seen.some((one) => one.address === inside.ipv4 && one.prefix === 32));
     assert.ok(seen.some((one) => one.address === inside.ipv6));
     assert.ok(gateways.includes(node.ipv4));
+  });
+
+  it('follows a group whose interface comes after its processes', async () => {
+    const late = group('late.service');
+    const inside = await Namespace.create('late');
+    try {
+      const host = openHost({ netns: node.namespace.path });
+      const rules = units(`/${parent.name}`);
+      source = new CgroupSource({ host, domain: 'test', rules, pollMs: 3_600_000 });
+      const world = new Discovery({ host, domain: 'test', sources: [source] });
+      await world.start(new AbortController().signal);
+      run(late, inside);
+      const seen = (): Endpoint | undefined => world.snapshot().endpoints.find((one) => one.id === `/${late.name}`);
+      await until('it has none', () => seen()?.mode === 'cgroup');
+      await node.namespace.ip([`link add late0 type veth peer name eth0 netns ${inside.name}`, 'link set late0 up']);
+      await until('it has one', () => seen()?.interfaces[0]?.name === 'late0');
+      await inside.ip(['link set eth0 up', 'addr add 10.201.0.2/24 dev eth0']);
+      await until('its address is seen', () => seen()?.addresses.includes('10.201.0.2') === true);
+      await world.close();
+    } finally {
+      inside.close();
+    }
   });
 
   it('judges a group whose processes are in several namespaces by its cgroup', async () => {
