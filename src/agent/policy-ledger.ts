@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type LocatedPolicy, type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
 import { checkPolicySet } from '../model/policy-set.ts';
-import { formatProblem, type PolicyProblem, unreadableFile } from '../model/problem.ts';
+import { type PolicyProblem, unreadableFile } from '../model/problem.ts';
 import type { PolicyFile } from '../sources/policies.ts';
 
 /** A version of a file that was good by itself and beside the others. */
@@ -68,9 +68,9 @@ export function settle(
   return { accepted: wanted, policies: policiesOf(wanted), errors, warnings };
 }
 
-/** The key by which a problem is known to be the same one later. */
-export function problemKey(problem: PolicyProblem): string {
-  return `${problem.code} ${formatProblem(problem)}`;
+/** The key by which a problem is known to be the same one later: not what was found, which grows while it is written. */
+export function problemKey({ code, file, line, path }: PolicyProblem): string {
+  return [code, file, line, path].join(' ');
 }
 
 function policiesOf(versions: ReadonlyMap<string, Version>): LocatedPolicy[] {
@@ -108,7 +108,9 @@ function expelContradictions(
   const nameOf = (path: string): string => path.slice(directory.length + (directory.endsWith('/') ? 0 : 1));
   const changed = (name: string): boolean => wanted.get(name) !== before.get(name);
   for (;;) {
-    const found = checkPolicySet(policiesOf(wanted));
+    // Of two that contradict each other the later in this order is faulted: one that changed.
+    const order = [...wanted.keys()].sort((a, b) => Number(changed(a)) - Number(changed(b)) || (a < b ? -1 : 1));
+    const found = checkPolicySet(order.flatMap((name) => wanted.get(name)?.policies ?? []));
     const errors = found.filter(({ severity }) => severity === 'error');
     if (errors.length === 0) return found;
     const expelled = new Set<string>();
@@ -116,7 +118,7 @@ function expelContradictions(
       const involved = [problem, ...(problem.related ?? [])].map(({ file }) => nameOf(file));
       // One of a pair is enough.
       if (involved.some((name) => expelled.has(name))) continue;
-      const guilty = involved.find(changed) ?? nameOf(problem.file);
+      const guilty = nameOf(problem.file);
       expelled.add(guilty);
       problems.set(guilty, [...(problems.get(guilty) ?? []), problem]);
     }
