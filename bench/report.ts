@@ -7,7 +7,7 @@ import type { BenchRecord } from './record.ts';
 export function formatReport(records: readonly BenchRecord[], date: Date): string {
   const scenarios = [...new Set(records.map((record) => record.scenario))];
   const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Node ${process.version}`;
-  const head = `# Bench\n\n${date.toISOString().slice(0, 10)}, ${machine}. Medians of interleaved rounds; in parentheses the ratio to "nothing"\nin the same round. Client and server of \`crr\` and \`rr\` share one CPU. See [README](../README.md).\n`;
+  const head = `# Bench\n\n${date.toISOString().slice(0, 10)}, ${machine}. Medians of interleaved rounds; in parentheses the ratio to "nothing"\nin the same round. Client and server run on CPUs of their own; \`p50-one-cpu\` is with both on one, where only the work\nof the packets counts.\n`;
   return [head, ...scenarios.map((scenario) => formatScenario(scenario, records))].join('\n');
 }
 

@@ -26,10 +26,12 @@ export async function createTopology(name: string): Promise<Topology> {
   return { node, client, server, close: () => node.close() };
 }
 
-/**
- * Servers on one CPU, for the latency scenarios: client and server take turns on it, so that what is measured is the
- * work of a packet's way and neither the waking of an idle CPU nor what else the machine does.
- */
+/** Where servers run. */
+export const MEASURED_CPU = 1;
+/** Where clients run that shall not share it. */
+export const OTHER_CPU = 0;
+
+/** The servers of the latency scenarios. */
 export function startServers({ server }: Topology): Promise<Background> {
   return serve(onCpu(server, MEASURED_CPU), {
     tcp: String(PORTS.echo),
@@ -37,8 +39,6 @@ export function startServers({ server }: Topology): Promise<Background> {
     udp: `${PORTS.udpEcho},${PORTS.probe}`,
   });
 }
-
-export const MEASURED_CPU = 1;
 
 /** Runs commands on one CPU. */
 export function onCpu(where: Runner, cpu: number): Runner {
