@@ -59,7 +59,7 @@ export interface Conversation {
 }
 
 /**
- * @param tables as compiled from the input, or as read from the kernel
+ * @param tables as compiled from the input, or as read from the kernel together with the compiled `rules`
  * @throws TypeError where the subject is not in the input or the tables are not whole
  */
 export function explain(input: CompileInput, tables: PolicyTables, question: Question): Explanation {
@@ -75,7 +75,7 @@ export function explain(input: CompileInput, tables: PolicyTables, question: Que
     decides: rule !== 0 && rule === decision.rule,
     decidesStaged: rule !== 0 && rule === decision.stagedRule,
   }));
-  const disagreement = disagreementOf(decision, enforced, staged, explained);
+  const disagreement = disagreementOf(tables, decision, enforced, staged, explained);
   return {
     question,
     decision,
@@ -122,28 +122,32 @@ function refKey({ policy, direction, name }: { policy: string; direction: string
 }
 
 function disagreementOf(
+  tables: PolicyTables,
   decision: Decision,
   enforced: Answer,
   staged: Answer,
   matches: readonly ExplainedMatch[],
 ): string | undefined {
+  const first = { enforced: matches.find((match) => match.mode === 'Enforce'), staged: matches[0] };
   const wrongs = [
-    layerDisagreement('enforced', decision.verdict, decision.rule, enforced, matches),
-    layerDisagreement('staged', decision.stagedVerdict, decision.stagedRule, staged, matches),
+    compareLayer('enforced', tables, decision.verdict, decision.rule, enforced, first.enforced),
+    compareLayer('staged', tables, decision.stagedVerdict, decision.stagedRule, staged, first.staged),
   ].filter((wrong) => wrong !== undefined);
   return wrongs.length === 0 ? undefined : wrongs.join('; ');
 }
 
-function layerDisagreement(
+function compareLayer(
   layer: 'enforced' | 'staged',
+  tables: PolicyTables,
   verdict: number,
   rule: number,
-  answer: Answer,
-  matches: readonly ExplainedMatch[],
+  { action }: Answer,
+  wanted: ExplainedMatch | undefined,
 ): string | undefined {
-  const first = matches.find((match) => layer === 'staged' || match.mode === 'Enforce');
-  const wanted = { verdict: verdictOf(answer.action), rule: first?.rule ?? 0 };
-  if (wanted.verdict === verdict && wanted.rule === rule) return undefined;
-  const said = `${verdictName(verdict)} by rule ${rule}`;
-  return `the ${layer} tables say ${said}, the policies ${verdictName(wanted.verdict)} by rule ${wanted.rule}`;
+  const sameRule = wanted === undefined ? rule === 0 : rule !== 0 && wanted.rule === rule;
+  if (sameRule && verdictOf(action) === verdict) return undefined;
+  const known = tables.rules.get(rule);
+  const said = rule === 0 ? 'no rule' : known === undefined ? `rule ${rule}` : refKey(known);
+  const meant = wanted === undefined ? 'no rule' : refKey(wanted);
+  return `the ${layer} tables say ${verdictName(verdict)} by ${said}, the policies ${action} by ${meant}`;
 }

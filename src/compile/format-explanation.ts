@@ -38,7 +38,8 @@ export function formatConversation(
 function formatJudgement({ decision, selected, matches }: Explanation): string {
   if (!selected) return `${verdictName(decision.verdict)}, no policy selects it`;
   const by = matches.find((match) => match.decides);
-  const reason = by === undefined ? 'only staged policies select it' : `by ${formatRule(by)}`;
+  const unnamed = decision.rule === 0 ? 'only staged policies select it' : `by rule ${decision.rule}`;
+  const reason = by === undefined ? unnamed : `by ${formatRule(by)}`;
   return `${verdictName(decision.verdict)}, ${reason}`;
 }
 
