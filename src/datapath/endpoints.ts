@@ -5,6 +5,7 @@ import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import { Allocator } from './allocator.ts';
 import { type Attachments, placesOf } from './attachments.ts';
 import { type EndpointRows, endpointRows, type HostFacts } from './endpoint-rows.ts';
+import { expedited } from './grace-periods.ts';
 import type { FrontendKey } from './layouts.gen.ts';
 import type { Tables } from './maps.ts';
 import type { Counter, EndpointStatus } from './port.ts';
@@ -83,13 +84,15 @@ export class Endpoints {
     ];
     const places = new Set<string>();
     const present = new Set<string>();
-    for (const endpoint of endpoints) {
-      present.add(endpoint.id);
-      const error = this.#attach(endpoint, places, cgroupRoot);
-      this.#stand(endpoint, error);
-    }
+    expedited(() => {
+      for (const endpoint of endpoints) {
+        present.add(endpoint.id);
+        const error = this.#attach(endpoint, places, cgroupRoot);
+        this.#stand(endpoint, error);
+      }
+      if (!keepOthers) attachments.retain(places);
+    });
     if (!keepOthers) {
-      attachments.retain(places);
       changed.push(this.#forget(rows, present));
       this.#adoptable.clear();
     }

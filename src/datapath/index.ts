@@ -13,6 +13,7 @@ import { wallClock } from './clock.ts';
 import { driftOf } from './drift.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
+import { expedited } from './grace-periods.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Incident, Reason } from './layouts.gen.ts';
 import { applyPolicyPlan, readPolicyTables } from './policy-tables.ts';
@@ -218,7 +219,7 @@ class KernelDatapath implements Datapath {
   }
 
   remove(): void {
-    this.#attachments.removeAll();
+    expedited(() => this.#attachments.removeAll());
     this.close();
     rmSync(this.#options.pins, { recursive: true, force: true });
   }
