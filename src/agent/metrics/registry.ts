@@ -43,6 +43,12 @@ export function addReading(registry: Registry, reading: Reading): void {
 /** Upper bounds in seconds, from half a millisecond to half a minute. */
 const LATENCY = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
 
+/** Of prom-client's own: gauges that are named like counters, and what they are totals of. */
+const UNCONVENTIONAL = ['handles', 'requests', 'resources'].flatMap((what) => [
+  `nodejs_active_${what}`,
+  `nodejs_active_${what}_total`,
+]);
+
 /** What the agent measures while it works; everything else is read at the scrape. */
 export interface Measurements {
   readonly registry: Registry;
@@ -58,6 +64,7 @@ export interface Measurements {
 export function makeMeasurements(): Measurements {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of UNCONVENTIONAL) registry.removeSingleMetric(name);
   const registers = [registry];
   return {
     registry,

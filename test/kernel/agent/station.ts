@@ -1,6 +1,6 @@
 /** A real agent on a node of the rig's: its own process, pins, socket and policy directory. */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -14,10 +14,6 @@ import { buildTraffic, serve } from '../../rig/traffic.ts';
 const MAIN = join(import.meta.dirname, '../../../src/cli/main.ts');
 const PROGRAM = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
 const BPFFS = '/sys/fs/bpf';
-
-interface Settings {
-  [name: string]: unknown;
-}
 
 /** A policy for one unit of the station's namespace. */
 export function unitPolicy(name: string, unit: string, spec: string): string {
@@ -40,7 +36,7 @@ export class Station {
   readonly #config: string;
   #agent: Background | undefined;
 
-  private constructor(node: Node, settings: Settings) {
+  private constructor(node: Node) {
     this.node = node;
     this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-agent-'));
     this.policies = join(this.directory, 'policies');
@@ -50,7 +46,7 @@ export class Station {
     mkdirSync(join(BPFFS, 'sallyport-test'), { recursive: true });
     this.pins = mkdtempSync(join(BPFFS, 'sallyport-test', 'agent-'));
     mkdirSync(this.policies);
-    writeFileSync(this.#config, stringify(this.#settings(settings)));
+    writeFileSync(this.#config, stringify(this.#settings()));
     this.close = closeOnExit(() => {
       this.#agent?.close();
       node.close();
@@ -60,10 +56,10 @@ export class Station {
   }
 
   /** A node with one endpoint for each name, each with an echo server on TCP and UDP 80 and 8080. */
-  static async create(endpoints: readonly string[], settings: Settings = {}): Promise<Station> {
+  static async create(endpoints: readonly string[]): Promise<Station> {
     await buildTraffic();
     const node = await createNode();
-    const station = new Station(node, settings);
+    const station = new Station(node);
     for (const name of endpoints) {
       const endpoint = await node.createEndpoint(name);
       await serve(endpoint, { tcp: '80,8080', udp: '80,8080' });
@@ -119,6 +115,11 @@ export class Station {
     });
   }
 
+  /** Starts a command that does not end by itself. */
+  background(args: readonly string[]): Background {
+    return this.node.host.start([...PROGRAM, '--socket', this.socket, ...args]);
+  }
+
   /** What a command prints as JSON; its exit status must be one of those given. */
   async json<T>(args: readonly string[], statuses: readonly (number | null)[] = [0]): Promise<T> {
     const outcome = await this.cli([...args, '-o', 'json']);
@@ -147,15 +148,7 @@ export class Station {
     return this.node.host.attempt([...PROGRAM, 'agent', '--config', this.#config, '--remove']);
   }
 
-  log(): string {
-    return this.agent.stdout;
-  }
-
-  configuration(): string {
-    return readFileSync(this.#config, 'utf8');
-  }
-
-  #settings(more: Settings): Settings {
+  #settings(): object {
     return {
       node: this.node.name,
       domain: 'test',
@@ -172,7 +165,6 @@ export class Station {
         cri: { enabled: 'false' },
         cgroups: [{ path: `/${this.node.cgroup.name}/*`, workload: 'test/Unit/{name}' }],
       },
-      ...more,
     };
   }
 }
