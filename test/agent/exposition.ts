@@ -106,15 +106,20 @@ function add(family: Family, sample: Sample, line: string): void {
 }
 
 function checkHistogram({ name, samples }: Family): void {
-  const buckets = samples.filter((sample) => sample.name === `${name}_bucket`);
-  const count = samples.find((sample) => sample.name === `${name}_count`)?.value;
+  const seriesOf = ({ labels }: Sample): string =>
+    JSON.stringify([...labels].filter(([label]) => label !== 'le').sort());
+  for (const series of Map.groupBy(samples, seriesOf).values()) checkBuckets(name, series);
+}
+
+function checkBuckets(name: string, series: readonly Sample[]): void {
+  const buckets = series.filter((sample) => sample.name === `${name}_bucket`);
+  const bound = (one: Sample): number => Number(one.labels.get('le')?.replace('+Inf', 'Infinity'));
   for (const [index, bucket] of buckets.entries()) {
     const before = buckets[index - 1];
-    const bound = (one: Sample): number => Number(one.labels.get('le')?.replace('+Inf', 'Infinity'));
-    if (before !== undefined && !(bound(bucket) > bound(before) && bucket.value >= before.value)) {
-      throw new Error(`${name}: buckets out of order`);
-    }
+    if (before === undefined || (bound(bucket) > bound(before) && bucket.value >= before.value)) continue;
+    throw new Error(`${name}: buckets out of order`);
   }
+  const count = series.find((sample) => sample.name === `${name}_count`)?.value;
   const last = buckets.at(-1);
   if (last?.labels.get('le') !== '+Inf' || last.value !== count) throw new Error(`${name}: the last bucket is not all`);
 }

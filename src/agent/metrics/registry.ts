@@ -26,6 +26,8 @@ export function addReading(registry: Registry, reading: Reading): void {
       ...options,
       collect() {
         this.reset();
+        // Of a gauge without labels prom-client makes a zero; what is not known has no value at all.
+        this.remove({});
         for (const sample of read()) this.set(sample.labels, Number(sample.value));
       },
     });
