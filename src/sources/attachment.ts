@@ -32,7 +32,7 @@ export function findAttachment(node: readonly Link[], view: NamespaceView): Atta
     if (end !== undefined) {
       interfaces.push({ ifindex: end.ifindex, name: end.name });
       ends.set(link.ifindex, end.ifindex);
-    } else if (leadsOut(link)) {
+    } else if (leadsOut(link, view)) {
       passing.push(link);
     }
   }
@@ -69,10 +69,17 @@ function findEnd(node: ReadonlyMap<number, Link>, link: Link, netnsid: number | 
   return mutual ? end : undefined;
 }
 
-/** Hardware, and devices on top of one in another namespace. Tunnels, bridges and dummies were made inside. */
-function leadsOut(link: Link): boolean {
+/**
+ * Hardware, devices on top of one in another namespace, and veths with addresses whose other end is elsewhere (Swarm's
+ * overlay networks have theirs). Tunnels, bridges, dummies and veths without addresses were made inside.
+ */
+function leadsOut(link: Link, { addresses }: NamespaceView): boolean {
   if (link.kind === '') return true;
-  return link.kind !== 'veth' && link.linkNetnsid !== undefined;
+  if (link.linkNetnsid === undefined) return false;
+  return (
+    link.kind !== 'veth' ||
+    addresses.some(({ ifindex, address }) => ifindex === link.ifindex && !/^fe80:/i.test(address))
+  );
 }
 
 /** @param links the interfaces that count, by their index, and the node's end of each */

@@ -4,7 +4,7 @@ import type { SourceError } from './error.ts';
 import { asSourceError } from './error.ts';
 import type { Host, Link, NamespaceView } from './host.ts';
 import type { ProcessFacts } from './process.ts';
-import { readStartTime } from './process.ts';
+import { readProcess } from './process.ts';
 
 /** A network namespace with processes known to be in it. */
 export interface Inhabited {
@@ -57,6 +57,19 @@ export class Attachments {
     const [forgotten, linksChanged] = [this.#forgotten, this.#linksChanged];
     this.#forgotten = false;
     this.#linksChanged = false;
+    try {
+      return await this.#find(namespaces, forgotten, linksChanged);
+    } catch (thrown) {
+      this.#forgotten = true;
+      throw thrown;
+    }
+  }
+
+  async #find(
+    namespaces: readonly Inhabited[],
+    forgotten: boolean,
+    linksChanged: boolean,
+  ): Promise<Map<string, Attachment | SourceError>> {
     const before = linksChanged ? endsByNetnsid(await this.#host.namespaces.links()) : undefined;
     const found = new Map<string, Attachment | SourceError>();
     const kept = new Map<number, Kept>();
@@ -101,16 +114,20 @@ export class Attachments {
     return known?.instance === instance ? known : undefined;
   }
 
-  /** Reads a namespace through a process in it that is still there afterwards; undefined where none is. */
-  async #read({ processes }: Inhabited): Promise<NamespaceView | SourceError | undefined> {
+  /** Reads a namespace through a process that is still in it afterwards; undefined where none is. */
+  async #read({ netns, processes }: Inhabited): Promise<NamespaceView | SourceError | undefined> {
     const { namespaces, proc } = this.#host;
     for (const { pid, startTime } of processes) {
       const path = `${proc}/${pid}/ns/net`;
+      const isInside = (): boolean => {
+        const now = readProcess(proc, pid);
+        return now?.startTime === startTime && now.netns === netns;
+      };
       try {
         const view = await namespaces.view(path);
-        if (readStartTime(proc, pid) === startTime) return view;
+        if (isInside()) return view;
       } catch (thrown) {
-        if (readStartTime(proc, pid) !== startTime) continue;
+        if (!isInside()) continue;
         return asSourceError(thrown, 'UNREADABLE', `read the network namespace of process ${pid}`);
       }
     }

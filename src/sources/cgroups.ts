@@ -1,15 +1,15 @@
 import type { FSWatcher } from 'node:fs';
-import { readdirSync, readFileSync, watch } from 'node:fs';
+import { watch } from 'node:fs';
 import { join } from 'node:path';
-import { globMatch } from '../model/glob.ts';
 import type { Workload } from '../model/workload.ts';
 import type { Candidate } from './candidate.ts';
+import { findCgroups, sampleProcesses } from './cgroup-tree.ts';
 import { errnoOf, SourceError } from './error.ts';
 import { Health } from './health.ts';
 import type { Host } from './host.ts';
 import { identityLabels, makeWorkload } from './naming.ts';
 import type { ProcessFacts } from './process.ts';
-import { readProcess, readStartTime, startedAt } from './process.ts';
+import { readStartTime, startedAt } from './process.ts';
 import { Roster } from './roster.ts';
 import type { CgroupHint, EndpointSource, Sightings, SourceStatus } from './source.ts';
 
@@ -18,10 +18,6 @@ const MOST_GROUPS = 4_096;
 const MOST_WATCHES = 1_024;
 /** The file of a group that changes when its first process comes and when its last one goes. */
 const EVENTS = '/cgroup.events';
-/** Processes of a group that are asked for their network namespace. */
-const MOST_SAMPLED = 32;
-/** Cgroups below a group's own in which its processes are looked for. */
-const MOST_BELOW = 64;
 
 /** Process groups to protect and what to call them. */
 export interface CgroupRule {
@@ -150,7 +146,9 @@ export class CgroupSource implements EndpointSource {
     const found = new Map<string, Group>();
     const watched = new Set<string>();
     for (const rule of this.#options.rules) {
-      for (const path of expand(mount, rule.path, watched)) {
+      const { paths, parents } = findCgroups(mount, rule.path, MOST_GROUPS + 1);
+      for (const parent of parents) watched.add(parent);
+      for (const path of paths) {
         if (!found.has(path)) found.set(path, { path, rule });
         // Its directory would tell of changes too, but only while somebody has the file open.
         watched.add(`${path}${EVENTS}`);
@@ -158,6 +156,7 @@ export class CgroupSource implements EndpointSource {
     }
     this.#groups = [...found.values()].slice(0, MOST_GROUPS);
     for (const id of this.#roster.ids) if (!found.has(id)) this.#roster.delete(id);
+    this.#health.drop((part) => part.startsWith('/') && !found.has(part));
     if (found.size > MOST_GROUPS) {
       const message = `Cannot protect ${found.size} process groups: at most ${MOST_GROUPS} can be`;
       this.#health.fails(
@@ -199,7 +198,7 @@ export class CgroupSource implements EndpointSource {
 
   #toCandidate(mount: string, { path, rule }: Group): Candidate | undefined {
     const { proc } = this.#options.host;
-    const processes = sample(mount, path, proc);
+    const processes = sampleProcesses(mount, path, proc);
     const oldest = processes.reduce<ProcessFacts | undefined>(
       (first, one) => (first === undefined || one.startTime < first.startTime ? one : first),
       undefined,
@@ -232,59 +231,6 @@ export class CgroupSource implements EndpointSource {
       published: [],
       ports: [],
     };
-  }
-}
-
-/** Paths of the cgroups a pattern matches; directories in which others may appear are added to `watched`. */
-function expand(mount: string, pattern: string, watched: Set<string>): string[] {
-  const parts = pattern.split('/').filter((part) => part !== '');
-  if (parts.includes('..') || parts.includes('.')) return [];
-  let paths = [''];
-  for (const part of parts) {
-    paths = paths.slice(0, MOST_GROUPS).flatMap((path) => {
-      watched.add(path === '' ? '/' : path);
-      return childrenOf(mount, path)
-        .filter((name) => globMatch(part, name))
-        .map((name) => `${path}/${name}`);
-    });
-  }
-  return paths.filter((path) => path !== '');
-}
-
-function childrenOf(mount: string, path: string): string[] {
-  try {
-    const entries = readdirSync(join(mount, path), { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  } catch (thrown) {
-    if (errnoOf(thrown) === 'ENOENT') return [];
-    throw thrown;
-  }
-}
-
-/** Some processes in a cgroup and below it. */
-function sample(mount: string, path: string, proc: string): ProcessFacts[] {
-  const found: ProcessFacts[] = [];
-  const waiting = [path];
-  for (let looked = 0; looked < MOST_BELOW && found.length < MOST_SAMPLED; looked++) {
-    const next = waiting.shift();
-    if (next === undefined) break;
-    for (const pid of pidsOf(mount, next).slice(0, MOST_SAMPLED - found.length)) {
-      const process = readProcess(proc, pid);
-      if (process !== undefined) found.push(process);
-    }
-    waiting.push(...childrenOf(mount, next).map((name) => `${next}/${name}`));
-  }
-  return found;
-}
-
-function pidsOf(mount: string, path: string): number[] {
-  try {
-    const text = readFileSync(join(mount, path, 'cgroup.procs'), 'latin1');
-    return text.split('\n').filter(Boolean).map(Number);
-  } catch (thrown) {
-    // Gone, or threaded: then the processes are in an ancestor.
-    if (['ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP'].includes(errnoOf(thrown) ?? '')) return [];
-    throw thrown;
   }
 }
 

@@ -35,6 +35,8 @@ export class Roster {
   readonly #coalescer: Coalescer;
   readonly #unwatch: () => void;
   #complete = false;
+  /** What is entered now is in the look that follows at once. */
+  #preparing = false;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -83,7 +85,7 @@ export class Roster {
 
   /** Something changed on the kernel's side: look at the processes again. */
   changed(): void {
-    if (this.#complete) this.#coalescer.request();
+    if (this.#complete && !this.#preparing) this.#coalescer.request();
   }
 
   /** Anything may have changed: read all namespaces again. */
@@ -102,7 +104,12 @@ export class Roster {
   }
 
   async #publish(): Promise<void> {
-    this.#prepare();
+    this.#preparing = true;
+    try {
+      this.#prepare();
+    } finally {
+      this.#preparing = false;
+    }
     const sightings = await this.#surveyor.survey([...this.#candidates.values()]);
     if (this.#closed) return;
     this.#health.works('node');

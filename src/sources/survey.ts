@@ -169,7 +169,7 @@ export class Surveyor {
     const running = members.filter((member) => member.candidate.role !== 'sandbox');
     const containers = running.map((member) => member.container);
     const only = containers.length === 1 ? containers[0] : undefined;
-    const parts = [...new Set([owner, ...members.map((member) => member.candidate)])];
+    const parts = partsOf(group);
     const endpoint: Endpoint = {
       id: owner.id,
       ...modeOf(attachment, containers),
@@ -198,9 +198,9 @@ export class Surveyor {
   }
 
   #container(candidate: Candidate, process: ProcessFacts, cgroup: Container['cgroup']): Container {
-    const { id, name, runtime, attributes, startedAt, image } = candidate;
+    const { id, name, runtime, attributes, image } = candidate;
     const identity = deriveIdentity(this.#domain, attributes);
-    const container = { id, name, runtime, identity, cgroup, pid: process.pid, startedAt };
+    const container = { id, name, runtime, identity, cgroup, pid: process.pid, startedAt: candidate.startedAt };
     return image === undefined ? container : { ...container, image };
   }
 }
@@ -218,12 +218,16 @@ function unreadable(error: SourceError): Attachment {
   return { mode: 'cgroup', reason: error.message, interfaces: [], seen: [], gateways: [] };
 }
 
-function publishedOf({ owner, members }: Group, ownAddresses: readonly string[]): Frontend[] {
-  const parts = [...new Set([owner, ...members.map((member) => member.candidate)])];
-  return parts.flatMap((part) =>
-    part.published.flatMap(({ address, protocol, port, targetPort }) =>
-      expand(address, ownAddresses).map((one) => ({ address: one, protocol, port, endpoint: owner.id, targetPort })),
-    ),
+/** All that was said of a group: of its members, and of an owner without a process. */
+function partsOf({ owner, members }: Group): readonly Candidate[] {
+  return [...new Set([owner, ...members.map((member) => member.candidate)])];
+}
+
+function publishedOf(group: Group, ownAddresses: readonly string[]): Frontend[] {
+  const endpoint = group.owner.id;
+  const published = partsOf(group).flatMap((part) => part.published);
+  return published.flatMap(({ address, protocol, port, targetPort }) =>
+    expand(address, ownAddresses).map((one) => ({ address: one, protocol, port, endpoint, targetPort })),
   );
 }
 

@@ -71,10 +71,10 @@ describe('an attachment', () => {
     { what: 'a moved device', link: link(5, 'ens5', ''), reason: /ens5 \(a device\)/, addresses: 1 },
     { what: 'a bridge of its own', link: link(5, 'br0', 'bridge'), reason: /has no interface/, addresses: 0 },
     {
-      what: 'a veth to below itself',
-      link: link(5, 'below', 'veth', { peerIfindex: 99, linkNetnsid: 1 }),
-      reason: /has no interface/,
-      addresses: 0,
+      what: 'a veth with an address that ends elsewhere',
+      link: link(5, 'eth0', 'veth', { peerIfindex: 99, linkNetnsid: 1 }),
+      reason: /eth0 \(veth\)/,
+      addresses: 1,
     },
   ];
   for (const device of devices) {
@@ -86,6 +86,12 @@ describe('an attachment', () => {
       assert.equal(found.seen.length, device.addresses);
     });
   }
+
+  it('does not count a veth without addresses that leads below it', () => {
+    const below = link(6, 'below', 'veth', { peerIfindex: 99, linkNetnsid: 1 });
+    const addresses = [{ ifindex: 6, address: 'fe80::6', prefix: 64 }];
+    assert.equal(findAttachment([outer], view([inner, below], { addresses })).reason, undefined);
+  });
 
   it('says what goes past its interfaces', () => {
     const found = findAttachment(
