@@ -97,13 +97,9 @@ const Conversation = z.object({
 /** What became of a conversation that was kept up. */
 export type Conversation = z.infer<typeof Conversation>;
 
-const Probed = z.object({
-  sent: z.number(),
-  /** The first says how it began. `atNs` is of `process.hrtime.bigint()`, as a number. */
-  changes: z.array(z.object({ atNs: z.number(), passes: z.boolean() })),
-});
-/** When traffic began or ceased to pass. */
-export type Probed = z.infer<typeof Probed>;
+const Change = z.object({ atNs: z.number(), passes: z.boolean() });
+/** Traffic began or ceased to pass. `atNs` is of `process.hrtime.bigint()`, as a number. */
+export type Change = z.infer<typeof Change>;
 
 const RawSent = z.object({ sent: z.number(), refused: z.number() });
 
@@ -225,18 +221,23 @@ export async function holdOpen(
 }
 
 /**
- * Sends numbered datagrams to an echo server at a steady `rate` per second; resolves when it has begun. SIGTERM to its
- * process ends it early, with a result.
+ * Sends numbered datagrams to an echo server at a steady `rate` per second, until closed. `change(n)` resolves when the
+ * n-th change is known; change 0 is how it began. A datagram is lost after `timeoutMs`.
  */
-export async function probe(
+export function probe(
   where: Runner,
   target: Target,
-  options: Bounds & { rate?: number } = {},
-): Promise<{ result(): Promise<Probed>; process: Background }> {
-  const command = [program(where), 'probe', ...targetArgs(target), ...boundArgs({ ...options })];
-  const process = where.start(command);
-  await process.output(/ready/);
-  return { process, result: async () => parse(Probed, command, await process.exited) };
+  options: { readonly rate: number; readonly timeoutMs: number },
+): { change(n: number, withinMs?: number): Promise<Change>; close(): void } {
+  const args = ['probe', ...targetArgs(target), ...boundArgs({ ...options, durationMs: 3_600_000 })];
+  const process = where.start([program(where), ...args]);
+  return {
+    async change(n, withinMs = 10_000) {
+      const [text] = await process.output(new RegExp(`^(.+\\n){${n + 1}}`), withinMs);
+      return Change.parse(JSON.parse(text.trimEnd().split('\n').at(-1)!));
+    },
+    close: () => process.close(),
+  };
 }
 
 /** Sends packets as they are: whole frames where an `interface` is named, else IP packets. */
