@@ -46,6 +46,11 @@ export class IdentityIndex {
     return this.#identities;
   }
 
+  /** How many different selectors and port names are being kept answered. */
+  get watched(): number {
+    return this.#selectors.size + this.#names.size;
+  }
+
   update(identities: ReadonlyMap<number, KnownIdentity>): IdentityChange {
     const slots = changedSlots(this.#identities, identities);
     const watches = new Set<Watch>();

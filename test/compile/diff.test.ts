@@ -14,7 +14,9 @@ import type {
   RuleInfo,
   Subject,
 } from '../../src/compile/tables.ts';
+import { deriveIdentity } from '../../src/model/identity.ts';
 import { verdictOf } from '../../src/model/verdict.ts';
+import { policiesOf } from '../model/documents.ts';
 import { identities, inputs, questionsAbout } from './worlds.ts';
 
 const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
@@ -149,6 +151,23 @@ function assertWhole(tables: PolicyTables): void {
   }
 }
 
+const networked: CompileInput = {
+  policies: policiesOf(`apiVersion: sallyport.dev/v1alpha1
+kind: ClusterWorkloadNetworkPolicy
+metadata: {name: p}
+spec: {subject: {workload: '*/*/*'}, ingress: [{from: [{cidr: 10.0.0.0/8}, {cidr: 'fd00::/8'}]}]}
+`).map(({ policy }) => policy),
+  identities: new Map([
+    [
+      16,
+      {
+        ...deriveIdentity('test', { workload: { namespace: 'a', kind: 'b', name: 'c' }, container: '', labels: {} }),
+        ports: [],
+      },
+    ],
+  ]),
+};
+
 function question(input: CompileInput): fc.Arbitrary<Question> {
   return questionsAbout([...input.identities.keys()]);
 }
@@ -254,6 +273,17 @@ describe('diff', function () {
       }),
       { numRuns: RUNS },
     );
+  });
+
+  it('rewrites every peer of a set whose networks are all gone, because its entries say that there are some', () => {
+    const desired = compile(networked);
+    const sets = new Map([...desired.sets].map(([id, set]) => [id, { ...set, networks: [] }]));
+    const patches = diff({ ...desired, sets }, desired).steps.flatMap((step) =>
+      step.op === 'patch-sets' ? step.patches : [],
+    );
+    const [set] = desired.sets.values();
+    assert.ok(set && set.networks.length > 0);
+    assert.deepEqual(patches, [{ id: set.id, peers: set.peers, networks: set.networks }]);
   });
 
   it('prints what it will do, and that there is nothing to do', () => {

@@ -269,6 +269,21 @@ describe('warnings', () => {
       [],
     ],
     [
+      'a network beside the exception',
+      '[{action: Deny, from: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}, {from: [{cidr: 10.2.0.0/16}]}]',
+      ['spec.ingress[1]'],
+    ],
+    [
+      'a network with the same exception',
+      '[{action: Deny, from: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}, {from: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}]',
+      ['spec.ingress[1]'],
+    ],
+    [
+      'no network around the exception',
+      '[{action: Deny, from: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}, {from: [{cidr: 10.0.0.0/12}]}]',
+      [],
+    ],
+    [
       'no workload under all addresses',
       '[{action: Deny, from: [{cidr: 0.0.0.0/0}]}, {from: [{workload: Service/web}]}]',
       [],
