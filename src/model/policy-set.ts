@@ -27,10 +27,19 @@ export interface Surroundings {
  * probably do not do what was meant. Errors come first.
  */
 export function checkPolicySet(policies: readonly LocatedPolicy[], surroundings?: Surroundings): PolicyProblem[] {
+  return [...policySetErrors(policies), ...policySetWarnings(policies, surroundings)];
+}
+
+/** Only what keeps policies from being enforced together: cheap enough for every change. */
+export function policySetErrors(policies: readonly LocatedPolicy[]): PolicyProblem[] {
+  const enforced = policies.filter(({ policy }) => policy.mode === 'Enforce');
+  return [...first(duplicates(policies)), ...first(priorityConflicts(enforced))];
+}
+
+/** Only what is probably not meant; compares rules with each other, so not for every change. */
+export function policySetWarnings(policies: readonly LocatedPolicy[], surroundings?: Surroundings): PolicyProblem[] {
   const enforced = policies.filter(({ policy }) => policy.mode === 'Enforce');
   return [
-    ...first(duplicates(policies)),
-    ...first(priorityConflicts(enforced)),
     ...first(shadowedRules(policies)),
     ...first(dnsLockouts(enforced)),
     ...first(unusedPortNames(policies)),
