@@ -1,52 +1,85 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parsePolicyFile } from '../model/policy-file.ts';
+import { setImmediate } from 'node:timers/promises';
+import { toManifest, toPolicy } from '../model/manifest.ts';
+import type { LocatedPolicy, PolicyOrigin } from '../model/policy-file.ts';
+import { validateManifest } from '../model/schema/validate.ts';
 import type { Version } from './policy-ledger.ts';
 
+/** A kept version: the file's text, and what was read from it, so that it need not be parsed again. */
+interface Kept {
+  readonly text: string;
+  readonly documents: readonly { readonly manifest: unknown; readonly origin: PolicyOrigin }[];
+}
+
+const SUFFIX = '.json';
+
 /**
- * The last good version of each policy file, kept beside the kernel's tables so that an agent that starts while a
- * file is bad goes on with what was in force. Losing it costs no more than that.
+ * The last good version of each policy file, kept beside the kernel's tables: an agent that starts while a file is
+ * bad goes on with what was in force, and one that starts while all are good need not parse them. Losing it costs no
+ * more than that. What is read from here is validated as if it were new.
  */
 export class LastGood {
   readonly #directory: string;
-  /** What is on the disk. */
-  #kept = new Map<string, Buffer>();
+  /** What is on the disk, as far as this process knows. */
+  #kept: ReadonlyMap<string, Version> = new Map();
 
   /** @param state the agent's state directory */
   constructor(state: string) {
     this.#directory = join(state, 'policies');
   }
 
-  /**
-   * Reads what an earlier run kept.
-   * @param policies the directory the files were in, for messages
-   */
-  async load(policies: string): Promise<Map<string, Version>> {
+  /** Reads what an earlier run kept. What is no use any more is left out, and replaced at the next save. */
+  async load(): Promise<ReadonlyMap<string, Version>> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const versions = new Map<string, Version>();
-    for (const name of await readdir(this.#directory)) {
-      if (name.startsWith('.')) continue;
-      const bytes = await readFile(join(this.#directory, name));
-      this.#kept.set(name, bytes);
-      const parsed = parsePolicyFile(join(policies, name), bytes);
-      // Written by a version that accepted what this one does not: then it is no use.
-      if (parsed.problems.every(({ severity }) => severity !== 'error')) {
-        versions.set(name, { bytes, policies: parsed.policies });
-      }
+    for (const entry of await readdir(this.#directory)) {
+      if (entry.startsWith('.') || !entry.endsWith(SUFFIX)) continue;
+      const version = readKept(await readFile(join(this.#directory, entry), 'utf8'));
+      if (version !== undefined) versions.set(entry.slice(0, -SUFFIX.length), version);
+      // Others have work to do too.
+      await setImmediate();
     }
+    this.#kept = versions;
     return versions;
   }
 
   /** Makes what is kept the same as what is in force. */
   async save(accepted: ReadonlyMap<string, Version>): Promise<void> {
     const before = this.#kept;
-    this.#kept = new Map([...accepted].map(([name, { bytes }]) => [name, bytes]));
-    for (const [name, bytes] of this.#kept) {
-      if (before.get(name)?.equals(bytes) === true) continue;
+    this.#kept = accepted;
+    for (const [name, version] of accepted) {
+      if (before.get(name) === version) continue;
       const temporary = join(this.#directory, `.${name.slice(0, 200)}.new`);
-      await writeFile(temporary, bytes, { mode: 0o600 });
-      await rename(temporary, join(this.#directory, name));
+      await writeFile(temporary, writeKept(version), { mode: 0o600 });
+      await rename(temporary, join(this.#directory, name + SUFFIX));
     }
-    for (const name of before.keys()) if (!this.#kept.has(name)) await rm(join(this.#directory, name), { force: true });
+    for (const name of before.keys()) {
+      if (!accepted.has(name)) await rm(join(this.#directory, name + SUFFIX), { force: true });
+    }
   }
+}
+
+function writeKept({ bytes, policies }: Version): string {
+  const documents = policies.map(({ policy, origin }) => ({ manifest: toManifest(policy), origin }));
+  const kept: Kept = { text: bytes.toString('utf8'), documents };
+  return JSON.stringify(kept);
+}
+
+function readKept(json: string): Version | undefined {
+  let kept: Kept;
+  try {
+    kept = JSON.parse(json) as Kept;
+  } catch {
+    // Cut short by a full disk or a power cut.
+    return undefined;
+  }
+  if (typeof kept?.text !== 'string' || !Array.isArray(kept.documents)) return undefined;
+  const policies: LocatedPolicy[] = [];
+  for (const { manifest, origin } of kept.documents as Kept['documents']) {
+    const validation = validateManifest(manifest);
+    if (!validation.ok) return undefined;
+    policies.push({ policy: toPolicy(validation.manifest), origin });
+  }
+  return { bytes: Buffer.from(kept.text), policies };
 }

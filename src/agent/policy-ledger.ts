@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type LocatedPolicy, type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
-import { checkPolicySet } from '../model/policy-set.ts';
+import { policySetErrors, policySetWarnings } from '../model/policy-set.ts';
 import { type PolicyProblem, unreadableFile } from '../model/problem.ts';
 import type { PolicyFile } from '../sources/policies.ts';
 
@@ -21,10 +21,9 @@ export interface Ledger {
   readonly accepted: ReadonlyMap<string, Version>;
   readonly policies: readonly LocatedPolicy[];
   readonly errors: readonly LedgerProblem[];
-  readonly warnings: readonly PolicyProblem[];
 }
 
-export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], errors: [], warnings: [] };
+export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], errors: [] };
 
 /** Parsed files by the object the directory gave: the same object is the same content. */
 export type ParseCache = WeakMap<PolicyFile, ParsedFile>;
@@ -44,28 +43,28 @@ export function settle(
   const wanted = new Map<string, Version>();
   const problems = new Map<string, readonly PolicyProblem[]>();
   for (const file of files) {
-    const parsed = parse(file, directory, cache);
-    const errors = parsed.problems.filter(({ severity }) => severity === 'error');
-    if (file.content.ok && errors.length === 0) {
-      const former = before.get(file.name);
-      const same = former?.bytes.equals(file.content.bytes) === true;
-      wanted.set(
-        file.name,
-        same && former !== undefined ? former : { bytes: file.content.bytes, policies: parsed.policies },
-      );
-      continue;
-    }
-    problems.set(file.name, errors);
     const former = before.get(file.name);
-    if (former !== undefined) wanted.set(file.name, former);
+    const fresh = isFormer(file, former) ? former : versionOf(file, directory, cache, problems);
+    const version = fresh ?? former;
+    if (version !== undefined) wanted.set(file.name, version);
   }
-  const warnings = expelContradictions(wanted, before, problems, directory);
+  expelContradictions(wanted, before, problems, directory);
   const errors = [...problems].flatMap(([name, found]) =>
     found.map(
       (problem): LedgerProblem => ({ ...problem, inForce: wanted.has(name) ? 'the version before' : 'nothing' }),
     ),
   );
-  return { accepted: wanted, policies: policiesOf(wanted), errors, warnings };
+  const policies = [...wanted.keys()].sort().flatMap((name) => wanted.get(name)?.policies ?? []);
+  return { accepted: wanted, policies, errors };
+}
+
+const warnings = new WeakMap<Ledger, readonly PolicyProblem[]>();
+
+/** What is in force and probably not meant. Looked for when first asked: it takes longer than settling. */
+export function warningsOf(ledger: Ledger): readonly PolicyProblem[] {
+  const known = warnings.get(ledger) ?? policySetWarnings(ledger.policies);
+  warnings.set(ledger, known);
+  return known;
 }
 
 /** The key by which a problem is known to be the same one later: not what was found, which grows while it is written. */
@@ -73,11 +72,13 @@ export function problemKey({ code, file, line, path }: PolicyProblem): string {
   return [code, file, line, path].join(' ');
 }
 
-function policiesOf(versions: ReadonlyMap<string, Version>): LocatedPolicy[] {
-  return [...versions.keys()].sort().flatMap((name) => versions.get(name)?.policies ?? []);
+/** Whether the file is byte for byte what was in force, and need not be parsed. */
+export function isFormer(file: PolicyFile, former: Version | undefined): boolean {
+  return former !== undefined && file.content.ok && former.bytes.equals(file.content.bytes);
 }
 
-function parse(file: PolicyFile, directory: string, cache: ParseCache): ParsedFile {
+/** What is in a file; once for each object the directory gives. */
+export function parseFile(file: PolicyFile, directory: string, cache: ParseCache): ParsedFile {
   const known = cache.get(file);
   if (known !== undefined) return known;
   const path = join(directory, file.name);
@@ -89,6 +90,19 @@ function parse(file: PolicyFile, directory: string, cache: ParseCache): ParsedFi
   return parsed;
 }
 
+function versionOf(
+  file: PolicyFile,
+  directory: string,
+  cache: ParseCache,
+  problems: Map<string, readonly PolicyProblem[]>,
+): Version | undefined {
+  const { policies, problems: found } = parseFile(file, directory, cache);
+  const errors = found.filter(({ severity }) => severity === 'error');
+  if (file.content.ok && errors.length === 0) return { bytes: file.content.bytes, policies };
+  problems.set(file.name, errors);
+  return undefined;
+}
+
 function unreadable(path: string, error: { readonly code: string; readonly message: string }): PolicyProblem {
   const problem = unreadableFile(path, error.message);
   return error.code === 'TOO_LARGE' ? { ...problem, code: 'FILE_TOO_LARGE', wanted: 'a smaller file' } : problem;
@@ -97,22 +111,20 @@ function unreadable(path: string, error: { readonly code: string; readonly messa
 /**
  * Takes files that contradict others back to their former version, until none does. Each turn takes at least one
  * version away and none is given back, so that it ends.
- * @returns warnings about what is left
  */
 function expelContradictions(
   wanted: Map<string, Version>,
   before: ReadonlyMap<string, Version>,
   problems: Map<string, readonly PolicyProblem[]>,
   directory: string,
-): PolicyProblem[] {
+): void {
   const nameOf = (path: string): string => path.slice(directory.length + (directory.endsWith('/') ? 0 : 1));
   const changed = (name: string): boolean => wanted.get(name) !== before.get(name);
   for (;;) {
     // Of two that contradict each other the later in this order is faulted: one that changed.
     const order = [...wanted.keys()].sort((a, b) => Number(changed(a)) - Number(changed(b)) || (a < b ? -1 : 1));
-    const found = checkPolicySet(order.flatMap((name) => wanted.get(name)?.policies ?? []));
-    const errors = found.filter(({ severity }) => severity === 'error');
-    if (errors.length === 0) return found;
+    const errors = policySetErrors(order.flatMap((name) => wanted.get(name)?.policies ?? []));
+    if (errors.length === 0) return;
     const expelled = new Set<string>();
     for (const problem of errors) {
       const involved = [problem, ...(problem.related ?? [])].map(({ file }) => nameOf(file));

@@ -1,12 +1,13 @@
 import { statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { canonicalJson } from '../model/manifest.ts';
 import { type Policy, policyKey } from '../model/policy.ts';
 import { type LocatedPolicy, parsePolicyFile } from '../model/policy-file.ts';
-import { checkPolicySet } from '../model/policy-set.ts';
+import { policySetErrors } from '../model/policy-set.ts';
 import type { PolicyProblem } from '../model/problem.ts';
-import { PolicyDirectory } from '../sources/policies.ts';
+import { PolicyDirectory, type PolicyFile } from '../sources/policies.ts';
 import type { SourceStatus } from '../sources/source.ts';
 import type { PolicyChange } from './api/contract.ts';
 import { AgentError } from './errors.ts';
@@ -14,7 +15,15 @@ import { LastGood } from './last-good.ts';
 import { pickPolicy } from './names.ts';
 import { faultOf } from './policy-fault.ts';
 import { fileOf, isApplied, removePolicy, textOf, writePolicies } from './policy-files.ts';
-import { EMPTY_LEDGER, type Ledger, type ParseCache, problemKey, settle } from './policy-ledger.ts';
+import {
+  EMPTY_LEDGER,
+  isFormer,
+  type Ledger,
+  type ParseCache,
+  parseFile,
+  problemKey,
+  settle,
+} from './policy-ledger.ts';
 
 export interface PolicyStoreOptions {
   readonly directory: string;
@@ -41,6 +50,8 @@ export interface ApplyPlan {
   readonly all: readonly Policy[];
 }
 
+/** How long parsing may keep others from working, milliseconds. */
+const TURN_MS = 10;
 /** How long a change through the API may take to be seen in the directory, milliseconds. */
 const SEEN_MS_MOST = 10_000;
 
@@ -54,7 +65,11 @@ export class PolicyStore {
   readonly #lastGood: LastGood;
   readonly #cache: ParseCache = new WeakMap();
   #ledger: Ledger = EMPTY_LEDGER;
-  #problems = new Set<string>();
+  #problems: ReadonlySet<string> = new Set();
+  /** Called after each change of the ledger. */
+  readonly #settled = new Set<() => void>();
+  #working = false;
+  #again = false;
   #synced = false;
   /** Changes through the API and saves, one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -81,17 +96,18 @@ export class PolicyStore {
     return this.#files.status();
   }
 
-  /** Resolves when the directory was read, which may be never; rejects where it cannot be made. */
+  /** Resolves when the policies are known, which may be never; rejects where the directory cannot be made. */
   async start(signal: AbortSignal): Promise<void> {
     const { directory, onFault } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o755 });
-    const kept = await this.#lastGood.load(directory).catch((error: unknown) => {
+    const kept = await this.#lastGood.load().catch((error: unknown) => {
       onFault(new AgentError('INTERNAL', `Cannot read the last good policies: ${messageOf(error)}`, { cause: error }));
-      return new Map();
+      return EMPTY_LEDGER.accepted;
     });
     this.#ledger = { ...EMPTY_LEDGER, accepted: kept };
-    this.#files.onChange(() => this.#settle());
+    this.#files.onChange(() => this.#changed());
     await this.#files.start(signal);
+    while (!this.#synced && !signal.aborted) await this.#nextChange(SEEN_MS_MOST);
   }
 
   async close(): Promise<void> {
@@ -109,9 +125,7 @@ export class PolicyStore {
     const keys = new Set(given.map(({ policy }) => policyKey(policy)));
     const others = this.#ledger.policies.filter(({ policy }) => !keys.has(policyKey(policy)));
     const all = [...others, ...given];
-    const present = new Set(checkPolicySet(this.#ledger.policies).map(problemKey));
-    const fresh = checkPolicySet(all).filter((problem) => !present.has(problemKey(problem)));
-    const problems = [...parsed.flatMap((file) => file.problems), ...fresh];
+    const problems = [...parsed.flatMap((file) => file.problems), ...policySetErrors(all)];
     const faults = problems.filter(({ severity }) => severity === 'error').map(faultOf);
     if (faults.length > 0) {
       throw new AgentError('INVALID', 'The policies do not validate; nothing was changed', { faults });
@@ -189,22 +203,52 @@ export class PolicyStore {
     return { kind, namespace, name, action: 'configured', file };
   }
 
-  #settle(): void {
-    const { directory, now, onChange, onProblem } = this.#options;
+  /** The directory changed: at once, or after the change that is being worked on. */
+  #changed(): void {
+    this.#again = true;
+    if (this.#working) return;
+    this.#working = true;
+    void this.#work().finally(() => {
+      this.#working = false;
+    });
+  }
+
+  async #work(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      const files = this.#files.snapshot();
+      await this.#parse(files);
+      if (!this.#again) this.#settle(files);
+    }
+  }
+
+  /** Parses what is new, letting others work in between: thousands of rules take seconds. */
+  async #parse(files: readonly PolicyFile[]): Promise<void> {
+    let turn = performance.now();
+    for (const file of files) {
+      if (isFormer(file, this.#ledger.accepted.get(file.name))) continue;
+      parseFile(file, this.#options.directory, this.#cache);
+      if (performance.now() - turn < TURN_MS) continue;
+      await setImmediate();
+      turn = performance.now();
+    }
+  }
+
+  #settle(files: readonly PolicyFile[]): void {
+    const { directory, now, onChange, onFault, onProblem } = this.#options;
     const former = this.#ledger;
-    const files = this.#files.snapshot();
     this.#ledger = settle(former.accepted, files, directory, this.#cache);
-    const keys = new Set(this.#ledger.errors.map(problemKey));
-    for (const problem of this.#ledger.errors) if (!this.#problems.has(problemKey(problem))) onProblem(problem);
-    this.#problems = keys;
+    const { accepted, errors } = this.#ledger;
+    for (const problem of errors) if (!this.#problems.has(problemKey(problem))) onProblem(problem);
+    this.#problems = new Set(errors.map(problemKey));
     onChange(this.#ledger, this.#synced ? this.#since(former) : now());
     this.#synced = true;
-    const { accepted } = this.#ledger;
+    for (const listener of [...this.#settled]) listener();
     this.#saving = this.#saving
       .then(() => this.#lastGood.save(accepted))
       .catch((error: unknown) => {
         const failure = `Cannot keep the last good policies: ${messageOf(error)}`;
-        this.#options.onFault(new AgentError('INTERNAL', failure, { hint: 'see state.directory', cause: error }));
+        onFault(new AgentError('INTERNAL', failure, { hint: 'see state.directory', cause: error }));
       });
   }
 
@@ -239,15 +283,16 @@ export class PolicyStore {
     }
   }
 
+  /** Resolves when the ledger changed, at the latest after some milliseconds. */
   #nextChange(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(done, milliseconds);
-      const unsubscribe = this.#files.onChange(done);
-      function done(): void {
+      const done = (): void => {
         clearTimeout(timer);
-        unsubscribe();
+        this.#settled.delete(done);
         resolve();
-      }
+      };
+      const timer = setTimeout(done, milliseconds);
+      this.#settled.add(done);
     });
   }
 

@@ -4,6 +4,7 @@ import type { Agent } from './agent.ts';
 import type { ProblemView, StatusView } from './api/contract.ts';
 import { isoTime } from './api/views.ts';
 import { faultOf } from './policy-fault.ts';
+import { warningsOf } from './policy-ledger.ts';
 import { VERSION } from './version.ts';
 
 /** A table fuller than this is a problem before it is full. */
@@ -53,7 +54,7 @@ export function statusOf(agent: Agent): StatusView {
     sources: world.sources().map(({ since, synced, ...source }) => ({ ...source, since: isoTime(since) })),
     warnings: [
       ...world.snapshot().warnings,
-      ...ledger.warnings.map((problem) => {
+      ...warningsOf(ledger).map((problem) => {
         const { file, line, message } = faultOf(problem);
         return { code: problem.code, subject: `${file}:${line}`, message };
       }),
