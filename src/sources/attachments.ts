@@ -76,13 +76,15 @@ export class Attachments {
     const fresh = new Map<Inhabited, NamespaceView>();
     for (const namespace of namespaces) {
       const known = this.#known(namespace);
-      const current =
-        known !== undefined && !forgotten && !this.#isDue(known) && (before === undefined || !isOther(known, before));
-      const view = current ? known.view : await this.#read(namespace);
+      if (known !== undefined && !forgotten && !this.#isDue(known) && !(before && isOther(known, before))) {
+        kept.set(namespace.netns, known);
+        continue;
+      }
+      const view = await this.#read(namespace);
       if (view === undefined) continue;
-      if (!(view instanceof Error) && view !== known?.view) fresh.set(namespace, view);
-      else if (known !== undefined) kept.set(namespace.netns, known);
-      else if (view instanceof Error) found.set(namespace.instance, view);
+      if (!(view instanceof Error)) fresh.set(namespace, view);
+      else if (known !== undefined) kept.set(namespace.netns, { ...known, readAt: this.#host.now() });
+      else found.set(namespace.instance, view);
     }
     // The node's links are listed after the namespaces' own, to have the other end of whatever was found in them.
     const links = fresh.size === 0 ? [] : await this.#host.namespaces.links();
