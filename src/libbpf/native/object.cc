@@ -9,6 +9,8 @@
 #include <bpf/btf.h>
 #include <fcntl.h>
 
+#include <csignal>
+
 #include "arguments.h"
 #include "log.h"
 #include "map.h"
@@ -149,7 +151,13 @@ Napi::Value ObjectProgramSetAutoload(const Napi::CallbackInfo& info) {
 Napi::Value LoadObject(const Napi::CallbackInfo& info) {
   ObjectHandle& object = Unwrap<ObjectHandle>(info, 0);
   LogScope log;
-  return Errno(info.Env(), ErrnoOf(bpf_object__load(object.object())));
+  // The verifier gives up (EAGAIN) when a signal waits for its thread, and profilers send one every few milliseconds.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = ErrnoOf(bpf_object__load(object.object()));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return Errno(info.Env(), error);
 }
 
 // (object) → its BTF, with the places of variables filled in | -errno
