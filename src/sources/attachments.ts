@@ -104,7 +104,8 @@ export class Attachments {
     const unsettled = [...this.#kept.values()].filter((kept) => kept.readAt - kept.firstAt < SETTLED_MS);
     if (unsettled.length === 0) return undefined;
     const earliest = Math.min(...unsettled.map((kept) => kept.firstAt + SETTLED_MS));
-    return Math.max(0, earliest - this.#host.now());
+    // Clocks are set back.
+    return Math.min(SETTLED_MS, Math.max(0, earliest - this.#host.now()));
   }
 
   #isDue({ firstAt, readAt }: Kept): boolean {
