@@ -12,10 +12,11 @@ import { buildTraffic } from '../test/rig/traffic.ts';
 import { type BenchRecord, SCENARIOS, type ScenarioName, SUBJECTS, type SubjectName } from './record.ts';
 import { formatReport } from './report.ts';
 import { type Contestant, runRounds } from './rounds.ts';
-import { agentScenarios } from './scenarios/agent.ts';
 import { bpfCost } from './scenarios/bpf-cost.ts';
+import { FULL_NODE_SCENARIOS, fullNode } from './scenarios/full-node.ts';
 import { load } from './scenarios/load.ts';
 import { policyLatency } from './scenarios/policy-latency.ts';
+import { start } from './scenarios/start.ts';
 import { trafficScenarios } from './scenarios/traffic.ts';
 import type { Subject } from './subject.ts';
 import { iptables } from './subjects/iptables.ts';
@@ -90,7 +91,7 @@ async function main(): Promise<void> {
   const scenarios = chosen(values.only, SCENARIOS);
   const subjects = chosen(values.subjects, SUBJECTS);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-  const started = Date.now();
+  const begun = Date.now();
   const records: BenchRecord[] = [];
   await buildTraffic();
   const withTraffic = trafficScenarios.filter(({ name }) => scenarios.includes(name));
@@ -114,13 +115,18 @@ async function main(): Promise<void> {
     records.push(...(await load(subjects)));
   }
   if (subjects.includes('sallyport')) {
-    for (const { name, measure } of agentScenarios.filter((one) => scenarios.includes(one.name))) {
-      say(name);
-      records.push(...(await measure()));
+    if (scenarios.includes('start')) {
+      say('start');
+      records.push(...(await start()));
+    }
+    const asked = FULL_NODE_SCENARIOS.filter((name) => scenarios.includes(name));
+    if (asked.length > 0) {
+      say(`${asked.join(', ')} of a full node`);
+      records.push(...(await fullNode(asked)));
     }
   }
   write(records, scenarios);
-  say(`bench: ${records.length} records in ${Math.round((Date.now() - started) / 1000)} s`);
+  say(`bench: ${records.length} records in ${Math.round((Date.now() - begun) / 1000)} s`);
 }
 
 await main();

@@ -16,39 +16,42 @@ const RULES = 10_000;
 export async function policyLatency(contestants: readonly Contestant[]): Promise<BenchRecord[]> {
   const records: BenchRecord[] = [];
   for (const { subject, topology } of contestants) {
-    if (!subject.setBlocked || subject.rules > RULES || (subject.rules < RULES && subject.name !== 'sallyport'))
-      continue;
-    const server = await traffic.serve(topology.server, { udp: String(PORTS.probe) });
-    const target = { address: topology.server.ipv4, port: PORTS.probe, udp: true };
-    const probe = traffic.probe(topology.client, target, { rate: RATE, timeoutMs: LOST_MS });
-    try {
-      const delays: number[] = [];
-      await probe.change(0);
-      for (let change = 1; change <= CHANGES; change += 1) {
-        // At different moments of whatever beats inside.
-        await new Promise((resolve) => setTimeout(resolve, 20 + ((change * 7) % 40)));
-        const at = Number(process.hrtime.bigint());
-        await subject.setBlocked(change % 2 === 1);
-        delays.push(((await probe.change(change)).atNs - at) / 1e6);
-      }
-      for (const [metric, share] of [
-        ['p50', 0.5],
-        ['p99', 0.99],
-      ] as const) {
-        records.push({
-          scenario: 'policy-latency',
-          subject: subject.name,
-          rules: subject.rules,
-          metric,
-          unit: 'ms',
-          value: round(percentile(delays, share)),
-          ratio: null,
-        });
-      }
-    } finally {
-      probe.close();
-      server.close();
-    }
+    const { name, rules, setBlocked } = subject;
+    if (!setBlocked || rules > RULES || (rules < RULES && name !== 'sallyport')) continue;
+    const { client, server } = topology;
+    const delays = await changeDelays(client, server, server.ipv4, (blocked) => setBlocked.call(subject, blocked));
+    records.push(
+      { ...common, subject: name, rules, metric: 'p50', value: round(percentile(delays, 0.5)) },
+      { ...common, subject: name, rules, metric: 'p99', value: round(percentile(delays, 0.99)) },
+    );
   }
   return records;
+}
+
+const common = { scenario: 'policy-latency', unit: 'ms', ratio: null } as const;
+
+/** Milliseconds from each wish to its effect, of datagrams from `client` to `PORTS.probe` of `server`. */
+export async function changeDelays(
+  client: traffic.Runner,
+  server: traffic.Runner,
+  address: string,
+  setBlocked: (blocked: boolean) => Promise<void>,
+): Promise<number[]> {
+  const echo = await traffic.serve(server, { udp: String(PORTS.probe) });
+  const probe = traffic.probe(client, { address, port: PORTS.probe, udp: true }, { rate: RATE, timeoutMs: LOST_MS });
+  try {
+    const delays: number[] = [];
+    await probe.change(0);
+    for (let change = 1; change <= CHANGES; change += 1) {
+      // At different moments of whatever beats inside.
+      await new Promise((resolve) => setTimeout(resolve, 20 + ((change * 7) % 40)));
+      const at = Number(process.hrtime.bigint());
+      await setBlocked(change % 2 === 1);
+      delays.push(((await probe.change(change)).atNs - at) / 1e6);
+    }
+    return delays;
+  } finally {
+    probe.close();
+    echo.close();
+  }
 }
