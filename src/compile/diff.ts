@@ -49,7 +49,7 @@ export function diff(current: PolicyTables, desired: PolicyTables): Plan {
 }
 
 /** How many things a step writes or deletes. */
-export function countOf(step: Step): number {
+function countOf(step: Step): number {
   switch (step.op) {
     case 'write-classes':
     case 'delete-classes':

@@ -33,7 +33,7 @@ export function lookup(tables: PolicyTables, question: Question): Decision {
 }
 
 /** The class of a peer's slot, or that of the ones not listed. */
-export function peerClass(tables: PolicyTables, set: PolicySet, slot: number): Class {
+function peerClass(tables: PolicyTables, set: PolicySet, slot: number): Class {
   const id = set.peers.get(slot) ?? set.peers.get(Slot.Any);
   if (id === undefined) throw new TypeError(`set ${set.id.toString(16)} has no class for slot ${slot} nor for any`);
   return classOf(tables, id);

@@ -8,7 +8,7 @@ export const RANK_DEFAULT = 0x7ffffffe;
 export const RANK_NONE = 0x7fffffff;
 
 /** Tiers order policies before their priorities do; all policies are in this one so far. 0–15. */
-export const DEFAULT_TIER = 8;
+const DEFAULT_TIER = 8;
 
 /**
  * The order in which rules decide: lower first. 4 bits of tier, 16 of priority, 2 of action, 1 of mode: among equals

@@ -18,10 +18,12 @@ import {
 import type { Class, NetworkEntry, PolicySet } from './tables.ts';
 
 /** Finds the class that is equal to one just built, if there is one already. */
-export type ClassStore = (built: Class) => Class;
+type ClassStore = (built: Class) => Class;
 
 const NO_RULE: Outcome = { rank: RANK_DEFAULT, rule: 0, verdict: Verdict.Allow };
 const NOT_ASKED: Outcome = { rank: RANK_NONE, rule: 0, verdict: Verdict.None };
+const NETWORK_FALLBACK: Fallback = { enforced: NOT_ASKED, staged: NOT_ASKED };
+
 /** What follows from the rules alone. */
 interface Fixed {
   /** Rules that mean every identity. */
@@ -32,8 +34,6 @@ interface Fixed {
   readonly networks: readonly NetworkEntry[];
   readonly networkClasses: readonly Class[];
 }
-
-const NETWORK_FALLBACK: Fallback = { enforced: NOT_ASKED, staged: NOT_ASKED };
 
 /** What a set's identity is made from: equal for subjects with the same rules, and the ports those name. */
 export function setKey(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined): string {
@@ -190,14 +190,15 @@ export class SetBuilder {
 }
 
 /** The port names of all parts, each once, sorted. */
-export function distinctNames(parts: readonly CompiledDirection[]): PortName[] {
+function distinctNames(parts: readonly CompiledDirection[]): PortName[] {
   const names = new Map(parts.flatMap((part) => part.names.map((name) => [nameKey(name), name])));
   return [...names].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, name]) => name);
 }
 
 /** What the names stand for on a workload with these ports, as text: `TCP/http=80,8080 UDP/dns=`. */
-export function lookedUp(names: readonly PortName[], ports: KnownIdentity['ports']): string {
-  return names.map((name) => `${nameKey(name)}=${resolveNames([name], ports).map(({ first }) => first)}`).join(' ');
+function lookedUp(names: readonly PortName[], ports: KnownIdentity['ports']): string {
+  const numbers = (name: PortName): number[] => resolveNames([name], ports).map(({ first }) => first);
+  return names.map((name) => `${nameKey(name)}=${numbers(name).sort((a, b) => a - b)}`).join(' ');
 }
 
 function byPrecedence(a: Outcome, b: Outcome): number {

@@ -56,7 +56,7 @@ export function formatProblem(problem: PolicyProblem): string {
 }
 
 /** `file:line:column`. */
-export function formatPlace(place: Place): string {
+function formatPlace(place: Place): string {
   return `${place.file}:${place.line}:${place.column}`;
 }
 
@@ -68,19 +68,6 @@ export function quoteFound(value: unknown): string {
   if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty mapping' : 'a mapping';
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
-
-/** Policies that cannot be used, with everything that is wrong with them. */
-export class PolicyError extends Error {
-  readonly code = 'POLICY_INVALID';
-  readonly problems: readonly PolicyProblem[];
-
-  constructor(problems: readonly PolicyProblem[]) {
-    const errors = problems.filter((problem) => problem.severity === 'error');
-    super(errors.map(formatProblem).join('\n'));
-    this.name = 'PolicyError';
-    this.problems = problems;
-  }
 }
 
 /**

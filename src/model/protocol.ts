@@ -1,7 +1,7 @@
 /** IP protocols that have names in policies, by their IANA numbers. */
 export const PROTOCOLS = { ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132, UDPLite: 136 } as const;
 
-export type ProtocolName = keyof typeof PROTOCOLS;
+type ProtocolName = keyof typeof PROTOCOLS;
 
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
 

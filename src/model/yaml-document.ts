@@ -7,13 +7,13 @@ import type { Position, ProblemCode } from './problem.ts';
 import { type FieldPath, formatPath } from './schema/walk.ts';
 
 /** Most levels of values inside values; policies have nine. */
-export const MAX_DEPTH = 32;
+const MAX_DEPTH = 32;
 /** Most lexical tokens of a file; a full 1 MiB of real policies has under half of it. */
-export const MAX_TOKENS = 600_000;
+const MAX_TOKENS = 600_000;
 /** Most nodes of a document that exist only because an alias repeats them. */
-export const MAX_REPEATED_NODES = 10_000;
+const MAX_REPEATED_NODES = 10_000;
 /** Most documents in a file. */
-export const MAX_DOCUMENTS = 10_000;
+const MAX_DOCUMENTS = 10_000;
 
 export interface YamlDocument {
   readonly ok: true;

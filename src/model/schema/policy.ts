@@ -19,7 +19,7 @@ function issue(context: z.core.$RefinementCtx, path: (string | number)[], wanted
   context.addIssue({ code: 'custom', path, message: wanted, params: { depth: path.length, hint } });
 }
 
-export const subjectSchema = z
+const subjectSchema = z
   .strictObject(
     {
       workload: field.workload.describe(
@@ -33,7 +33,7 @@ export const subjectSchema = z
   )
   .meta({ title: 'Subject' });
 
-export const peerSchema = z
+const peerSchema = z
   .strictObject(
     {
       workload: field.workload
@@ -89,7 +89,7 @@ function kindsHint(kinds: readonly string[]): string {
   return kinds.length === 0 ? 'leave the list out to mean any peer' : `both given: ${kinds.join(', ')}`;
 }
 
-export const portSchema = z
+const portSchema = z
   .strictObject(
     {
       protocol: field.protocol.describe(
@@ -143,14 +143,14 @@ const ports = z
 
 const ruleError = { error: 'a mapping' };
 
-export const ingressRuleSchema = z
+const ingressRuleSchema = z
   .strictObject(
     { ...ruleFields, from: peers.describe('Where the traffic comes from. Absent: from anywhere.'), ports },
     ruleError,
   )
   .meta({ title: 'Ingress rule' });
 
-export const egressRuleSchema = z
+const egressRuleSchema = z
   .strictObject(
     { ...ruleFields, to: peers.describe('Where the traffic goes to. Absent: to anywhere.'), ports },
     ruleError,
@@ -175,7 +175,7 @@ function rules<T extends z.ZodType<{ name?: string | undefined }>>(rule: T) {
 
 const defaultAction = field.action.optional();
 
-export const specSchema = z
+const specSchema = z
   .strictObject(
     {
       subject: subjectSchema,
@@ -250,7 +250,7 @@ function eachReference(spec: Spec, check: (reference: string, path: (string | nu
   }
 }
 
-export const workloadNetworkPolicySchema = z
+const workloadNetworkPolicySchema = z
   .strictObject({
     apiVersion,
     kind: kind('WorkloadNetworkPolicy'),
@@ -281,7 +281,7 @@ export const workloadNetworkPolicySchema = z
     description: 'Says who may talk to workloads of one namespace, and to whom they may talk.',
   });
 
-export const clusterWorkloadNetworkPolicySchema = z
+const clusterWorkloadNetworkPolicySchema = z
   .strictObject({
     apiVersion,
     kind: kind('ClusterWorkloadNetworkPolicy'),

@@ -21,6 +21,15 @@ const EXAMPLE = [
   '      ports: [{protocol: TCP, port: 8080}]',
 ];
 
+const JUDGEMENT = [
+  'The first packet of a conversation is judged at both ends: egress at its source, ingress at its destination. Both must let it pass. Answers to what passed pass.',
+  'A workload that no policy selects in a direction may do everything in it.',
+  'Of the rules that match, of whatever policy, the one with the lowest priority number decides; at equal priority Deny comes before Alert before Allow. The order in a list means nothing.',
+  'Where no rule matches, the defaults of the policies that select the workload decide: Deny before Alert before Allow, whatever their priorities.',
+  'A policy in mode `Stage` takes part in a second judgement that is only reported.',
+  'A rule about a network matches by address, whoever has it; one about a workload matches who it is, wherever it is.',
+];
+
 /** Markdown; ends with a newline. */
 export function policyReference(): string {
   const { WorkloadNetworkPolicy: namespaced, ClusterWorkloadNetworkPolicy: cluster } = POLICY_SCHEMAS;
@@ -36,6 +45,10 @@ export function policyReference(): string {
     '```yaml',
     ...EXAMPLE,
     '```',
+    '',
+    '## How traffic is judged',
+    '',
+    ...JUDGEMENT.map((line) => `- ${line}`),
     '',
     ...sections.flatMap(({ title, schema }) => [`## ${title}`, '', ...about(schema), ...table(schema), '']),
     '## ClusterWorkloadNetworkPolicy',
