@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { Enforcement, NOTHING_WANTED, type Wanted, withSubjectsOf } from '../../src/agent/enforcement.ts';
+import { AgentError } from '../../src/agent/errors.ts';
+import { EMPTY_TABLES, type Plan } from '../../src/compile/diff.ts';
+import type { PolicyTables } from '../../src/compile/tables.ts';
+import type { Datapath, EndpointStatus } from '../../src/datapath/port.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
+import { deriveIdentity, type Identity } from '../../src/model/identity.ts';
+import type { Policy } from '../../src/model/policy.ts';
+import { parsePolicyFile } from '../../src/model/policy-file.ts';
+import { Slot } from '../../src/model/slot.ts';
+
+/**
+ * Keeps tables and endpoints in memory and what was done in order: for the order of enforcement alone. What the
+ * kernel does with it is tested with the kernel (test/kernel/agent).
+ */
+class RecordingDatapath
+  implements Pick<Datapath, 'assignSlots' | 'slotOf' | 'currentTables' | 'applyPlan' | 'applyEndpoints'>
+{
+  readonly done: string[] = [];
+  tables: PolicyTables = EMPTY_TABLES;
+  attached: readonly Endpoint[] = [];
+  refusePlans = false;
+  refuse = new Set<string>();
+  readonly #slots = new Map<bigint, number>();
+
+  assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
+    for (const { id } of identities) if (!this.#slots.has(id)) this.#slots.set(id, Slot.First + this.#slots.size);
+    return this.#slots;
+  }
+
+  slotOf(identity: bigint): number | undefined {
+    return this.#slots.get(identity);
+  }
+
+  currentTables(): PolicyTables {
+    return this.tables;
+  }
+
+  applyPlan(plan: Plan): void {
+    if (this.refusePlans) throw new Error('the map is full');
+    this.tables = plan.desired;
+    // Of every attached endpoint the packets are judged: it must have tables at any time.
+    for (const { id, identity } of this.attached) this.#requireTables(id, identity);
+    this.done.push(`tables ${plan.desired.subjects.size}`);
+  }
+
+  async applyEndpoints(endpoints: readonly Endpoint[]): Promise<readonly EndpointStatus[]> {
+    for (const { id, identity } of endpoints) this.#requireTables(id, identity);
+    this.attached = endpoints;
+    this.done.push(`endpoints ${endpoints.map(({ id }) => id).join()}`);
+    return endpoints.map(({ id }, number) => {
+      const denied = { packets: 0n, bytes: 0n };
+      const enforced = !this.refuse.has(id);
+      return { id, number, enforced, denied, ...(enforced ? {} : { error: 'no such device' }) };
+    });
+  }
+
+  #requireTables(id: string, identity: Identity): void {
+    const slot = this.#slots.get(identity.id);
+    if (slot === undefined || !this.tables.subjects.has(slot)) throw new Error(`${id} is attached without tables`);
+  }
+}
+
+function service(name: string): Identity {
+  return deriveIdentity('test', { workload: { namespace: 'shop', kind: 'Service', name }, container: '', labels: {} });
+}
+
+function endpoint(id: string, name: string): Endpoint {
+  const identity = service(name);
+  return { id, mode: 'interface', identity, containers: [], netns: 1, interfaces: [], addresses: [], ports: [] };
+}
+
+function policies(port = 80): Policy[] {
+  const text = `apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: {namespace: shop, name: api}
+spec:
+  subject: {workload: Service/api}
+  ingress: [{action: Allow, from: [{workload: Service/web}], ports: [{protocol: TCP, port: ${port}}]}]
+`;
+  return parsePolicyFile('x', Buffer.from(text)).policies.map((located) => located.policy);
+}
+
+const wanted = (endpoints: readonly Endpoint[], more: Partial<Wanted> = {}): Wanted => ({
+  ...NOTHING_WANTED,
+  complete: true,
+  endpoints,
+  policies: policies(),
+  ...more,
+});
+
+function make(): { datapath: RecordingDatapath; enforcement: Enforcement } {
+  const datapath = new RecordingDatapath();
+  return { datapath, enforcement: new Enforcement(datapath as unknown as Datapath) };
+}
+
+describe('the order of enforcement', () => {
+  const [web, api, db] = [endpoint('e1', 'web'), endpoint('e2', 'api'), endpoint('e3', 'db')];
+
+  it('has the tables of a new endpoint in the kernel before the endpoint', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api]));
+    assert.deepEqual(datapath.done, ['tables 2', 'endpoints e1,e2']);
+  });
+
+  it('takes the tables of a gone endpoint away only after it was detached', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api]));
+    datapath.done.length = 0;
+    await enforcement.apply(wanted([api, db]));
+    assert.deepEqual(datapath.done, ['tables 3', 'endpoints e2,e3', 'tables 2']);
+    assert.deepEqual([...enforcement.identities.values()].map(({ workload }) => workload.name).sort(), ['api', 'db']);
+  });
+
+  it('keeps the former state when the tables are refused, and needs no endpoint for it', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web]));
+    datapath.refusePlans = true;
+    await assert.rejects(enforcement.apply(wanted([web, api])), /map is full/);
+    assert.deepEqual(datapath.attached, [web]);
+    assert.deepEqual(enforcement.applied.endpoints, [web]);
+    datapath.refusePlans = false;
+    await enforcement.apply(wanted([web, api]));
+    assert.deepEqual(datapath.attached, [web, api]);
+  });
+
+  it('enforces the others when one endpoint cannot be attached, and says which', async () => {
+    const { datapath, enforcement } = make();
+    datapath.refuse.add('e2');
+    await assert.rejects(enforcement.apply(wanted([web, api])), (error) => {
+      assert.ok(error instanceof AgentError);
+      assert.match(error.message, /Cannot enforce 1 endpoints; e2: no such device/);
+      return true;
+    });
+    assert.deepEqual(enforcement.applied.endpoints, [web, api]);
+  });
+
+  it('does not count endpoints that are not to be protected as failed', async () => {
+    const { datapath, enforcement } = make();
+    datapath.refuse.add('e2');
+    await enforcement.apply(wanted([web, { ...api, mode: 'unprotected', reason: 'macvlan' }]));
+  });
+
+  it('shows what policies would change, and changes nothing', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api]));
+    const before = datapath.tables;
+    const plan = enforcement.preview(policies(81));
+    assert.ok(plan.steps.some((step) => step.op === 'switch-subjects'));
+    assert.equal(datapath.tables, before);
+    assert.deepEqual(enforcement.preview(policies()).steps, []);
+  });
+
+  it('gives a name of a port to every container of the endpoint that has it', async () => {
+    const { enforcement } = make();
+    const port = { name: 'http', protocol: 'TCP', port: 8080 } as const;
+    await enforcement.apply(
+      wanted([
+        { ...web, ports: [port] },
+        { ...web, id: 'e4', ports: [{ ...port, port: 8081 }] },
+      ]),
+    );
+    assert.deepEqual(
+      enforcement.identities.get(web.identity.id)?.ports.map((one) => one.port),
+      [8080, 8081],
+    );
+  });
+});
+
+describe('a restarted agent whose sources have not told all', () => {
+  const [web, api] = [endpoint('e1', 'web'), endpoint('e2', 'api')];
+
+  it('leaves the tables of what it does not know yet as they are, as subjects and as peers', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api]));
+    const before = datapath.tables;
+    const again = new Enforcement(datapath as unknown as Datapath);
+    datapath.attached = [];
+    await again.apply(wanted([api], { complete: false }));
+    assert.deepEqual(new Set(datapath.tables.subjects.keys()), new Set(before.subjects.keys()));
+    const webSlot = datapath.slotOf(web.identity.id) ?? assert.fail();
+    const apiSlot = datapath.slotOf(api.identity.id) ?? assert.fail();
+    const peersOfApi = (tables: PolicyTables) => tables.sets.get(tables.subjects.get(apiSlot)?.ingress ?? 0n)?.peers;
+    assert.ok(peersOfApi(before)?.has(webSlot));
+    assert.deepEqual(peersOfApi(datapath.tables), peersOfApi(before));
+    await again.apply(wanted([api]));
+    assert.equal(datapath.tables.subjects.has(webSlot), false);
+  });
+
+  it('keeps nothing that the new tables have themselves', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api]));
+    assert.deepEqual(withSubjectsOf(datapath.tables, datapath.tables), datapath.tables);
+    assert.deepEqual(withSubjectsOf(EMPTY_TABLES, datapath.tables), datapath.tables);
+  });
+});
