@@ -1,7 +1,7 @@
 import type { Network } from '../model/address.ts';
 import { formatNetwork, samePrefix, V4_MAPPED, V4_MAPPED_PREFIX } from '../model/address.ts';
 import type { NamedPort } from '../model/endpoint.ts';
-import type { Direction, DirectionPolicy, Policy, PolicyMode, Rule } from '../model/policy.ts';
+import type { Direction, DirectionPolicy, Peer, Policy, PolicyMode, Rule } from '../model/policy.ts';
 import { protocolName } from '../model/protocol.ts';
 import { formatSelector, selectsEverything, type WorkloadSelector } from '../model/selector.ts';
 import { verdictOf } from '../model/verdict.ts';
@@ -111,31 +111,35 @@ export function strictestFallback(parts: readonly CompiledDirection[]): Outcome 
 }
 
 function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
-  const peers = rule.peers ?? [];
-  const workloads = peers.flatMap((peer) => (peer.type === 'workload' ? [peer.selector] : []));
-  const entities = peers.flatMap((peer) => (peer.type === 'entity' ? [peer.entity] : []));
-  const networks = peers.flatMap((peer) =>
-    peer.type === 'network' ? [{ network: peer.network, holes: holesOf(peer.network, peer.except) }] : [],
-  );
-  const spans = rule.ports?.flatMap(({ protocol, port, endPort }) => {
-    if (typeof port === 'string') return [];
-    return [{ protocol, first: port ?? 0, last: endPort ?? port ?? 65_535 }];
-  });
-  const names = (rule.ports ?? []).flatMap(({ protocol, port }) =>
-    typeof port === 'string' ? [{ protocol, name: port }] : [],
-  );
+  const spans: PortSpan[] = [];
+  const names: PortName[] = [];
+  for (const { protocol, port, endPort } of rule.ports ?? []) {
+    if (typeof port === 'string') names.push({ protocol, name: port });
+    else spans.push({ protocol, first: port ?? 0, last: endPort ?? port ?? 65_535 });
+  }
   return {
     outcome: { rank: rankOf(policy.priority, rule.action, policy.mode), rule: id, verdict: verdictOf(rule.action) },
     staged: policy.mode === 'Stage',
     anyPeer: rule.peers === undefined,
-    anyIdentity: workloads.some(selectsEverything),
-    host: entities.includes('host'),
-    world: entities.includes('world'),
-    selectors: workloads.filter((s) => !selectsEverything(s)).map((s) => ({ key: formatSelector(s), selector: s })),
-    networks,
-    ...(spans === undefined ? {} : { spans }),
+    ...compilePeers(rule.peers ?? []),
+    ...(rule.ports === undefined ? {} : { spans }),
     names,
   };
+}
+
+type CompiledPeers = Pick<CompiledRule, 'anyIdentity' | 'host' | 'world' | 'selectors' | 'networks'>;
+
+function compilePeers(peers: readonly Peer[]): CompiledPeers {
+  let [anyIdentity, host, world] = [false, false, false];
+  const selectors: KeyedSelector[] = [];
+  const networks: { network: Network; holes: readonly Network[] }[] = [];
+  for (const peer of peers) {
+    if (peer.type === 'network') networks.push({ network: peer.network, holes: holesOf(peer.network, peer.except) });
+    else if (peer.type === 'entity') [host, world] = [host || peer.entity === 'host', world || peer.entity === 'world'];
+    else if (selectsEverything(peer.selector)) anyIdentity = true;
+    else selectors.push({ key: formatSelector(peer.selector), selector: peer.selector });
+  }
+  return { anyIdentity, host, world, selectors, networks };
 }
 
 const V4_NETWORK: Network = { family: 6, address: V4_MAPPED, prefix: V4_MAPPED_PREFIX };

@@ -119,13 +119,19 @@ export class SetBuilder {
   #buildFixed(): Fixed {
     const indices = (means: (rule: CompiledRule) => boolean): number[] =>
       this.#rules.flatMap((rule, i) => (means(rule) ? [i] : []));
-    const everyone = indices((rule) => rule.anyPeer || rule.anyIdentity);
     const [networks, networkClasses] = this.#buildNetworks();
+    const everyone = indices((rule) => rule.anyPeer || rule.anyIdentity);
+    const anyone = this.#classFor(everyone);
+    // Mostly the three are one.
+    const reserved = (means: (rule: CompiledRule) => boolean): Class => {
+      const rules = indices(means);
+      return rules.join() === everyone.join() ? anyone : this.#classFor(rules);
+    };
     return {
       everyone,
-      anyone: this.#classFor(everyone),
-      host: this.#classFor(indices((rule) => rule.anyPeer || rule.host)),
-      world: this.#classFor(indices((rule) => rule.anyPeer || rule.world)),
+      anyone,
+      host: reserved((rule) => rule.anyPeer || rule.host),
+      world: reserved((rule) => rule.anyPeer || rule.world),
       networks,
       networkClasses,
     };
@@ -163,6 +169,7 @@ export class SetBuilder {
   }
 
   #buildNetworks(): [NetworkEntry[], Class[]] {
+    if (this.#rules.every((rule) => rule.networks.length === 0)) return [[], []];
     const classes = new Map<string, Class>();
     const peers = this.#rules.flatMap((rule, i) => rule.networks.map((network) => ({ rule: i, ...network })));
     const entries = flattenNetworks(peers, (rules) => {
