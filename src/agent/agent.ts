@@ -128,11 +128,11 @@ export class Agent {
     datapath.onRecords((records) => this.#receive(records));
     datapath.heartbeat();
     const { heartbeat, resync, drift } = config.intervals;
-    this.#every(heartbeat, () => datapath.heartbeat());
-    this.#every(resync, () => {
+    this.#every(heartbeat, () => {
+      datapath.heartbeat();
       world.rescan();
-      this.reconciler.request();
     });
+    this.#every(resync, () => this.reconciler.request());
     this.#every(drift, () => void this.drift());
     this.#every(config.events.repeat, () => logRepeats(this.parts.logger, this.journal.digest, config.events.log));
     world.onChange(() => this.reconciler.request());
