@@ -22,7 +22,8 @@ export interface WorldSource {
   close(): Promise<void>;
 }
 
-const RUNTIMES = ['docker', 'cri'] as const;
+/** What two of them both know is told by the first: pods have Docker's names too, under cri-dockerd. */
+const RUNTIMES = ['cri', 'docker'] as const;
 type Runtime = (typeof RUNTIMES)[number];
 
 /**

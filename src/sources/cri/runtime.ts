@@ -1,10 +1,22 @@
 import { readFileSync } from 'node:fs';
-import type { ServiceError } from '@grpc/grpc-js';
-import { Client, credentials, status } from '@grpc/grpc-js';
-import protobuf from 'protobufjs';
+import { createRequire } from 'node:module';
+import type { Client, ServiceError } from '@grpc/grpc-js';
+import type protobuf from 'protobufjs';
 import * as z from 'zod';
 import type { SourceErrorCode } from '../error.ts';
 import { SourceError } from '../error.ts';
+
+const load = createRequire(import.meta.url);
+
+/** Of the status codes of gRPC those that mean something here. */
+const STATUS = {
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  RESOURCE_EXHAUSTED: 8,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
 
 /** 10,000 containers with their labels and annotations. */
 const LONGEST_ANSWER = 64 << 20;
@@ -65,7 +77,13 @@ export interface RuntimeOptions {
   readonly timeoutMs?: number;
 }
 
-const schema = protobuf.parse(readFileSync(new URL('./runtime.proto', import.meta.url), 'utf8')).root;
+let parsed: protobuf.Root | undefined;
+
+function schema(): protobuf.Root {
+  const { parse } = load('protobufjs') as typeof protobuf;
+  parsed ??= parse(readFileSync(new URL('./runtime.proto', import.meta.url), 'utf8')).root;
+  return parsed;
+}
 
 const CONVERSION: protobuf.IConversionOptions = {
   longs: Number,
@@ -78,7 +96,10 @@ const CONVERSION: protobuf.IConversionOptions = {
 /** What containerd and CRI-O put under `info`, as JSON in a string. */
 const infoSchema = z.object({ pid: z.int().nonnegative().optional() });
 
-/** A runtime's CRI service (runtime.v1), as far as it is read. One connection; made anew after it broke. */
+/**
+ * A runtime's CRI service (runtime.v1), as far as it is read. One connection; made anew after it broke. The libraries
+ * are loaded with the first one: 20 MB that a node without such a runtime does not pay.
+ */
 export class Runtime {
   readonly #socket: string;
   readonly #timeoutMs: number;
@@ -87,6 +108,7 @@ export class Runtime {
   constructor({ socket, timeoutMs = 10_000 }: RuntimeOptions) {
     this.#socket = socket;
     this.#timeoutMs = timeoutMs;
+    const { Client, credentials } = load('@grpc/grpc-js') as typeof import('@grpc/grpc-js');
     this.#client = new Client(`unix://${socket}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': LONGEST_ANSWER,
       // Waits between attempts are the source's business; those of a former connection must not delay this one.
@@ -149,7 +171,7 @@ export class Runtime {
       stream.on('data', listener);
       stream.on('end', () => settle(() => resolve(true)));
       stream.on('error', (error: ServiceError) => {
-        if (error.code === status.UNIMPLEMENTED) settle(() => resolve(false));
+        if (error.code === STATUS.UNIMPLEMENTED) settle(() => resolve(false));
         else settle(() => reject(this.#failure(error, 'GetContainerEvents')));
       });
       if (signal.aborted) cancel();
@@ -161,10 +183,11 @@ export class Runtime {
   }
 
   #method(name: string): { path: string; encode: (value: object) => Buffer; decode: (bytes: Buffer) => object } {
-    const method = schema.lookupService('runtime.v1.RuntimeService').methods[name];
+    const root = schema();
+    const method = root.lookupService('runtime.v1.RuntimeService').methods[name];
     if (method === undefined) throw new Error(`runtime.proto has no method ${name}`);
     const [request, answer] = [method.requestType, method.responseType].map((type) =>
-      schema.lookupType(`runtime.v1.${type}`),
+      root.lookupType(`runtime.v1.${type}`),
     );
     return {
       path: `/runtime.v1.RuntimeService/${name}`,
@@ -182,7 +205,7 @@ export class Runtime {
       const call = this.#client.makeUnaryRequest(path, encode, decode, request, deadline, (error, answer) => {
         signal.removeEventListener('abort', cancel);
         if (error === null) resolve(answer as Answer);
-        else if (error.code === status.NOT_FOUND) resolve(undefined);
+        else if (error.code === STATUS.NOT_FOUND) resolve(undefined);
         else reject(signal.aborted ? signal.reason : this.#failure(error, name));
       });
       signal.addEventListener('abort', cancel, { once: true });
@@ -206,12 +229,12 @@ export class Runtime {
   }
 }
 
-const CODES: Readonly<Partial<Record<status, SourceErrorCode>>> = {
-  [status.UNAVAILABLE]: 'UNREACHABLE',
-  [status.DEADLINE_EXCEEDED]: 'TIMEOUT',
-  [status.UNIMPLEMENTED]: 'VERSION',
-  [status.RESOURCE_EXHAUSTED]: 'TOO_LARGE',
-  [status.INTERNAL]: 'MALFORMED',
+const CODES: Readonly<Partial<Record<number, SourceErrorCode>>> = {
+  [STATUS.UNAVAILABLE]: 'UNREACHABLE',
+  [STATUS.DEADLINE_EXCEEDED]: 'TIMEOUT',
+  [STATUS.UNIMPLEMENTED]: 'VERSION',
+  [STATUS.RESOURCE_EXHAUSTED]: 'TOO_LARGE',
+  [STATUS.INTERNAL]: 'MALFORMED',
 };
 
 const HINTS: Readonly<Partial<Record<SourceErrorCode, string>>> = {
