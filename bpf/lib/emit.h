@@ -11,9 +11,6 @@
 #include "parse.h"
 #include "question.h"
 
-/* Wakes the reader at once for what a person may wait for; observed flows are read at its next turn. */
-#define WAKE_NOW 0
-
 /* True when the endpoint may raise an event now; then *suppressed is what it could not raise before. */
 static __always_inline bool take_budget(struct endpoint_state *state, __u32 *suppressed)
 {
@@ -39,7 +36,7 @@ static __always_inline bool take_budget(struct endpoint_state *state, __u32 *sup
 	return true;
 }
 
-static __always_inline void emit_verdict(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u64 wake)
+static __always_inline void emit_verdict(struct __sk_buff *skb, const struct packet *p, const struct question *q)
 {
 	__u32 endpoint = q->me.endpoint;
 	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &endpoint);
@@ -72,7 +69,8 @@ static __always_inline void emit_verdict(struct __sk_buff *skb, const struct pac
 	event->destination_port = p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6 ?
 					  bpf_htons(p->icmp_type) : p->destination_port;
 	event->protocol = p->protocol;
-	bpf_ringbuf_submit(event, wake);
+	/* Wakes the reader unless it is at work already: records that are left unannounced would silence later ones. */
+	bpf_ringbuf_submit(event, 0);
 }
 
 /* Counts and tells a packet that will not pass. */
@@ -93,7 +91,7 @@ FUNCTION refuse(struct __sk_buff *skb, const struct packet *p, struct question *
 		__sync_fetch_and_add(&state->denied_packets, 1);
 		__sync_fetch_and_add(&state->denied_bytes, skb->len);
 	}
-	emit_verdict(skb, p, q, WAKE_NOW);
+	emit_verdict(skb, p, q);
 	return 0;
 }
 

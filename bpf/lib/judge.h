@@ -188,10 +188,8 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		book(flow, q, p, revision, skb->len, now);
 	else
 		add_flow(skb, p, q, revision, adopted);
-	if (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict)
-		emit_verdict(skb, p, q, WAKE_NOW);
-	else if (settings->observe)
-		emit_verdict(skb, p, q, BPF_RB_NO_WAKEUP);
+	if (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict || settings->observe)
+		emit_verdict(skb, p, q);
 	return true;
 }
 

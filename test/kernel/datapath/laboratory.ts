@@ -97,8 +97,26 @@ export class Laboratory {
       policies: policies.map(({ policy }) => policy),
       identities: this.#identities,
     });
+    this.enforce(desired);
+  }
+
+  enforce(desired: PolicyTables): void {
     applyPolicyPlan(this.programs.tables, diff(this.#tables, desired), () => this.bump());
     this.#tables = desired;
+  }
+
+  /** Whose packets the test's are from now on: of this slot, as the endpoint of the same number. */
+  become(slot: number): void {
+    this.programs.tables.interfaces.set(IFINDEX, { endpoint: slot, slot, flags: 0, cgroupLevel: 0 });
+    const fresh = { refilled: 0n, budget: 1000, suppressed: 0, deniedPackets: 0n, deniedBytes: 0n };
+    this.programs.tables.endpoint_states.set(slot, fresh);
+  }
+
+  /** Makes every verdict an event, in the order of the packets. */
+  observe(): void {
+    const { settings } = this.programs.tables;
+    const now = settings.get(0);
+    if (now !== undefined) settings.set(0, { ...now, observe: 1, eventRate: 1_000_000, eventBurst: 1_000_000 });
   }
 
   own(address: string, owner: { endpoint: number; slot: number; flags: number }): void {
