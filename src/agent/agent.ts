@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import type { Logger } from 'pino';
 import { IncidentName, ReasonName } from '../datapath/layouts.gen.ts';
-import type { Datapath, Drift, KernelRecord } from '../datapath/port.ts';
+import type { Datapath, Drift, KernelRecord, MapFill } from '../datapath/port.ts';
 import type { NameBook, PacketRecord } from '../events/decode.ts';
 import { EventJournal, type Notice } from '../events/journal.ts';
 import { logRepeats, logSink } from '../events/log.ts';
@@ -30,6 +30,7 @@ export interface AgentParts {
 
 /** Reading the tables back takes time; an answer this fresh is good enough, milliseconds. */
 const DRIFT_AGE_MS = 1_000;
+const FILL_AGE_MS = 3_000;
 
 /**
  * One node's agent: facts and policies in, one loop that brings the kernel to them, events out. It owns all that it
@@ -48,7 +49,10 @@ export class Agent {
   /** When the oldest policy change that is not applied yet was made. */
   #changedAt: number | undefined;
   #lastSuccess: number | undefined;
+  /** The next round looks at everything, also where nothing is known to have changed. */
+  #anew = true;
   #drift: { readonly at: number; readonly found: readonly Drift[] } = { at: 0, found: [] };
+  #fill: { readonly at: number; readonly found: readonly MapFill[] } = { at: 0, found: [] };
   #health: readonly SourceHealth[] = [];
   #closing: Promise<void> | undefined;
 
@@ -132,7 +136,10 @@ export class Agent {
       datapath.heartbeat();
       world.rescan();
     });
-    this.#every(resync, () => this.reconciler.request());
+    this.#every(resync, () => {
+      this.#anew = true;
+      this.reconciler.request();
+    });
     this.#every(drift, () => void this.drift());
     this.#every(config.events.repeat, () => logRepeats(this.parts.logger, this.journal.digest, config.events.log));
     world.onChange(() => this.reconciler.request());
@@ -166,6 +173,13 @@ export class Agent {
       logger.error({ err: error }, 'Cannot compare the kernel with what was applied');
     }
     return this.#drift.found;
+  }
+
+  /** How full the kernel's tables are, at most a few seconds old: counting walks through them. */
+  mapFill(): readonly MapFill[] {
+    const { datapath, now } = this.parts;
+    if (now() - this.#fill.at >= FILL_AGE_MS) this.#fill = { at: now(), found: datapath.mapFill() };
+    return this.#fill.found;
   }
 
   note(notice: Notice): void {
@@ -213,15 +227,19 @@ export class Agent {
     const { world } = this.parts;
     if (!this.policies.synced || !world.synced) return;
     const changedAt = this.#changedAt;
+    const anew = this.#anew;
     this.#changedAt = undefined;
+    this.#anew = false;
     const before = this.enforcement.applied;
     try {
       const { endpoints, frontends, complete } = world.snapshot();
+      const { hostRevision } = world;
       const policies = this.policies.ledger.policies.map((located) => located.policy);
-      await this.enforcement.apply({ endpoints, frontends, complete, policies });
+      await this.enforcement.apply({ endpoints, frontends, complete, hostRevision, policies }, anew);
     } catch (error) {
       // Still not applied, and as old as it was.
       if (changedAt !== undefined) this.policyChangeBegan(changedAt);
+      this.#anew ||= anew;
       throw error;
     } finally {
       for (const notice of noticesOf(before, this.enforcement.applied)) this.note(notice);
@@ -280,13 +298,12 @@ export class Agent {
   }
 
   #metricSources(): Parameters<typeof readings>[0] {
-    const { config, datapath, now, world } = this.parts;
+    const { config, datapath, world } = this.parts;
     const count = <T>(items: Iterable<T>, key: (item: T) => string): ReadonlyMap<string, number> =>
       new Map([...Map.groupBy(items, key)].map(([name, group]) => [name, group.length]));
     return {
       build: { version: VERSION, kernel: release(), node: process.version },
       topRules: config.metrics.topRules,
-      now,
       ready: () => this.ready,
       endpoints: () => this.enforcement.applied.endpoints,
       endpointStatus: () => datapath.endpointStatus(),
@@ -301,7 +318,7 @@ export class Agent {
       ruleCounters: () => datapath.ruleCounters(),
       drops: () => new Map([...datapath.dropCounters()].map(([reason, counter]) => [ReasonName(reason), counter])),
       incidents: () => new Map([...datapath.incidents()].map(([kind, value]) => [IncidentName(kind), value])),
-      mapFill: () => datapath.mapFill(),
+      mapFill: () => this.mapFill(),
       programs: () => datapath.programs(),
       revision: () => datapath.revision,
       drift: () => this.#drift.found.length,

@@ -2,7 +2,7 @@ import { Compiler } from '../compile/compiler.ts';
 import { diff, type Plan } from '../compile/diff.ts';
 import type { KnownIdentity } from '../compile/input.ts';
 import type { PolicyTables } from '../compile/tables.ts';
-import type { Datapath } from '../datapath/port.ts';
+import type { Datapath, EndpointStatus } from '../datapath/port.ts';
 import type { Endpoint, Frontend, NamedPort } from '../model/endpoint.ts';
 import type { Policy } from '../model/policy.ts';
 import { Slot } from '../model/slot.ts';
@@ -14,11 +14,19 @@ export interface Wanted {
   readonly frontends: readonly Frontend[];
   /** False while some source has not told all it knows: endpoints that are missing may still be there. */
   readonly complete: boolean;
+  /** Another one after the node's own links or addresses changed. */
+  readonly hostRevision: number;
   readonly policies: readonly Policy[];
 }
 
 /** Everything nobody has told us about yet. */
-export const NOTHING_WANTED: Wanted = { endpoints: [], frontends: [], complete: false, policies: [] };
+export const NOTHING_WANTED: Wanted = {
+  endpoints: [],
+  frontends: [],
+  complete: false,
+  hostRevision: 0,
+  policies: [],
+};
 
 /**
  * Brings the kernel to what is wanted, in an order that leaves no gap:
@@ -31,6 +39,8 @@ export const NOTHING_WANTED: Wanted = { endpoints: [], frontends: [], complete: 
  * 4. The tables without the identities that are gone. Not before 3: as long as a program stands at a door, the
  *    subject it asks about must have tables, or it denies all (REASON_NO_TABLE).
  *
+ * 3 is left out where nothing it looks at has changed since it last succeeded, which makes a change of policies cheap.
+ *
  * A failure leaves what was done; each step alone is consistent, and the next round begins at 1. The one gap left is
  * before us: between a container's first packet and the source's word of it, which is the gate's to close.
  */
@@ -38,6 +48,8 @@ export class Enforcement {
   readonly #datapath: Datapath;
   readonly #compiler = new Compiler();
   #applied: Wanted = NOTHING_WANTED;
+  /** The endpoints of `#applied` are all as they should be. */
+  #attached = false;
   /** Of the applied and of the ones before them that are still in the tables. */
   #identities: ReadonlyMap<bigint, KnownIdentity> = new Map();
 
@@ -55,27 +67,26 @@ export class Enforcement {
     return this.#identities;
   }
 
-  /** @throws AgentError KERNEL where endpoints could not be attached; the errors of compiling and of the datapath */
-  async apply(wanted: Wanted): Promise<void> {
+  /**
+   * @param anew look at every endpoint, also where nothing is known to have changed
+   * @throws AgentError KERNEL where endpoints could not be attached; the errors of compiling and of the datapath
+   */
+  async apply(wanted: Wanted, anew = false): Promise<void> {
     const wantedIdentities = identitiesOf(wanted.endpoints);
     const all = new Map([...this.#identities, ...wantedIdentities]);
     this.#identities = all;
     this.#applyTables(all, wanted);
-    const statuses = await this.#datapath.applyEndpoints(wanted.endpoints, wanted.frontends, {
-      keepOthers: !wanted.complete,
-    });
+    const failed = anew || !this.#attached || differ(wanted, this.#applied) ? await this.#applyEndpoints(wanted) : [];
     if (all.size > wantedIdentities.size) {
       this.#applyTables(wantedIdentities, wanted);
       this.#identities = wantedIdentities;
     }
     this.#applied = wanted;
-    const unprotected = new Set(wanted.endpoints.filter(({ mode }) => mode === 'unprotected').map(({ id }) => id));
-    const failed = statuses.filter(({ id, enforced }) => !enforced && !unprotected.has(id));
     const [first] = failed;
-    if (first !== undefined) {
-      const message = `Cannot enforce ${failed.length} endpoints; ${first.id}: ${first.error ?? 'not attached'}`;
-      throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
-    }
+    this.#attached = first === undefined;
+    if (first === undefined) return;
+    const message = `Cannot enforce ${failed.length} endpoints; ${first.id}: ${first.error ?? 'not attached'}`;
+    throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
   }
 
   /** What `apply` with these policies would do to the tables. Changes nothing. */
@@ -83,6 +94,14 @@ export class Enforcement {
     const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
     const desired = this.#compile(new Compiler(), this.#identities, slots, policies);
     return diff(this.#datapath.currentTables(), desired);
+  }
+
+  /** @returns those that should be enforced and are not */
+  async #applyEndpoints({ endpoints, frontends, complete }: Wanted): Promise<readonly EndpointStatus[]> {
+    this.#attached = false;
+    const statuses = await this.#datapath.applyEndpoints(endpoints, frontends, { keepOthers: !complete });
+    const unprotected = new Set(endpoints.filter(({ mode }) => mode === 'unprotected').map(({ id }) => id));
+    return statuses.filter(({ id, enforced }) => !enforced && !unprotected.has(id));
   }
 
   #applyTables(identities: ReadonlyMap<bigint, KnownIdentity>, wanted: Wanted): void {
@@ -112,6 +131,12 @@ export class Enforcement {
     }
     return compiler.compile({ policies, identities: bySlot });
   }
+}
+
+/** Whether the kernel has to hear of endpoints anew. Sources give the same objects while nothing changes. */
+function differ(a: Wanted, b: Wanted): boolean {
+  const same = a.endpoints === b.endpoints && a.frontends === b.frontends;
+  return !same || a.complete !== b.complete || a.hostRevision !== b.hostRevision;
 }
 
 /** The identities of endpoints and of the containers in them, each once, with all names its ports have. */

@@ -20,7 +20,7 @@ export function statusOf(agent: Agent): StatusView {
   const unprotected = endpoints.filter(({ mode }) => mode === 'unprotected').length;
   const enforced = endpoints.filter(({ id, mode }) => mode !== 'unprotected' && status.get(id)?.enforced).length;
   const { ledger } = agent.policies;
-  const maps = datapath.mapFill();
+  const maps = agent.mapFill();
   return {
     version: VERSION,
     node,

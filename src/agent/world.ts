@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
+import type { Endpoint } from '../model/endpoint.ts';
 import { CgroupSource } from '../sources/cgroups.ts';
-import { CriSource } from '../sources/cri/source.ts';
 import { Discovery, type World } from '../sources/discovery.ts';
-import { DockerSource } from '../sources/docker/source.ts';
 import type { Host } from '../sources/host.ts';
 import type { CgroupHint, EndpointSource } from '../sources/source.ts';
 import type { Config } from './config.ts';
@@ -12,6 +11,8 @@ import type { SourceHealth } from './notices.ts';
 export interface WorldSource {
   /** Something is known: all there is, or what could be learnt in time. */
   readonly synced: boolean;
+  /** Another one after the node's own links or addresses changed. */
+  readonly hostRevision: number;
   start(signal: AbortSignal): Promise<void>;
   snapshot(): World;
   onChange(listener: () => void): void;
@@ -26,6 +27,8 @@ export interface WorldSource {
 const RUNTIMES = ['cri', 'docker'] as const;
 type Runtime = (typeof RUNTIMES)[number];
 
+const UNKNOWN: World = { endpoints: [], frontends: [], warnings: [], complete: false };
+
 /**
  * The configured sources as one. A runtime whose socket is only looked for (`auto`) and appears later is taken up
  * then: a new discovery with it takes the former one's place when it knows as much.
@@ -35,28 +38,38 @@ export class ConfiguredWorld implements WorldSource {
   readonly #host: Host;
   readonly #listeners: (() => void)[] = [];
   #used: readonly Runtime[] = [];
-  #discovery: Discovery;
+  #discovery: Discovery | undefined;
   #signal: AbortSignal | undefined;
+  #hostRevision = 0;
+  #unwatch: () => void = () => {};
   #retiring: Promise<void> = Promise.resolve();
 
   constructor(config: Config, host: Host) {
     this.#config = config;
     this.#host = host;
-    this.#used = this.#present();
-    this.#discovery = this.#discover(this.#used);
   }
 
   get synced(): boolean {
-    return this.#discovery.synced;
+    return this.#discovery?.synced ?? false;
+  }
+
+  get hostRevision(): number {
+    return this.#hostRevision;
   }
 
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
+    this.#unwatch = this.#host.namespaces.watch(() => {
+      this.#hostRevision += 1;
+      this.#tell();
+    });
+    this.#used = this.#present();
+    this.#discovery = await this.#discover(this.#used);
     await this.#discovery.start(signal);
   }
 
   snapshot(): World {
-    return this.#discovery.snapshot();
+    return this.#discovery?.snapshot() ?? UNKNOWN;
   }
 
   onChange(listener: () => void): void {
@@ -64,47 +77,51 @@ export class ConfiguredWorld implements WorldSource {
   }
 
   hint(hint: CgroupHint): void {
-    this.#discovery.hint(hint);
+    this.#discovery?.hint(hint);
   }
 
   sources(): readonly SourceHealth[] {
     const { endpoints } = this.snapshot();
     const runtimeOf = (name: string) => (name === 'cgroups' ? 'cgroup' : name);
-    return this.#discovery.sources().map(({ name, synced, status }) => ({
+    const has = (name: string) => (endpoint: Endpoint) =>
+      endpoint.containers.some(({ runtime }) => runtime === runtimeOf(name));
+    return (this.#discovery?.sources() ?? []).map(({ name, synced, status }) => ({
       name,
       synced,
       healthy: status.healthy,
       since: status.since,
       restarts: status.restarts,
-      endpoints: endpoints.filter(({ containers }) => containers.some(({ runtime }) => runtime === runtimeOf(name)))
-        .length,
+      endpoints: endpoints.filter(has(name)).length,
       ...(status.error === undefined ? {} : { error: status.error.message }),
     }));
   }
 
   rescan(): void {
     const signal = this.#signal;
+    const former = this.#discovery;
     const present = this.#present();
-    if (signal === undefined || present.every((name) => this.#used.includes(name))) return;
+    if (signal === undefined || former === undefined || present.length === this.#used.length) return;
     this.#used = present;
-    const next = this.#discover(present);
-    next.start(signal).then(
-      () => {
-        const former = this.#discovery;
-        this.#discovery = next;
-        this.#retiring = former.close();
-        this.#tell();
-      },
-      () => next.close(),
-    );
+    this.#retiring = this.#replace(former, present, signal);
   }
 
   async close(): Promise<void> {
-    await this.#discovery.close();
+    this.#unwatch();
     await this.#retiring;
+    await this.#discovery?.close();
   }
 
-  /** Runtimes to ask: those that are switched on, and those that are looked for and there. */
+  /** Puts a discovery with these runtimes in the former one's place once it knows as much. */
+  async #replace(former: Discovery, runtimes: readonly Runtime[], signal: AbortSignal): Promise<void> {
+    const next = await this.#discover(runtimes);
+    // Ends when the signal aborts, too.
+    await next.start(signal);
+    this.#discovery = next;
+    this.#tell();
+    await former.close();
+  }
+
+  /** Runtimes to ask: those that are switched on, and those that are looked for and are, or once were, there. */
   #present(): readonly Runtime[] {
     return RUNTIMES.filter((name) => {
       const { enabled, socket } = this.#config.sources[name];
@@ -112,17 +129,22 @@ export class ConfiguredWorld implements WorldSource {
     });
   }
 
-  #discover(runtimes: readonly Runtime[]): Discovery {
-    const { domain, sources: settings, intervals } = this.#config;
+  async #discover(runtimes: readonly Runtime[]): Promise<Discovery> {
+    const { domain, sources: settings } = this.#config;
     const shared = { host: this.#host, domain };
-    const sources: EndpointSource[] = runtimes.map((name) => {
-      const options = { ...shared, socket: settings[name].socket, resyncMs: intervals.resync };
-      return name === 'docker' ? new DockerSource(options) : new CriSource(options);
-    });
+    const sources: EndpointSource[] = await Promise.all(runtimes.map((name) => this.#runtime(name)));
     if (settings.cgroups.length > 0) sources.push(new CgroupSource({ ...shared, rules: settings.cgroups }));
     const discovery = new Discovery({ ...shared, sources });
     discovery.onChange(() => this.#tell());
     return discovery;
+  }
+
+  /** A client is loaded when its runtime is there: most nodes have one, and each takes tens of megabytes. */
+  async #runtime(name: Runtime): Promise<EndpointSource> {
+    const { domain, sources: settings, intervals } = this.#config;
+    const options = { host: this.#host, domain, socket: settings[name].socket, resyncMs: intervals.resync };
+    if (name === 'cri') return new (await import('../sources/cri/source.ts')).CriSource(options);
+    return new (await import('../sources/docker/source.ts')).DockerSource(options);
   }
 
   #tell(): void {

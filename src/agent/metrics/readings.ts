@@ -8,7 +8,6 @@ import { VerdictTotals } from './verdicts.ts';
 export interface MetricSources {
   readonly build: { readonly version: string; readonly kernel: string; readonly node: string };
   readonly topRules: number;
-  readonly now: () => number;
   readonly ready: () => boolean;
   readonly endpoints: () => readonly Endpoint[];
   readonly endpointStatus: () => readonly EndpointStatus[];
@@ -32,15 +31,11 @@ export interface MetricSources {
   readonly lostToFollowers: () => number;
 }
 
-/** Counting a table's entries walks through it; a scrape after less than this gets the former numbers. */
-const FILL_AGE_MS = 5_000;
-
 const one = (value: number | bigint): readonly Sample[] => [{ labels: {}, value }];
 
 /** Every metric that is read at the scrape. */
 export function readings(from: MetricSources): Reading[] {
-  const fill = remembered(from.mapFill, FILL_AGE_MS, from.now);
-  return [...plain(from), ...traffic(from), ...kernel(from, fill)];
+  return [...plain(from), ...traffic(from), ...kernel(from)];
 }
 
 function plain(from: MetricSources): Reading[] {
@@ -102,16 +97,16 @@ function traffic(from: MetricSources): Reading[] {
   ];
 }
 
-function kernel(from: MetricSources, fill: () => readonly MapFill[]): Reading[] {
+function kernel(from: MetricSources): Reading[] {
   return [
     counter('sallyport_kernel_incidents_total', 'What went wrong without changing a verdict.', ['incident'], () =>
       samples(from.incidents(), 'incident'),
     ),
     gauge('sallyport_map_entries', 'Entries in a kernel table.', ['map'], () =>
-      fill().map(({ name, entries }) => ({ labels: { map: name }, value: entries })),
+      from.mapFill().map(({ name, entries }) => ({ labels: { map: name }, value: entries })),
     ),
     gauge('sallyport_map_capacity', 'Entries a kernel table has room for.', ['map'], () =>
-      fill().map(({ name, maxEntries }) => ({ labels: { map: name }, value: maxEntries })),
+      from.mapFill().map(({ name, maxEntries }) => ({ labels: { map: name }, value: maxEntries })),
     ),
     counter(
       'sallyport_program_runs_total',
@@ -175,12 +170,4 @@ function gauge(name: string, help: string, labels: readonly string[], read: Read
 
 function counter(name: string, help: string, labels: readonly string[], read: Reading['read']): Reading {
   return { name, help, type: 'counter', labels, read };
-}
-
-function remembered<T>(read: () => T, forMs: number, now: () => number): () => T {
-  let value: { readonly at: number; readonly of: T } | undefined;
-  return () => {
-    if (value === undefined || now() - value.at >= forMs) value = { at: now(), of: read() };
-    return value.of;
-  };
 }
