@@ -54,7 +54,7 @@ async function throughput({ client, server }: Topology, parallel: number): Promi
 export const trafficScenarios: readonly TrafficScenario[] = [
   {
     name: 'crr',
-    rounds: 11,
+    rounds: 9,
     measure: (topology) =>
       latencies(topology, (client) =>
         traffic.crr(client, { address: topology.server.ipv4, port: PORTS.once }, { durationMs: SLICE_MS }),
@@ -62,7 +62,7 @@ export const trafficScenarios: readonly TrafficScenario[] = [
   },
   {
     name: 'rr',
-    rounds: 11,
+    rounds: 9,
     measure: (topology) =>
       latencies(topology, (client) =>
         traffic.rr(client, { address: topology.server.ipv4, port: PORTS.echo }, { durationMs: SLICE_MS }),

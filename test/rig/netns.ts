@@ -3,7 +3,7 @@
  * Topologies of them are in `node.ts`.
  */
 
-import { readlinkSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Cgroup } from './cgroup.ts';
 import { closeOnExit } from './cleanup.ts';
 import { uniqueName } from './names.ts';
@@ -81,9 +81,7 @@ export class Namespace {
 
   /** Its inode number, as in `net:[4026531840]`. */
   get inode(): bigint {
-    const link = readlinkSync('/proc/self/ns/net');
-    if (this.name === undefined) return BigInt(link.slice(5, -1));
-    return BigInt(attemptSync(['stat', '-L', '-c', '%i', this.path]).stdout.trim());
+    return statSync(this.path, { bigint: true }).ino;
   }
 
   /** The command line that runs `command` in it. Unlike `ip netns exec`, /sys and its mounts stay as they are. */

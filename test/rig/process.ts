@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { closeOnExit, waitSync } from './cleanup.ts';
 
 export interface Outcome {
@@ -44,6 +45,17 @@ function environment(extra: Readonly<Record<string, string>> | undefined): NodeJ
   return { ...process.env, [MARK]: String(process.pid), ...extra };
 }
 
+/** Keeps the first 64 MiB. */
+function collect(stream: Readable): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on('data', (chunk: Buffer) => {
+    if (size < MAX_OUTPUT) chunks.push(chunk);
+    size += chunk.length;
+  });
+  return () => Buffer.concat(chunks).toString();
+}
+
 /** Runs a command to its end, whatever its status. Rejects only when it cannot be started. */
 export function attempt(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
@@ -56,14 +68,10 @@ export function attempt(command: readonly string[], options: RunOptions = {}): P
       killSignal: 'SIGKILL',
       ...(options.signal ? { signal: options.signal } : {}),
     });
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout!.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr!.on('data', (chunk: Buffer) => stderr.push(chunk));
+    const stdout = collect(child.stdout!);
+    const stderr = collect(child.stderr!);
     child.on('error', reject);
-    child.on('close', (status, signal) => {
-      resolve({ status, signal, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
-    });
+    child.on('close', (status, signal) => resolve({ status, signal, stdout: stdout(), stderr: stderr() }));
     if (options.input !== undefined) {
       // A command that ends before it has read everything is judged by its status, not by our EPIPE.
       child.stdin!.on('error', () => {});
