@@ -20,7 +20,10 @@ const CHILD = join(import.meta.dirname, 'abuse.child.ts');
 
 /** Runs a scene of abuse.child.ts in a process of its own. */
 function scene(name: string, ...flags: string[]): { status: number | null; signal: string | null; output: string } {
-  const result = spawnSync(process.execPath, [...flags, CHILD, name], { encoding: 'utf8', timeout: 120_000 });
+  const result = spawnSync(process.execPath, [...process.execArgv, ...flags, CHILD, name], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
   return { status: result.status, signal: result.signal, output: `${result.stdout}${result.stderr}` };
 }
 

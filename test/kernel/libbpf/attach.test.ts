@@ -20,7 +20,7 @@ import {
 } from '../../../src/libbpf/index.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
 import { uniqueInterface, uniqueName } from '../../rig/names.ts';
-import { compileBefore, loadSampler, PACKET, useBpffs } from './sampler.ts';
+import { compileBefore, isAtLeast, loadSampler, PACKET, useBpffs } from './sampler.ts';
 
 /** The program's global counter. */
 function runs(loaded: LoadedObject): bigint {
@@ -43,6 +43,10 @@ function useInterface(): { index(): number } {
 const NOWHERE = 0x7ffffffe;
 
 describe('TCX links', () => {
+  // Below the kernel that introduced them only: above, their absence is a failure.
+  before(function () {
+    if (!isAtLeast('6.6')) this.skip();
+  });
   compileBefore();
   const pins = useBpffs();
   const veth = useInterface();

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
-import { release } from 'node:os';
 import {
   FEATURE_NAMES,
   type FeatureName,
@@ -9,12 +8,7 @@ import {
   probeFeature,
   probeFeatures,
 } from '../../../src/libbpf/index.ts';
-
-function atLeast(since: string): boolean {
-  const [major = 0, minor = 0] = release().split('.').map(Number);
-  const [wantedMajor = 0, wantedMinor = 0] = since.split('.').map(Number);
-  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
-}
+import { isAtLeast } from './sampler.ts';
 
 /** What a kernel may lack although it is new enough: no text patching in some sandboxes, LSM by boot parameter. */
 const DEPENDS_ON_MORE: readonly FeatureName[] = ['fentry', 'lsm', 'conntrack_lookup'];
@@ -26,7 +20,7 @@ describe('Feature probes', () => {
       if (!feature.supported)
         assert.match(feature.reason ?? '', /^(load|attach|create|lookup|ask|it attaches|neither|no |Cannot)/);
       else assert.equal(feature.reason, undefined);
-      if (!DEPENDS_ON_MORE.includes(name)) assert.equal(feature.supported, atLeast(feature.since), feature.reason);
+      if (!DEPENDS_ON_MORE.includes(name)) assert.equal(feature.supported, isAtLeast(feature.since), feature.reason);
     });
   }
 

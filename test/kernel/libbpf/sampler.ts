@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import {
   type Layout,
@@ -48,6 +49,13 @@ export function openSampler(...programs: readonly string[]): OpenObject {
 
 export function loadSampler(...programs: readonly string[]): LoadedObject {
   return openSampler(...programs).load();
+}
+
+/** Whether this kernel is that release (`6.6`) or a later one. */
+export function isAtLeast(version: string): boolean {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number);
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
 }
 
 /** The smallest packet that TC programs run on. */
