@@ -17,23 +17,25 @@
 /* How the endpoint's own side is proven. */
 enum place {
 	PLACE_INTERFACE = 0, /* its own veth: its addresses are listed */
-	PLACE_HOST = 1,      /* the host's network: the host's addresses */
+	PLACE_HOST = 1,      /* its cgroup: on the host's network, or behind no veth */
 	PLACE_SHARED = 2,    /* a veth of several containers: what reaches them is judged at the one that gets it */
 	PLACE_CONTAINER = 3, /* one of those */
 };
 
+/*
+ * Behind a veth every address an endpoint may send from is listed. At a cgroup it may also be one that only its own
+ * namespace knows (macvlan, ipvlan); what it must not bear is another endpoint's.
+ */
 static __always_inline bool source_is_own(const struct packet *p, const struct party *me, enum place place)
 {
 	struct owner *owner;
 
 	if (place == PLACE_CONTAINER)
 		return true;
-	if (place == PLACE_HOST && is_loopback(&p->source))
-		return true;
 	owner = owner_of(&p->source);
-	if (!owner)
-		return false;
-	return owner->endpoint == (place == PLACE_HOST ? 0 : me->endpoint);
+	if (place == PLACE_HOST)
+		return !owner || !owner->endpoint;
+	return owner && owner->endpoint == me->endpoint;
 }
 
 /* A packet that claims a local source must not have come from outside the node. */

@@ -98,8 +98,8 @@ export class Town {
     this.#endpoints.delete(name);
   }
 
-  /** Enforces exactly these policies on those who have settled. */
-  async enforce(yaml = this.#yaml): Promise<void> {
+  /** Enforces exactly these policies on those who have settled; returns what the tables needed. */
+  async enforce(yaml = this.#yaml): Promise<string[]> {
     this.#yaml = yaml;
     const { policies, problems } = parsePolicyFile('test.yaml', Buffer.from(yaml));
     if (problems.length > 0) throw new Error(problems.map(formatProblem).join('\n'));
@@ -111,8 +111,10 @@ export class Town {
       if (identity !== undefined) identities.set(slot, { ...identity, ports: [] });
     }
     const desired = this.#compiler.compile({ policies: policies.map(({ policy }) => policy), identities });
-    this.#datapath.applyPlan(diff(this.#datapath.currentTables(), desired));
+    const plan = diff(this.#datapath.currentTables(), desired);
+    this.#datapath.applyPlan(plan);
     await this.#datapath.applyEndpoints(endpoints, []);
+    return plan.steps.map(({ op }) => op);
   }
 
   /** The agent dies and another takes over. */
