@@ -39,7 +39,7 @@ export const ERROR_TABLE = {
   USAGE: { meaning: 'a command was called with wrong arguments', exitCode: USAGE },
   PERMISSION: {
     meaning: 'the process may not do this',
-    hint: 'run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; in a container, also outside its seccomp profile',
+    hint: 'run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; outside a seccomp profile; some kernels refuse a kind of program to everyone',
     exitCode: PERMISSION,
   },
 } as const satisfies Record<string, ErrorRow>;

@@ -258,10 +258,9 @@ export class LoadedObject extends Resource<ObjectHandle> {
     if (map === undefined || map.closed) {
       const index = this.mapNames.indexOf(name);
       if (index === -1) throw this.#unknown('map', name, this.mapNames);
-      map = new BpfMap(
-        opened(native.objectMap(handle, index), 'MAP_READ', `open map "${name}" of ${this.describe()}`),
-        name,
-      );
+      const opening = `open map "${name}" of ${this.describe()}`;
+      const pin = native.objectMapPinPath(handle, index);
+      map = new BpfMap(opened(native.objectMap(handle, index), 'MAP_READ', opening), name, pin);
       this.#maps.set(name, map);
     }
     return map;

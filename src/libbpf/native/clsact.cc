@@ -38,14 +38,12 @@ Napi::Object Filter(Napi::Env env, const bpf_tc_opts& options) {
 // (ifindex, attach point): makes the qdisc; -EEXIST when it is there.
 Napi::Value CreateClsact(const Napi::CallbackInfo& info) {
   bpf_tc_hook hook = HookArgument(info);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_tc_hook_create(&hook)));
 }
 
 // (ifindex, attach point): both points remove the qdisc, one removes its filters.
 Napi::Value DestroyClsact(const Napi::CallbackInfo& info) {
   bpf_tc_hook hook = HookArgument(info);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_tc_hook_destroy(&hook)));
 }
 
@@ -57,7 +55,6 @@ Napi::Value AttachClsact(const Napi::CallbackInfo& info) {
   uint32_t handle = Uint32Argument(info, 4);
   uint32_t flags = BooleanArgument(info, 5) ? BPF_TC_F_REPLACE : 0;
   LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .flags = flags, .handle = handle, .priority = priority);
-  LogScope log;
   int error = ErrnoOf(bpf_tc_attach(&hook, &options));
   if (error < 0) return Errno(info.Env(), error);
   return Filter(info.Env(), options);
@@ -69,7 +66,6 @@ Napi::Value QueryClsact(const Napi::CallbackInfo& info) {
   uint32_t priority = Uint32Argument(info, 2);
   uint32_t handle = Uint32Argument(info, 3);
   LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = priority);
-  LogScope log;
   int error = ErrnoOf(bpf_tc_query(&hook, &options));
   if (error < 0) return Errno(info.Env(), error);
   return Filter(info.Env(), options);
@@ -81,7 +77,6 @@ Napi::Value DetachClsact(const Napi::CallbackInfo& info) {
   uint32_t priority = Uint32Argument(info, 2);
   uint32_t handle = Uint32Argument(info, 3);
   LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = priority);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_tc_detach(&hook, &options)));
 }
 
@@ -107,7 +102,6 @@ Napi::Value ProbeInterface(const Napi::CallbackInfo& info) {
   int program = Unwrap<ProgramHandle>(info, 0).fd();
   uint32_t attach_type = Uint32Argument(info, 1);
   int result = -EAGAIN;
-  LogScope log;
   try {
     std::thread thread([&] { result = attach_type == 0 ? TryFilter(program) : TryTcx(program, attach_type); });
     thread.join();
@@ -120,12 +114,12 @@ Napi::Value ProbeInterface(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportClsact(Napi::Env env, Napi::Object exports) {
-  exports.Set("createClsact", Napi::Function::New<CreateClsact>(env));
-  exports.Set("destroyClsact", Napi::Function::New<DestroyClsact>(env));
-  exports.Set("attachClsact", Napi::Function::New<AttachClsact>(env));
-  exports.Set("queryClsact", Napi::Function::New<QueryClsact>(env));
-  exports.Set("detachClsact", Napi::Function::New<DetachClsact>(env));
-  exports.Set("probeInterface", Napi::Function::New<ProbeInterface>(env));
+  Export<CreateClsact>(env, exports, "createClsact");
+  Export<DestroyClsact>(env, exports, "destroyClsact");
+  Export<AttachClsact>(env, exports, "attachClsact");
+  Export<QueryClsact>(env, exports, "queryClsact");
+  Export<DetachClsact>(env, exports, "detachClsact");
+  Export<ProbeInterface>(env, exports, "probeInterface");
 }
 
 }  // namespace bpfts

@@ -86,7 +86,6 @@ Napi::Value OpenRawTracepoint(const Napi::CallbackInfo& info) {
 // (object, program name) → handle | -errno: attaches as the program's section says.
 Napi::Value AttachProgram(const Napi::CallbackInfo& info) {
   bpf_program* program = ProgramArgument(info);
-  LogScope log;
   bpf_link* link = bpf_program__attach(program);
   if (link == nullptr) return Errno(info.Env(), errno ? errno : EINVAL);
   return Wrap(info.Env(), std::make_unique<LinkHandle>(link));
@@ -175,14 +174,14 @@ Napi::Value WrapLink(Napi::Env env, int fd) {
 }
 
 void ExportLink(Napi::Env env, Napi::Object exports) {
-  exports.Set("createLink", Napi::Function::New<CreateLink>(env));
-  exports.Set("openRawTracepoint", Napi::Function::New<OpenRawTracepoint>(env));
-  exports.Set("attachProgram", Napi::Function::New<AttachProgram>(env));
-  exports.Set("updateLink", Napi::Function::New<UpdateLink>(env));
-  exports.Set("detachLink", Napi::Function::New<DetachLink>(env));
-  exports.Set("openLinkById", Napi::Function::New<OpenLinkById>(env));
-  exports.Set("linkInfo", Napi::Function::New<GetLinkInfo>(env));
-  exports.Set("queryAttached", Napi::Function::New<QueryAttached>(env));
+  Export<CreateLink>(env, exports, "createLink");
+  Export<OpenRawTracepoint>(env, exports, "openRawTracepoint");
+  Export<AttachProgram>(env, exports, "attachProgram");
+  Export<UpdateLink>(env, exports, "updateLink");
+  Export<DetachLink>(env, exports, "detachLink");
+  Export<OpenLinkById>(env, exports, "openLinkById");
+  Export<GetLinkInfo>(env, exports, "linkInfo");
+  Export<QueryAttached>(env, exports, "queryAttached");
 }
 
 }  // namespace bpfts

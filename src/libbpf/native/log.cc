@@ -45,7 +45,7 @@ LogScope::LogScope() {
 
 LogScope::~LogScope() { recording = false; }
 
-void LogScope::Append(const std::string& text) { recorded += text; }
+void AppendLog(const std::string& text) { recorded += text; }
 
 Napi::Value TakeLog(const Napi::CallbackInfo& info) {
   Napi::Value text = Napi::String::New(info.Env(), recorded);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What libbpf prints is kept per thread for the operation that caused it, and never reaches stderr.
+// What libbpf prints is kept per thread for the call that caused it, and never reaches stderr.
 #pragma once
 
 #include <string>
@@ -11,15 +11,27 @@ namespace bpfts {
 
 void InstallLog();
 
-// Starts an operation: forgets the last one's log and records until the end of the scope.
+// Records from its making to its end; what was recorded before is forgotten.
 class LogScope {
  public:
   LogScope();
   ~LogScope();
-  void Append(const std::string& text);
 };
 
-// The last operation's log, once.
+void AppendLog(const std::string& text);
+
+// The last call's log, once.
 Napi::Value TakeLog(const Napi::CallbackInfo& info);
+
+template <Napi::Value (*Call)(const Napi::CallbackInfo&)>
+Napi::Value Logged(const Napi::CallbackInfo& info) {
+  LogScope log;
+  return Call(info);
+}
+
+template <Napi::Value (*Call)(const Napi::CallbackInfo&)>
+void Export(Napi::Env env, Napi::Object exports, const char* name) {
+  exports.Set(name, Napi::Function::New<Logged<Call>>(env));
+}
 
 }  // namespace bpfts

@@ -93,7 +93,6 @@ Napi::Value CreateMap(const Napi::CallbackInfo& info) {
   std::string name = StringArgument(info, 1);
   LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = Uint32Argument(info, 5));
   if (!IsNullish(info, 6)) options.inner_map_fd = static_cast<uint32_t>(Unwrap<MapHandle>(info, 6).fd());
-  LogScope log;
   return WrapMap(info.Env(), bpf_map_create(static_cast<bpf_map_type>(type), name.c_str(), Uint32Argument(info, 2),
                                             Uint32Argument(info, 3), Uint32Argument(info, 4), &options));
 }
@@ -139,16 +138,16 @@ Napi::Value WrapMap(Napi::Env env, int fd) {
 }
 
 void ExportMap(Napi::Env env, Napi::Object exports) {
-  exports.Set("mapLookup", Napi::Function::New<MapLookup>(env));
-  exports.Set("mapTake", Napi::Function::New<MapTake>(env));
-  exports.Set("mapUpdate", Napi::Function::New<MapUpdate>(env));
-  exports.Set("mapUpdateInner", Napi::Function::New<MapUpdateInner>(env));
-  exports.Set("mapDelete", Napi::Function::New<MapDelete>(env));
-  exports.Set("mapNextKey", Napi::Function::New<MapNextKey>(env));
-  exports.Set("mapFreeze", Napi::Function::New<MapFreeze>(env));
-  exports.Set("createMap", Napi::Function::New<CreateMap>(env));
-  exports.Set("openMapById", Napi::Function::New<OpenMapById>(env));
-  exports.Set("mapInfo", Napi::Function::New<MapInfo>(env));
+  Export<MapLookup>(env, exports, "mapLookup");
+  Export<MapTake>(env, exports, "mapTake");
+  Export<MapUpdate>(env, exports, "mapUpdate");
+  Export<MapUpdateInner>(env, exports, "mapUpdateInner");
+  Export<MapDelete>(env, exports, "mapDelete");
+  Export<MapNextKey>(env, exports, "mapNextKey");
+  Export<MapFreeze>(env, exports, "mapFreeze");
+  Export<CreateMap>(env, exports, "createMap");
+  Export<OpenMapById>(env, exports, "openMapById");
+  Export<MapInfo>(env, exports, "mapInfo");
 }
 
 }  // namespace bpfts

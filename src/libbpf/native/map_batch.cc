@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 
 #include "arguments.h"
+#include "log.h"
 #include "map.h"
 
 namespace bpfts {
@@ -98,9 +99,9 @@ Napi::Value MapDeleteBatch(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportMapBatch(Napi::Env env, Napi::Object exports) {
-  exports.Set("mapLookupBatch", Napi::Function::New<MapLookupBatch>(env));
-  exports.Set("mapUpdateBatch", Napi::Function::New<MapUpdateBatch>(env));
-  exports.Set("mapDeleteBatch", Napi::Function::New<MapDeleteBatch>(env));
+  Export<MapLookupBatch>(env, exports, "mapLookupBatch");
+  Export<MapUpdateBatch>(env, exports, "mapUpdateBatch");
+  Export<MapDeleteBatch>(env, exports, "mapDeleteBatch");
 }
 
 }  // namespace bpfts

@@ -15,6 +15,7 @@
 
 #include "arguments.h"
 #include "exports.h"
+#include "log.h"
 
 namespace bpfts {
 
@@ -101,9 +102,9 @@ Napi::Value ReceiveNetlink(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportNetlink(Napi::Env env, Napi::Object exports) {
-  exports.Set("openNetlink", Napi::Function::New<OpenNetlink>(env));
-  exports.Set("sendNetlink", Napi::Function::New<SendNetlink>(env));
-  exports.Set("receiveNetlink", Napi::Function::New<ReceiveNetlink>(env));
+  Export<OpenNetlink>(env, exports, "openNetlink");
+  Export<SendNetlink>(env, exports, "sendNetlink");
+  Export<ReceiveNetlink>(env, exports, "receiveNetlink");
 }
 
 }  // namespace bpfts

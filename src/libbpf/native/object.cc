@@ -34,7 +34,6 @@ bpf_map* MapArgument(const Napi::CallbackInfo& info) {
 Napi::Value OpenObject(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
   std::string btf = IsNullish(info, 1) ? "" : StringArgument(info, 1);
-  LogScope log;
   LIBBPF_OPTS(bpf_object_open_opts, options);
   if (!btf.empty()) options.btf_custom_path = btf.c_str();
   bpf_object* object = bpf_object__open_file(path.c_str(), &options);
@@ -85,7 +84,6 @@ Napi::Value ObjectMapMaxEntries(const Napi::CallbackInfo& info) {
 Napi::Value ObjectMapSetMaxEntries(const Napi::CallbackInfo& info) {
   bpf_map* map = MapArgument(info);
   uint32_t entries = Uint32Argument(info, 2);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_map__set_max_entries(map, entries)));
 }
 
@@ -98,7 +96,6 @@ Napi::Value ObjectMapPinPath(const Napi::CallbackInfo& info) {
 Napi::Value ObjectMapSetPinPath(const Napi::CallbackInfo& info) {
   bpf_map* map = MapArgument(info);
   std::string path = IsNullish(info, 2) ? "" : StringArgument(info, 2);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_map__set_pin_path(map, path.empty() ? nullptr : path.c_str())));
 }
 
@@ -106,7 +103,6 @@ Napi::Value ObjectMapSetPinPath(const Napi::CallbackInfo& info) {
 Napi::Value ObjectMapReuse(const Napi::CallbackInfo& info) {
   bpf_map* map = MapArgument(info);
   MapHandle& existing = Unwrap<MapHandle>(info, 2);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_map__reuse_fd(map, existing.fd())));
 }
 
@@ -114,7 +110,6 @@ Napi::Value ObjectMapReuse(const Napi::CallbackInfo& info) {
 Napi::Value ObjectMapSetInner(const Napi::CallbackInfo& info) {
   bpf_map* map = MapArgument(info);
   MapHandle& inner = Unwrap<MapHandle>(info, 2);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_map__set_inner_map_fd(map, inner.fd())));
 }
 
@@ -134,7 +129,6 @@ Napi::Value ObjectMapInitialValue(const Napi::CallbackInfo& info) {
 Napi::Value ObjectMapSetInitialValue(const Napi::CallbackInfo& info) {
   bpf_map* map = MapArgument(info);
   Bytes value = BytesArgument(info, 2);
-  LogScope log;
   return Errno(info.Env(), ErrnoOf(bpf_map__set_initial_value(map, value.data, value.size)));
 }
 
@@ -150,7 +144,6 @@ Napi::Value ObjectProgramSetAutoload(const Napi::CallbackInfo& info) {
 
 Napi::Value LoadObject(const Napi::CallbackInfo& info) {
   ObjectHandle& object = Unwrap<ObjectHandle>(info, 0);
-  LogScope log;
   // The verifier gives up (EAGAIN) when a signal waits for its thread, and profilers send one every few milliseconds.
   sigset_t all, before;
   sigfillset(&all);
@@ -193,24 +186,24 @@ bpf_program* ProgramArgument(const Napi::CallbackInfo& info) {
 }
 
 void ExportObject(Napi::Env env, Napi::Object exports) {
-  exports.Set("openObject", Napi::Function::New<OpenObject>(env));
-  exports.Set("objectMaps", Napi::Function::New<ObjectMaps>(env));
-  exports.Set("objectPrograms", Napi::Function::New<ObjectPrograms>(env));
-  exports.Set("objectMapMaxEntries", Napi::Function::New<ObjectMapMaxEntries>(env));
-  exports.Set("objectMapSetMaxEntries", Napi::Function::New<ObjectMapSetMaxEntries>(env));
-  exports.Set("objectMapPinPath", Napi::Function::New<ObjectMapPinPath>(env));
-  exports.Set("objectMapSetPinPath", Napi::Function::New<ObjectMapSetPinPath>(env));
-  exports.Set("objectMapReuse", Napi::Function::New<ObjectMapReuse>(env));
-  exports.Set("objectMapSetInner", Napi::Function::New<ObjectMapSetInner>(env));
-  exports.Set("objectMapSetAutocreate", Napi::Function::New<ObjectMapSetAutocreate>(env));
-  exports.Set("objectMapInitialValue", Napi::Function::New<ObjectMapInitialValue>(env));
-  exports.Set("objectMapSetInitialValue", Napi::Function::New<ObjectMapSetInitialValue>(env));
-  exports.Set("objectProgramAutoload", Napi::Function::New<ObjectProgramAutoload>(env));
-  exports.Set("objectProgramSetAutoload", Napi::Function::New<ObjectProgramSetAutoload>(env));
-  exports.Set("loadObject", Napi::Function::New<LoadObject>(env));
-  exports.Set("objectBtf", Napi::Function::New<ObjectBtf>(env));
-  exports.Set("objectMap", Napi::Function::New<ObjectMap>(env));
-  exports.Set("objectProgram", Napi::Function::New<ObjectProgram>(env));
+  Export<OpenObject>(env, exports, "openObject");
+  Export<ObjectMaps>(env, exports, "objectMaps");
+  Export<ObjectPrograms>(env, exports, "objectPrograms");
+  Export<ObjectMapMaxEntries>(env, exports, "objectMapMaxEntries");
+  Export<ObjectMapSetMaxEntries>(env, exports, "objectMapSetMaxEntries");
+  Export<ObjectMapPinPath>(env, exports, "objectMapPinPath");
+  Export<ObjectMapSetPinPath>(env, exports, "objectMapSetPinPath");
+  Export<ObjectMapReuse>(env, exports, "objectMapReuse");
+  Export<ObjectMapSetInner>(env, exports, "objectMapSetInner");
+  Export<ObjectMapSetAutocreate>(env, exports, "objectMapSetAutocreate");
+  Export<ObjectMapInitialValue>(env, exports, "objectMapInitialValue");
+  Export<ObjectMapSetInitialValue>(env, exports, "objectMapSetInitialValue");
+  Export<ObjectProgramAutoload>(env, exports, "objectProgramAutoload");
+  Export<ObjectProgramSetAutoload>(env, exports, "objectProgramSetAutoload");
+  Export<LoadObject>(env, exports, "loadObject");
+  Export<ObjectBtf>(env, exports, "objectBtf");
+  Export<ObjectMap>(env, exports, "objectMap");
+  Export<ObjectProgram>(env, exports, "objectProgram");
 }
 
 }  // namespace bpfts

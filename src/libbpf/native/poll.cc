@@ -10,6 +10,7 @@
 
 #include "arguments.h"
 #include "exports.h"
+#include "log.h"
 
 namespace bpfts {
 
@@ -146,10 +147,10 @@ Napi::Value RefPoll(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportPoll(Napi::Env env, Napi::Object exports) {
-  exports.Set("createPoll", Napi::Function::New<CreatePoll>(env));
-  exports.Set("resumePoll", Napi::Function::New<ResumePoll>(env));
-  exports.Set("pausePoll", Napi::Function::New<PausePoll>(env));
-  exports.Set("refPoll", Napi::Function::New<RefPoll>(env));
+  Export<CreatePoll>(env, exports, "createPoll");
+  Export<ResumePoll>(env, exports, "resumePoll");
+  Export<PausePoll>(env, exports, "pausePoll");
+  Export<RefPoll>(env, exports, "refPoll");
 }
 
 }  // namespace bpfts

@@ -119,7 +119,6 @@ Napi::Value LoadProgram(const Napi::CallbackInfo& info) {
   uint32_t attach_type = Uint32Argument(info, 1);
   std::string name = StringArgument(info, 2);
   Bytes instructions = BytesArgument(info, 3, kInstruction);
-  LogScope log;
   LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = static_cast<bpf_attach_type>(attach_type));
   if (!IsNullish(info, 4)) {
     std::string target = StringArgument(info, 4);
@@ -142,7 +141,7 @@ Napi::Value LoadProgram(const Napi::CallbackInfo& info) {
   int error = fd < 0 ? ErrnoOf(fd) : 0;
   if (modules[1] >= 0) close(modules[1]);
   if (error < 0) {
-    log.Append(text.c_str());
+    AppendLog(text.c_str());
     return Errno(info.Env(), error);
   }
   return WrapProgram(info.Env(), fd);
@@ -156,10 +155,10 @@ Napi::Value WrapProgram(Napi::Env env, int fd) {
 }
 
 void ExportProgram(Napi::Env env, Napi::Object exports) {
-  exports.Set("openProgramById", Napi::Function::New<OpenProgramById>(env));
-  exports.Set("programInfo", Napi::Function::New<ProgramInfo>(env));
-  exports.Set("testRun", Napi::Function::New<TestRun>(env));
-  exports.Set("loadProgram", Napi::Function::New<LoadProgram>(env));
+  Export<OpenProgramById>(env, exports, "openProgramById");
+  Export<ProgramInfo>(env, exports, "programInfo");
+  Export<TestRun>(env, exports, "testRun");
+  Export<LoadProgram>(env, exports, "loadProgram");
 }
 
 }  // namespace bpfts

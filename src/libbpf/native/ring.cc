@@ -15,6 +15,7 @@
 
 #include "arguments.h"
 #include "exports.h"
+#include "log.h"
 #include "map.h"
 
 namespace bpfts {
@@ -134,9 +135,9 @@ Napi::Value RingStatus(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportRing(Napi::Env env, Napi::Object exports) {
-  exports.Set("openRing", Napi::Function::New<OpenRing>(env));
-  exports.Set("consumeRing", Napi::Function::New<ConsumeRing>(env));
-  exports.Set("ringStatus", Napi::Function::New<RingStatus>(env));
+  Export<OpenRing>(env, exports, "openRing");
+  Export<ConsumeRing>(env, exports, "consumeRing");
+  Export<RingStatus>(env, exports, "ringStatus");
 }
 
 }  // namespace bpfts

@@ -19,6 +19,7 @@
 #include "arguments.h"
 #include "exports.h"
 #include "link.h"
+#include "log.h"
 #include "map.h"
 #include "program.h"
 
@@ -168,19 +169,19 @@ Napi::Value OpenPidfd(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportSystem(Napi::Env env, Napi::Object exports) {
-  exports.Set("openPinned", Napi::Function::New<OpenPinned>(env));
-  exports.Set("pin", Napi::Function::New<Pin>(env));
-  exports.Set("close", Napi::Function::New<Close>(env));
-  exports.Set("descriptor", Napi::Function::New<Descriptor>(env));
-  exports.Set("nextId", Napi::Function::New<NextId>(env));
-  exports.Set("enableStats", Napi::Function::New<EnableStats>(env));
-  exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env));
-  exports.Set("probeMapType", Napi::Function::New<ProbeMapType>(env));
-  exports.Set("kernelFunctionId", Napi::Function::New<KernelFunctionId>(env));
-  exports.Set("cgroupId", Napi::Function::New<CgroupId>(env));
-  exports.Set("peerCredentials", Napi::Function::New<PeerCredentials>(env));
-  exports.Set("mountBpffs", Napi::Function::New<MountBpffs>(env));
-  exports.Set("openPidfd", Napi::Function::New<OpenPidfd>(env));
+  Export<OpenPinned>(env, exports, "openPinned");
+  Export<Pin>(env, exports, "pin");
+  Export<Close>(env, exports, "close");
+  Export<Descriptor>(env, exports, "descriptor");
+  Export<NextId>(env, exports, "nextId");
+  Export<EnableStats>(env, exports, "enableStats");
+  Export<PossibleCpus>(env, exports, "possibleCpus");
+  Export<ProbeMapType>(env, exports, "probeMapType");
+  Export<KernelFunctionId>(env, exports, "kernelFunctionId");
+  Export<CgroupId>(env, exports, "cgroupId");
+  Export<PeerCredentials>(env, exports, "peerCredentials");
+  Export<MountBpffs>(env, exports, "mountBpffs");
+  Export<OpenPidfd>(env, exports, "openPidfd");
 }
 
 }  // namespace bpfts
