@@ -6,6 +6,7 @@
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildTraffic } from '../test/rig/traffic.ts';
@@ -25,6 +26,8 @@ import { nftables } from './subjects/nftables.ts';
 import { nothing } from './subjects/nothing.ts';
 import { sallyport } from './subjects/sallyport.ts';
 import { createTopology } from './topology.ts';
+
+const busy = loadavg()[0]!;
 
 const RESULTS = join(import.meta.dirname, 'results');
 
@@ -80,7 +83,7 @@ function write(records: readonly BenchRecord[], scenarios: readonly ScenarioName
   const kept = before.filter(({ scenario }) => !scenarios.includes(scenario));
   const all = [...kept, ...records].sort((a, b) => SCENARIOS.indexOf(a.scenario) - SCENARIOS.indexOf(b.scenario));
   writeFileSync(file, `[\n${all.map((record) => `  ${JSON.stringify(record)}`).join(',\n')}\n]\n`);
-  writeFileSync(join(RESULTS, 'latest.md'), formatReport(all, new Date()));
+  writeFileSync(join(RESULTS, 'latest.md'), formatReport(all, new Date(), busy));
   say(`wrote ${file} and latest.md`);
 }
 
@@ -91,6 +94,7 @@ async function main(): Promise<void> {
   const scenarios = chosen(values.only, SCENARIOS);
   const subjects = chosen(values.subjects, SUBJECTS);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (busy > cpus().length / 2) say(`the machine is busy (load ${busy.toFixed(1)}): p99 and rates will tell little`);
   const begun = Date.now();
   const records: BenchRecord[] = [];
   await buildTraffic();

@@ -3,10 +3,13 @@
 import { cpus, release } from 'node:os';
 import type { BenchRecord } from './record.ts';
 
-/** A Markdown document with a table for each scenario: subjects down, metrics across, ratios in parentheses. */
-export function formatReport(records: readonly BenchRecord[], date: Date): string {
+/**
+ * A Markdown document with a table for each scenario: subjects down, metrics across, ratios in parentheses. `load` is
+ * how many processes wanted a CPU before the bench began.
+ */
+export function formatReport(records: readonly BenchRecord[], date: Date, load: number): string {
   const scenarios = [...new Set(records.map((record) => record.scenario))];
-  const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Node ${process.version}`;
+  const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Node ${process.version}, load ${load.toFixed(1)} at the start`;
   const head = `# Bench\n\n${date.toISOString().slice(0, 10)}, ${machine}. Medians of interleaved rounds; in parentheses the ratio to "nothing"\nin the same round. Client and server run on CPUs of their own; \`p50-one-cpu\` is with both on one, where only the work\nof the packets counts.\n`;
   return [head, ...scenarios.map((scenario) => formatScenario(scenario, records))].join('\n');
 }

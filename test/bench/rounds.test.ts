@@ -69,8 +69,9 @@ describe('the bench', () => {
       { ...record, subject: 'nothing', rules: 0, value: 20, ratio: 1 },
       { ...record, subject: 'iptables', rules: 10_000, value: 90, ratio: 4.5 },
     ];
-    const text = formatReport(records, new Date('2026-01-02'));
+    const text = formatReport(records, new Date('2026-01-02'), 0.25);
     assert.match(text, /2026-01-02/);
+    assert.match(text, /load 0\.3 at the start/);
     assert.match(text, /\| nothing \| {2}\| 20 \(1\.00\) \|/);
     assert.match(text, /\| iptables \| 10,000 \| 90 \(4\.50\) \|/);
   });
