@@ -29,7 +29,7 @@ function refused(step: string, errno: number): Unsupported {
 }
 
 /** Runs `use` with what was opened, and closes it. */
-function using<H extends AnyHandle>(handle: H | number, step: string, use: (handle: H) => void = () => {}): void {
+function withHandle<H extends AnyHandle>(handle: H | number, step: string, use: (handle: H) => void = () => {}): void {
   if (typeof handle === 'number') throw refused(step, handle);
   try {
     use(handle);
@@ -49,7 +49,7 @@ interface ProgramSpec {
 function withProgram(spec: ProgramSpec, use?: (program: ProgramHandle) => void): void {
   const { type, attachType = 0, instructions, target, module } = spec;
   const program = native.loadProgram(PROGRAM_TYPES[type], attachType, 'probe', instructions, target, module);
-  using(program, 'load', use);
+  withHandle(program, 'load', use);
 }
 
 function withTracing(
@@ -59,7 +59,7 @@ function withTracing(
   use?: (program: ProgramHandle) => void,
 ): void {
   withProgram({ type, attachType, target, instructions: returning(0) }, (program) => {
-    using(native.openRawTracepoint(program, undefined), 'attach', () => use?.(program));
+    withHandle(native.openRawTracepoint(program, undefined), 'attach', () => use?.(program));
   });
 }
 
@@ -71,7 +71,7 @@ function onCgroup(type: 'cgroup_skb' | 'sock_ops', attachType: number): void {
   mkdirSync(path, { recursive: true });
   try {
     withProgram({ type, attachType, instructions: returning(1) }, (program) => {
-      using(attachToCgroup(program, path, attachType, `attach to cgroup "${path}"`), 'attach');
+      withHandle(attachToCgroup(program, path, attachType, `attach to cgroup "${path}"`), 'attach');
     });
   } finally {
     rmdirSync(path);

@@ -14,7 +14,7 @@ import {
 } from '../../../src/libbpf/index.ts';
 import { native } from '../../../src/libbpf/native.ts';
 import { waitFor } from '../../rig/cleanup.ts';
-import { compileBefore, loadSampler, openSampler, PACKET } from './sampler.ts';
+import { compileBefore, keep, loadSampler, openSampler, PACKET } from './sampler.ts';
 
 const CHILD = join(import.meta.dirname, 'abuse.child.ts');
 
@@ -113,10 +113,10 @@ describe('A handle', () => {
   compileBefore();
 
   it('of one kind is never taken for another', () => {
-    using loaded = loadSampler('pass_on', 'count_exec');
+    const loaded = keep(loadSampler('pass_on', 'count_exec'));
     const link = native.openRawTracepoint(loaded.program('count_exec').handle(), undefined);
     const ring = native.openRing(loaded.map('events').handle());
-    using statistics = enableStatistics();
+    const statistics = keep(enableStatistics());
     assert.ok(!statistics.closed && typeof link !== 'number' && typeof ring !== 'number');
     const netlink = native.openNetlink(0, 0, undefined);
     const poll = native.createPoll(ring, () => {});
@@ -156,7 +156,7 @@ describe('A handle', () => {
   });
 
   it('is given buffers that are large enough or none of its calls is made', () => {
-    using map = BpfMap.create({ type: 'hash', name: 'map', keySize: 4, valueSize: 4, maxEntries: 4 });
+    const map = keep(BpfMap.create({ type: 'hash', name: 'map', keySize: 4, valueSize: 4, maxEntries: 4 }));
     const handle = map.handle();
     const [four, short] = [Buffer.alloc(4), Buffer.alloc(3)];
     const huge = 0xffffffff;
@@ -183,10 +183,12 @@ describe('A ring buffer', () => {
   compileBefore();
 
   it('whose handler takes the buffer away ends with an error, not a crash', () => {
-    using loaded = loadSampler('send');
-    using ring = new RingBuffer(loaded.map('events'), {
-      onBatch: ({ buffer }) => void structuredClone(buffer.buffer, { transfer: [buffer.buffer as ArrayBuffer] }),
-    });
+    const loaded = keep(loadSampler('send'));
+    const ring = keep(
+      new RingBuffer(loaded.map('events'), {
+        onBatch: ({ buffer }) => void structuredClone(buffer.buffer, { transfer: [buffer.buffer as ArrayBuffer] }),
+      }),
+    );
     loaded.program('send').testRun({ data: PACKET, repeat: 3 });
     assert.throws(() => ring.drain(), { code: 'ERR_BPF_ARGUMENT' });
   });
@@ -197,13 +199,15 @@ describe('The binding in a worker', () => {
 
   it('works as in the main thread, and its end takes nothing with it', async function () {
     this.timeout(120_000);
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     const seen: bigint[] = [];
-    using ring = new RingBuffer(loaded.map('events'), {
-      onBatch: (batch) => {
-        for (let i = 0; i < batch.count; i++) seen.push(U64.read(batch.buffer, batch.offset(i)));
-      },
-    });
+    const ring = keep(
+      new RingBuffer(loaded.map('events'), {
+        onBatch: (batch) => {
+          for (let i = 0; i < batch.count; i++) seen.push(U64.read(batch.buffer, batch.offset(i)));
+        },
+      }),
+    );
     for (let round = 0; round < 5; round++) {
       const worker = new Worker(CHILD, { argv: ['worker'] });
       const answer = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
@@ -244,7 +248,7 @@ describe('A link', () => {
   compileBefore();
 
   it('is refused a program that is none', () => {
-    using loaded = loadSampler('count_exec');
+    const loaded = keep(loadSampler('count_exec'));
     const link = loaded.program('count_exec').attach();
     for (const nonsense of [undefined, {}, loaded.map('pairs')])
       assert.throws(() => link.update(nonsense as never), Error);

@@ -20,7 +20,7 @@ import {
 } from '../../../src/libbpf/index.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
 import { uniqueInterface, uniqueName } from '../../rig/names.ts';
-import { compileBefore, isAtLeast, loadSampler, PACKET, useBpffs } from './sampler.ts';
+import { compileBefore, isAtLeast, keep, loadSampler, PACKET, useBpffs } from './sampler.ts';
 
 /** The program's global counter. */
 function runs(loaded: LoadedObject): bigint {
@@ -52,7 +52,7 @@ describe('TCX links', () => {
   const veth = useInterface();
 
   it('attach, tell what they are, change their program and detach', () => {
-    using loaded = loadSampler('pass_on', 'say_answer');
+    const loaded = keep(loadSampler('pass_on', 'say_answer'));
     const program = loaded.program('pass_on');
     const link = program.attachTcx({ ifindex: veth.index(), direction: 'ingress' });
     assert.deepEqual(link.info(), {
@@ -70,7 +70,7 @@ describe('TCX links', () => {
   });
 
   it('stand first or last among the others', () => {
-    using loaded = loadSampler('pass_on', 'say_answer', 'send');
+    const loaded = keep(loadSampler('pass_on', 'say_answer', 'send'));
     const place = { ifindex: veth.index(), direction: 'egress' } as const;
     const [middle, first, last] = [
       loaded.program('pass_on').attachTcx(place),
@@ -85,7 +85,7 @@ describe('TCX links', () => {
   });
 
   it('hold a program once at a place', () => {
-    using loaded = loadSampler('pass_on');
+    const loaded = keep(loadSampler('pass_on'));
     const place = { ifindex: veth.index(), direction: 'egress' } as const;
     const link = loaded.program('pass_on').attachTcx(place);
     assert.throws(() => loaded.program('pass_on').attachTcx(place), {
@@ -98,11 +98,11 @@ describe('TCX links', () => {
 
   it('live on in a pin, and are taken over from it', () => {
     const path = pins.path('link');
-    using loaded = loadSampler('pass_on', 'say_answer');
+    const loaded = keep(loadSampler('pass_on', 'say_answer'));
     const link = loaded.program('pass_on').attachTcx({ ifindex: veth.index(), direction: 'ingress' });
     link.pin(path);
     link.close();
-    using adopted = BpfLink.openPinned(path);
+    const adopted = keep(BpfLink.openPinned(path));
     assert.equal(adopted.info().ifindex, veth.index());
     adopted.update(loaded.program('say_answer'));
     adopted.unpin();
@@ -111,7 +111,7 @@ describe('TCX links', () => {
   });
 
   it('are refused with what was attempted on what', () => {
-    using loaded = loadSampler('pass_on', 'count_exec');
+    const loaded = keep(loadSampler('pass_on', 'count_exec'));
     const program = loaded.program('pass_on');
     assert.throws(() => program.attachTcx({ ifindex: NOWHERE, direction: 'ingress' }), {
       code: 'ATTACH',
@@ -146,7 +146,7 @@ describe('Clsact filters', () => {
   afterEach(() => removeClsact(veth.index()));
 
   it('attach where there is no qdisc yet, are found again and detach', () => {
-    using loaded = loadSampler('pass_on');
+    const loaded = keep(loadSampler('pass_on'));
     assert.equal(ClsactFilter.find(place()), undefined);
     const filter = loaded.program('pass_on').attachClsact(place());
     assert.equal(filter.programId, loaded.program('pass_on').id);
@@ -157,7 +157,7 @@ describe('Clsact filters', () => {
   });
 
   it('replace the one of the same priority and handle', () => {
-    using loaded = loadSampler('pass_on', 'say_answer');
+    const loaded = keep(loadSampler('pass_on', 'say_answer'));
     loaded.program('pass_on').attachClsact(place());
     const second = loaded.program('say_answer').attachClsact(place());
     assert.equal(ClsactFilter.find(place())?.programId, second.programId);
@@ -165,7 +165,7 @@ describe('Clsact filters', () => {
   });
 
   it('may be gone before they are detached', () => {
-    using loaded = loadSampler('pass_on');
+    const loaded = keep(loadSampler('pass_on'));
     const filter = loaded.program('pass_on').attachClsact(place());
     removeClsact(veth.index());
     filter.detach();
@@ -173,7 +173,7 @@ describe('Clsact filters', () => {
   });
 
   it('are refused with what was attempted on what', () => {
-    using loaded = loadSampler('pass_on');
+    const loaded = keep(loadSampler('pass_on'));
     const program = loaded.program('pass_on');
     assert.throws(() => program.attachClsact({ ...place(), ifindex: NOWHERE }), {
       code: 'ATTACH',
@@ -200,7 +200,7 @@ describe('Cgroup links', () => {
   after(() => cgroup.close());
 
   it('run for the processes of their cgroup', () => {
-    using loaded = loadSampler('count_egress');
+    const loaded = keep(loadSampler('count_egress'));
     const link = loaded.program('count_egress').attachCgroup(cgroup.path, 'cgroup_inet_egress');
     const info = link.info();
     assert.deepEqual([info.type, info.cgroupId, info.attachType], ['cgroup', cgroup.id, 1]);
@@ -212,7 +212,7 @@ describe('Cgroup links', () => {
   });
 
   it('stand beside each other', () => {
-    using loaded = loadSampler('count_egress', 'watch_sockets');
+    const loaded = keep(loadSampler('count_egress', 'watch_sockets'));
     const links = [
       loaded.program('count_egress').attachCgroup(cgroup.path, 'cgroup_inet_egress'),
       loaded.program('count_egress').attachCgroup(cgroup.path, 'cgroup_inet_egress'),
@@ -223,7 +223,7 @@ describe('Cgroup links', () => {
   });
 
   it('are refused on what is no cgroup, and for programs of another type', () => {
-    using loaded = loadSampler('count_egress');
+    const loaded = keep(loadSampler('count_egress'));
     const program = loaded.program('count_egress');
     assert.throws(() => program.attachCgroup('/no/such/cgroup', 'cgroup_inet_egress'), { code: 'NOT_FOUND' });
     assert.throws(() => program.attachCgroup('/tmp', 'cgroup_inet_egress'), { code: 'ATTACH', errno: 'EBADF' });
@@ -240,7 +240,7 @@ describe('Tracing programs', () => {
   const pins = useBpffs();
 
   it('attach as their sections say', () => {
-    using loaded = loadSampler('count_exec', 'count_exec_raw', 'count_exit');
+    const loaded = keep(loadSampler('count_exec', 'count_exec_raw', 'count_exit'));
     const links = ['count_exec', 'count_exec_raw', 'count_exit'].map((name) => loaded.program(name).attach());
     const before = runs(loaded);
     execFileSync('true');
@@ -256,9 +256,9 @@ describe('Tracing programs', () => {
   });
 
   it('attach from a pin when they know their target themselves', () => {
-    using loaded = loadSampler('count_exec');
+    const loaded = keep(loadSampler('count_exec'));
     loaded.program('count_exec').pin(pins.path('program'));
-    using program = BpfProgram.openPinned(pins.path('program'));
+    const program = keep(BpfProgram.openPinned(pins.path('program')));
     const link = program.attach();
     const before = runs(loaded);
     execFileSync('true');
@@ -268,7 +268,7 @@ describe('Tracing programs', () => {
   });
 
   it('stay attached by a pin, from which detach() cannot tear them', () => {
-    using loaded = loadSampler('count_exec');
+    const loaded = keep(loadSampler('count_exec'));
     const link = loaded.program('count_exec').attach();
     link.pin(pins.path('link'));
     assert.throws(() => link.detach(), { code: 'LINK', errno: 'EOPNOTSUPP', hint: /unpin/ });
@@ -278,11 +278,11 @@ describe('Tracing programs', () => {
   });
 
   it('stay attached when a pinned uprobe link is closed', () => {
-    using loaded = loadSampler('count_exit');
+    const loaded = keep(loadSampler('count_exit'));
     const link = loaded.program('count_exit').attach();
     link.pin(pins.path('link'));
     link.close();
-    using again = BpfLink.openPinned(pins.path('link'));
+    const again = keep(BpfLink.openPinned(pins.path('link')));
     assert.equal(again.info().type, 'perf_event');
     const before = runs(loaded);
     execFileSync('true');
@@ -304,7 +304,7 @@ describe('A program', () => {
   const pins = useBpffs();
 
   it('runs on made-up packets and gives back what became of them', () => {
-    using loaded = loadSampler('say_answer');
+    const loaded = keep(loadSampler('say_answer'));
     const context = Buffer.alloc(192);
     const run = loaded.program('say_answer').testRun({ data: PACKET, context });
     assert.deepEqual([run.retval, run.data.length, run.context.length], [1, PACKET.length, 192]);
@@ -312,7 +312,7 @@ describe('A program', () => {
   });
 
   it('refuses to run on what the kernel does not take', () => {
-    using loaded = loadSampler('say_answer', 'count_exec');
+    const loaded = keep(loadSampler('say_answer', 'count_exec'));
     const program = loaded.program('say_answer');
     assert.throws(() => program.testRun(), { code: 'PROGRAM', errno: 'EINVAL' });
     assert.throws(() => program.testRun({ data: Buffer.alloc(3) }), {
@@ -326,7 +326,7 @@ describe('A program', () => {
   });
 
   it('is measured while statistics are on', () => {
-    using loaded = loadSampler('say_answer');
+    const loaded = keep(loadSampler('say_answer'));
     const program = loaded.program('say_answer');
     const statistics = enableStatistics();
     // Test runs are not counted, real ones are.
@@ -345,17 +345,17 @@ describe('A program', () => {
   });
 
   it('is listed by id among all of the kernel and opened by it', () => {
-    using loaded = loadSampler('say_answer');
+    const loaded = keep(loadSampler('say_answer'));
     const { id } = loaded.program('say_answer');
     assert.ok([...kernelIds('program')].includes(id));
-    using same = BpfProgram.openById(id);
+    const same = keep(BpfProgram.openById(id));
     assert.equal(same.name, 'say_answer');
     assert.ok([...kernelIds('map')].includes(loaded.map('pairs').id));
     assert.throws(() => BpfLink.openById(0xffffffff), { code: 'NOT_FOUND' });
   });
 
   it('is not taken for a map or a link when it is pinned', () => {
-    using loaded = loadSampler('say_answer');
+    const loaded = keep(loadSampler('say_answer'));
     const path = pins.path('program');
     loaded.program('say_answer').pin(path);
     assert.throws(() => BpfMap.openPinned(path), { code: 'PIN', errno: 'EMEDIUMTYPE', message: /another kind/ });

@@ -54,7 +54,8 @@ describe('Feature probes', () => {
 
 function nameOf(id: number): string | undefined {
   try {
-    using program = BpfProgram.openById(id);
+    const program = BpfProgram.openById(id);
+    program.close();
     return program.name;
   } catch (error) {
     if (error instanceof BpfError && error.code === 'NOT_FOUND') return undefined; // gone meanwhile

@@ -17,7 +17,7 @@ import {
   U32,
   U64,
 } from '../../../src/libbpf/index.ts';
-import { compileBefore, loadSampler, PairLayout, useBpffs } from './sampler.ts';
+import { compileBefore, keep, loadSampler, PairLayout, useBpffs } from './sampler.ts';
 
 function create(definition: Partial<MapDefinition>): BpfMap {
   return BpfMap.create({ type: 'hash', name: 'test', keySize: 4, valueSize: 8, maxEntries: 64, ...definition });
@@ -33,7 +33,7 @@ describe('A map', () => {
   const pins = useBpffs();
 
   it('gives back what was set, and undefined for what was not', () => {
-    using map = create({});
+    const map = keep(create({}));
     map.set(key(1), Buffer.from('12345678'));
     assert.equal(map.get(key(1))?.toString(), '12345678');
     assert.equal(map.get(key(2)), undefined);
@@ -43,7 +43,7 @@ describe('A map', () => {
   });
 
   it('creates or replaces only, when told so', () => {
-    using map = create({});
+    const map = keep(create({}));
     const value = Buffer.alloc(8);
     assert.throws(() => map.set(key(1), value, 'exist'), {
       code: 'MAP_WRITE',
@@ -62,7 +62,7 @@ describe('A map', () => {
 
   it('says how many elements it holds when it is full', () => {
     for (const type of ['hash', 'lpm_trie'] as const) {
-      using map = create({ type, keySize: 8, maxEntries: 2, flags: BPF_F_NO_PREALLOC });
+      const map = keep(create({ type, keySize: 8, maxEntries: 2, flags: BPF_F_NO_PREALLOC }));
       const keyOf = (n: number) => Buffer.from([32, 0, 0, 0, n, 0, 0, 0]);
       for (const n of [1, 2]) map.set(keyOf(n), Buffer.alloc(8));
       assert.throws(
@@ -80,7 +80,7 @@ describe('A map', () => {
   });
 
   it('refuses keys and values of another size', () => {
-    using map = create({});
+    const map = keep(create({}));
     for (const size of [0, 3, 5, 1 << 20]) {
       const attempts = [
         () => map.get(Buffer.alloc(size)),
@@ -99,11 +99,11 @@ describe('A map', () => {
   });
 
   it('is the same map through a pin and by its id', () => {
-    using map = create({});
+    const map = keep(create({}));
     map.pin(pins.path('map'));
     map.set(key(1), Buffer.from('shared!!'));
-    using pinned = BpfMap.openPinned(pins.path('map'));
-    using byId = BpfMap.openById(map.id);
+    const pinned = keep(BpfMap.openPinned(pins.path('map')));
+    const byId = keep(BpfMap.openById(map.id));
     assert.equal(pinned.get(key(1))?.toString(), 'shared!!');
     assert.equal(byId.get(key(1))?.toString(), 'shared!!');
     assert.throws(() => map.pin(pins.path('map')), { code: 'PIN', errno: 'EEXIST' });
@@ -114,7 +114,7 @@ describe('A map', () => {
   });
 
   it('can be frozen', () => {
-    using map = create({});
+    const map = keep(create({}));
     map.freeze();
     assert.throws(() => map.set(key(1), Buffer.alloc(8)), { code: 'PERMISSION', errno: 'EPERM' });
   });
@@ -139,7 +139,7 @@ describe('Elements in batches', () => {
 
   for (const [name, definition] of types) {
     it(`are written, read and deleted like single ones in a map of type ${name}`, () => {
-      using map = create({ maxEntries: COUNT, ...definition });
+      const map = keep(create({ maxEntries: COUNT, ...definition }));
       const keyLayout: Layout<number> =
         map.keySize === 4
           ? U32
@@ -181,7 +181,7 @@ describe('Elements in batches', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 10 }), (steps) => {
-        using map = create({});
+        const map = keep(create({}));
         const typed = new TypedMap(map, U32, U64);
         const model = new Map<number, bigint>();
         for (const [what, entries] of steps) {
@@ -203,7 +203,7 @@ describe('Elements in batches', () => {
   });
 
   it('must be as many as they are said to be', () => {
-    using map = create({});
+    const map = keep(create({}));
     assert.throws(() => map.setBatch(Buffer.alloc(4), Buffer.alloc(16), 2), {
       code: 'ARGUMENT',
       message: /2 keys of 4 bytes/,
@@ -228,7 +228,7 @@ describe('Iterating', () => {
     };
 
     it(`over a ${type} that is emptied meanwhile ends`, () => {
-      using map = make(20_000);
+      const map = keep(make(20_000));
       for (let n = 0; n < 20_000; n++) map.set(keyOf(n), Buffer.alloc(8));
       let seen = 0;
       for (const [found] of map.entries()) {
@@ -240,7 +240,7 @@ describe('Iterating', () => {
     });
 
     it(`over a ${type} that grows and shrinks meanwhile shows each lasting element once`, () => {
-      using map = make(30_000);
+      const map = keep(make(30_000));
       for (let n = 0; n < 10_000; n++) map.set(keyOf(n), Buffer.alloc(8));
       const seen = new Map<number, number>();
       let churn = 10_000;
@@ -259,7 +259,7 @@ describe('Iterating', () => {
   }
 
   it('keeps the buffers it has given out', () => {
-    using map = create({ maxEntries: 10_000 });
+    const map = keep(create({ maxEntries: 10_000 }));
     const keys = Array.from({ length: 10_000 }, (_, n) => n);
     new TypedMap(map, U32, U64).setAll(keys.map((n) => [n, BigInt(n)] as const));
     for (const [k, v] of [...map.entries()]) assert.equal(BigInt(k.readUInt32LE()), v.readBigUInt64LE());
@@ -278,7 +278,7 @@ describe('Iterating', () => {
   });
 
   it('over what has no keys says so', () => {
-    using queue = create({ type: 'queue', keySize: 0 });
+    const queue = keep(create({ type: 'queue', keySize: 0 }));
     assert.throws(() => [...queue.entries()], { code: 'MAP_READ', hint: /no keys to walk/ });
   });
 });
@@ -288,7 +288,7 @@ describe('Per-CPU maps', () => {
 
   for (const type of ['percpu_array', 'percpu_hash', 'lru_percpu_hash'] as const) {
     it(`of type ${type} have a value for every CPU`, () => {
-      using map = create({ type, valueSize: 12 });
+      const map = keep(create({ type, valueSize: 12 }));
       const typed = new PerCpuMap(map, U32, bytesLayout(12));
       const values = Array.from({ length: cpus }, (_, cpu) => new Uint8Array(12).fill(cpu + 1));
       typed.set(3, values);
@@ -301,8 +301,8 @@ describe('Per-CPU maps', () => {
   }
 
   it('and other maps are not taken for each other', () => {
-    using perCpu = create({ type: 'percpu_array' });
-    using plain = create({});
+    const perCpu = keep(create({ type: 'percpu_array' }));
+    const plain = keep(create({}));
     assert.throws(() => new TypedMap(perCpu, U32, U64), { code: 'ARGUMENT', message: /PerCpuMap/ });
     assert.throws(() => new PerCpuMap(plain, U32, U64), { code: 'ARGUMENT', message: /type hash/ });
   });
@@ -314,7 +314,7 @@ describe('Queues and stacks', () => {
       ['queue', 'ab'],
       ['stack', 'ba'],
     ] as const) {
-      using map = create({ type, keySize: 0, valueSize: 1, maxEntries: 2 });
+      const map = keep(create({ type, keySize: 0, valueSize: 1, maxEntries: 2 }));
       map.push(Buffer.from('a'));
       map.push(Buffer.from('b'));
       assert.throws(() => map.push(Buffer.from('c')), { code: 'MAP_FULL' });
@@ -327,7 +327,7 @@ describe('Queues and stacks', () => {
 
 describe('An element', () => {
   it('can be taken out in one step', () => {
-    using map = create({});
+    const map = keep(create({}));
     map.set(key(1), Buffer.from('takeaway'));
     assert.equal(map.take(key(1))?.toString(), 'takeaway');
     assert.equal(map.take(key(1)), undefined);
@@ -336,7 +336,7 @@ describe('An element', () => {
 
 describe('An LRU map', () => {
   it('makes room by forgetting', () => {
-    using map = create({ type: 'lru_hash', maxEntries: 100 });
+    const map = keep(create({ type: 'lru_hash', maxEntries: 100 }));
     const typed = new TypedMap(map, U32, U64);
     typed.setAll(Array.from({ length: 1000 }, (_, n) => [n, BigInt(n)] as const));
     assert.equal(typed.get(999), 999n);
@@ -348,15 +348,15 @@ describe('A map of maps', () => {
   compileBefore();
 
   it('swaps in whole maps and gives them out again', () => {
-    using loaded = loadSampler();
+    const loaded = keep(loadSampler());
     const outer = new MapOfMaps(loaded.map('outer'), U32);
-    using first = create({ maxEntries: 8 });
-    using second = create({ maxEntries: 8 });
+    const first = keep(create({ maxEntries: 8 }));
+    const second = keep(create({ maxEntries: 8 }));
     first.set(key(1), Buffer.from('first---'));
     second.set(key(1), Buffer.from('second--'));
     outer.set(5, first);
     outer.set(5, second);
-    using found = outer.get(5);
+    const found = keep(outer.get(5));
     assert.equal(found?.id, second.id);
     assert.equal(found?.get(key(1))?.toString(), 'second--');
     assert.deepEqual([...outer.keys()], [5]);
@@ -366,8 +366,8 @@ describe('A map of maps', () => {
   });
 
   it('refuses maps of another shape and what is no map of maps', () => {
-    using loaded = loadSampler();
-    using wrong = create({ keySize: 16 });
+    const loaded = keep(loadSampler());
+    const wrong = keep(create({ keySize: 16 }));
     const outer = new MapOfMaps(loaded.map('outer'), U32);
     assert.throws(() => outer.set(1, wrong), { code: 'MAP_WRITE', errno: 'EINVAL' });
     assert.throws(() => new MapOfMaps(wrong, U32), { code: 'ARGUMENT', message: /type hash/ });
@@ -376,12 +376,12 @@ describe('A map of maps', () => {
   });
 
   it('can be made without an object file', () => {
-    using inner = create({});
-    using map = create({ type: 'array_of_maps', keySize: 4, valueSize: 4, maxEntries: 2, inner });
+    const inner = keep(create({}));
+    const map = keep(create({ type: 'array_of_maps', keySize: 4, valueSize: 4, maxEntries: 2, inner }));
     const outer = new MapOfMaps(map, U32);
     assert.equal(outer.get(0), undefined);
     outer.set(1, inner);
-    using found = outer.get(1);
+    const found = keep(outer.get(1));
     assert.equal(found?.id, inner.id);
   });
 });
@@ -390,7 +390,7 @@ describe('Storage', () => {
   compileBefore();
 
   it('of tasks is found by a pidfd', () => {
-    using loaded = loadSampler();
+    const loaded = keep(loadSampler());
     const tasks = new StorageMap(loaded.map('tasks'), U64);
     const self = openPidfd(process.pid);
     try {
@@ -406,7 +406,7 @@ describe('Storage', () => {
   });
 
   it('of sockets is found by a socket', async () => {
-    using loaded = loadSampler();
+    const loaded = keep(loadSampler());
     const sockets = new StorageMap(loaded.map('sockets'), U64);
     const server = await new Promise<Server>((resolve) => {
       const listening = createServer().listen(0, '127.0.0.1', () => resolve(listening));
@@ -421,7 +421,7 @@ describe('Storage', () => {
   });
 
   it('refuses descriptors of something else', () => {
-    using loaded = loadSampler();
+    const loaded = keep(loadSampler());
     const tasks = new StorageMap(loaded.map('tasks'), U64);
     const file = openSync('/dev/null', 'r');
     try {

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BpfError, BpfMap, openObject, TypedMap, U16, U32, U64 } from '../../../src/libbpf/index.ts';
 import { compile } from '../../libbpf/compile.ts';
-import { compileBefore, loadSampler, openSampler, PACKET, PairLayout, REFUSED, useBpffs } from './sampler.ts';
+import { compileBefore, keep, loadSampler, openSampler, PACKET, PairLayout, REFUSED, useBpffs } from './sampler.ts';
 
 describe('An object', () => {
   compileBefore();
   const pins = useBpffs();
 
   it('shows its maps and programs before anything is in the kernel', () => {
-    using object = openSampler();
+    const object = keep(openSampler());
     const pairs = object.maps.get('pairs');
     assert.deepEqual(
       [pairs?.type, pairs?.keySize, pairs?.valueSize, pairs?.maxEntries, pairs?.pinPath],
@@ -26,7 +26,7 @@ describe('An object', () => {
     const object = openSampler('say_answer');
     object.maps.get('pairs')!.maxEntries = 3;
     object.setGlobal('answer', U32, 42);
-    using loaded = object.load();
+    const loaded = keep(object.load());
     assert.equal(loaded.map('pairs').maxEntries, 3);
     assert.deepEqual(loaded.programNames, ['say_answer']);
     assert.equal(loaded.program('say_answer').testRun({ data: PACKET }).retval, 42);
@@ -39,28 +39,28 @@ describe('An object', () => {
     assert.equal(bytes.readUInt32LE(0), 1);
     bytes.writeUInt32LE(7, 0);
     rodata.setInitialValue(bytes);
-    using loaded = object.load();
+    const loaded = keep(object.load());
     assert.equal(loaded.program('say_answer').testRun({ data: PACKET }).retval, 7);
   });
 
   it('refuses globals that are not there or have another size', () => {
-    using object = openSampler();
+    const object = keep(openSampler());
     assert.throws(() => object.setGlobal('question', U32, 1), { code: 'NOT_FOUND' });
     assert.throws(() => object.setGlobal('answer', U64, 1n), { code: 'LAYOUT', message: /4 bytes, layout "u64" 8/ });
     assert.throws(() => object.setGlobal('answer', U16, 1), { code: 'LAYOUT' });
   });
 
   it('uses a map that exists instead of making its own', () => {
-    using existing = BpfMap.create({ type: 'hash', name: 'mine', keySize: 4, valueSize: 16, maxEntries: 64 });
+    const existing = keep(BpfMap.create({ type: 'hash', name: 'mine', keySize: 4, valueSize: 16, maxEntries: 64 }));
     const object = openSampler();
     object.maps.get('pairs')!.reuse(existing);
-    using loaded = object.load();
+    const loaded = keep(object.load());
     assert.equal(loaded.map('pairs').id, existing.id);
   });
 
   it('refuses a map of another shape, naming both shapes', () => {
-    using other = BpfMap.create({ type: 'hash', name: 'other', keySize: 8, valueSize: 16, maxEntries: 64 });
-    using object = openSampler();
+    const other = keep(BpfMap.create({ type: 'hash', name: 'other', keySize: 8, valueSize: 16, maxEntries: 64 }));
+    const object = keep(openSampler());
     assert.throws(() => object.maps.get('pairs')!.reuse(other), {
       code: 'OBJECT_EDIT',
       message: /it is hash, key 8, value 16 bytes; wanted is hash, key 4/,
@@ -71,7 +71,7 @@ describe('An object', () => {
     const ids = [1, 2].map(() => {
       const object = openSampler();
       object.maps.get('pairs')!.pinPath = pins.path('pairs');
-      using loaded = object.load();
+      const loaded = keep(object.load());
       return loaded.map('pairs').id;
     });
     assert.equal(ids[0], ids[1]);
@@ -79,7 +79,7 @@ describe('An object', () => {
 
   it('cannot be edited or loaded again after loading, and closing it then changes nothing', () => {
     const object = openSampler();
-    using loaded = object.load();
+    const loaded = keep(object.load());
     assert.throws(() => object.load(), { code: 'CLOSED', message: /loaded already/ });
     assert.throws(
       () => {
@@ -92,7 +92,7 @@ describe('An object', () => {
   });
 
   it('names what it has when asked for what it has not', () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     assert.throws(() => loaded.map('pears'), { code: 'NOT_FOUND', message: /"pears".*events, .*pairs/ });
     assert.throws(() => loaded.program('say_answer'), {
       code: 'NOT_FOUND',
@@ -112,7 +112,7 @@ describe('An object', () => {
   it('can leave out maps that no loaded program uses', () => {
     const object = openSampler('say_answer');
     for (const name of ['outer', 'tasks', 'sockets']) object.maps.get(name)!.skip();
-    using loaded = object.load();
+    const loaded = keep(object.load());
     assert.ok(loaded.map('pairs').id > 0);
     assert.throws(() => loaded.map('tasks'), BpfError);
   });
@@ -141,7 +141,7 @@ describe('An object the verifier rejects', () => {
   it('loads without the program that was rejected', () => {
     const object = openObject(compile(REFUSED));
     object.programs.get('careless')!.autoload = false;
-    using loaded = object.load();
+    const loaded = keep(object.load());
     assert.deepEqual(loaded.programNames, ['careful']);
   });
 });
@@ -165,7 +165,7 @@ describe('Global variables of a loaded object', () => {
   compileBefore();
 
   it('can be read and written through their map', () => {
-    using loaded = loadSampler('pass_on');
+    const loaded = keep(loadSampler('pass_on'));
     const bss = new TypedMap(loaded.map(loaded.mapNames.find((name) => name.endsWith('.bss'))!), U32, U64);
     loaded.program('pass_on').testRun({ data: PACKET, repeat: 5 });
     assert.equal(bss.get(0), 5n);
@@ -175,7 +175,7 @@ describe('Global variables of a loaded object', () => {
   });
 
   it('are typed like any other map', () => {
-    using loaded = loadSampler();
+    const loaded = keep(loadSampler());
     assert.throws(() => new TypedMap(loaded.map('pairs'), U64, PairLayout), {
       code: 'LAYOUT',
       message: /8 bytes, the key 4/,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { BpfMap, type LoadedObject, type RecordBatch, RingBuffer, U64 } from '../../../src/libbpf/index.ts';
 import { waitFor } from '../../rig/cleanup.ts';
-import { compileBefore, loadSampler, openSampler, PACKET } from './sampler.ts';
+import { compileBefore, keep, loadSampler, openSampler, PACKET } from './sampler.ts';
 
 /** The first word of each record. */
 function numbers(batch: RecordBatch): number[] {
@@ -24,9 +24,9 @@ describe('A ring buffer', () => {
   compileBefore();
 
   it('delivers all records of a wake-up at once and in order', async () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     const batches: number[][] = [];
-    using ring = new RingBuffer(loaded.map('events'), { onBatch: (batch) => batches.push(numbers(batch)) });
+    const ring = keep(new RingBuffer(loaded.map('events'), { onBatch: (batch) => batches.push(numbers(batch)) }));
     send(loaded, 1000);
     await waitFor('a batch', () => batches.length > 0);
     assert.deepEqual(batches, [range(0, 1000)]);
@@ -37,13 +37,15 @@ describe('A ring buffer', () => {
   });
 
   it('delivers at most so many bytes in a turn, and the rest in the next', async () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     const batches: number[][] = [];
     let turns = 0;
-    using ring = new RingBuffer(loaded.map('events'), {
-      maxBatchBytes: 64,
-      onBatch: (batch) => batches.push(numbers(batch)),
-    });
+    const ring = keep(
+      new RingBuffer(loaded.map('events'), {
+        maxBatchBytes: 64,
+        onBatch: (batch) => batches.push(numbers(batch)),
+      }),
+    );
     send(loaded, 10);
     while (batches.flat().length < 10) {
       await turn();
@@ -60,9 +62,9 @@ describe('A ring buffer', () => {
   });
 
   it('keeps records while paused and delivers them when resumed', async () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     const seen: number[] = [];
-    using ring = new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) });
+    const ring = keep(new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) }));
     ring.pause();
     ring.pause();
     send(loaded, 5);
@@ -75,9 +77,9 @@ describe('A ring buffer', () => {
   });
 
   it('loses what finds no room at the producer, and goes on after', () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     const seen: number[] = [];
-    using ring = new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) });
+    const ring = keep(new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) }));
     send(loaded, 5000);
     const { available, capacity } = ring.status();
     assert.equal(capacity, 65536);
@@ -93,9 +95,9 @@ describe('A ring buffer', () => {
   it('passes over records that were discarded, across the end of the ring', () => {
     const object = openSampler('send');
     object.setGlobal('record_bytes', U64, 5n);
-    using loaded = object.load();
+    const loaded = keep(object.load());
     const seen: number[] = [];
-    using ring = new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) });
+    const ring = keep(new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) }));
     for (let i = 0; i < 10; i++) {
       send(loaded, 1000);
       ring.drain();
@@ -109,18 +111,20 @@ describe('A ring buffer', () => {
   it('counts records that are longer than a batch, and delivers the others', () => {
     const object = openSampler('send');
     object.setGlobal('record_bytes', U64, 4096n);
-    using loaded = object.load();
-    using ring = new RingBuffer(loaded.map('events'), {
-      maxBatchBytes: 4095,
-      onBatch: () => assert.fail('nothing fits'),
-    });
+    const loaded = keep(object.load());
+    const ring = keep(
+      new RingBuffer(loaded.map('events'), {
+        maxBatchBytes: 4095,
+        onBatch: () => assert.fail('nothing fits'),
+      }),
+    );
     send(loaded, 3);
     assert.equal(ring.drain(), 0);
     assert.deepEqual([ring.status().oversized, ring.status().available], [3, 0]);
   });
 
   it('stops by an abort signal, by close() in its handler, and any number of times', async () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     const controller = new AbortController();
     const aborted = new RingBuffer(loaded.map('events'), {
       signal: controller.signal,
@@ -152,7 +156,7 @@ describe('A ring buffer', () => {
   it('outlives its map and its object', async () => {
     const loaded = loadSampler('send');
     const seen: number[] = [];
-    using ring = new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) });
+    const ring = keep(new RingBuffer(loaded.map('events'), { onBatch: (batch) => seen.push(...numbers(batch)) }));
     send(loaded, 4);
     loaded.close();
     await waitFor('the records', () => seen.length === 4);
@@ -160,14 +164,16 @@ describe('A ring buffer', () => {
   });
 
   it('makes what its handler throws an uncaught exception, and goes on', async () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     let calls = 0;
-    using ring = new RingBuffer(loaded.map('events'), {
-      onBatch: () => {
-        calls++;
-        if (calls === 1) throw new Error('handler');
-      },
-    });
+    const ring = keep(
+      new RingBuffer(loaded.map('events'), {
+        onBatch: () => {
+          calls++;
+          if (calls === 1) throw new Error('handler');
+        },
+      }),
+    );
     const listeners = process.listeners('uncaughtException');
     process.removeAllListeners('uncaughtException');
     try {
@@ -183,25 +189,27 @@ describe('A ring buffer', () => {
   });
 
   it('is not drained from its own handler', () => {
-    using loaded = loadSampler('send');
+    const loaded = keep(loadSampler('send'));
     let error: unknown;
-    using ring = new RingBuffer(loaded.map('events'), {
-      onBatch: () => {
-        try {
-          ring.drain();
-        } catch (caught) {
-          error = caught;
-        }
-      },
-    });
+    const ring = keep(
+      new RingBuffer(loaded.map('events'), {
+        onBatch: () => {
+          try {
+            ring.drain();
+          } catch (caught) {
+            error = caught;
+          }
+        },
+      }),
+    );
     send(loaded, 1);
     ring.drain();
     assert.equal((error as { code: string }).code, 'ARGUMENT');
   });
 
   it('is made of ring buffer maps only, with options that make sense', () => {
-    using loaded = loadSampler();
-    using hash = BpfMap.create({ type: 'hash', name: 'hash', keySize: 4, valueSize: 4, maxEntries: 4 });
+    const loaded = keep(loadSampler());
+    const hash = keep(BpfMap.create({ type: 'hash', name: 'hash', keySize: 4, valueSize: 4, maxEntries: 4 }));
     const onBatch = () => {};
     assert.throws(() => new RingBuffer(hash, { onBatch }), { code: 'ARGUMENT', message: /type hash/ });
     assert.throws(() => new RingBuffer({} as BpfMap, { onBatch }), { code: 'ARGUMENT' });

@@ -51,6 +51,18 @@ export function loadSampler(...programs: readonly string[]): LoadedObject {
   return openSampler(...programs).load();
 }
 
+const kept: { close(): void }[] = [];
+
+/** Closes it after the test, whatever happens. */
+export function keep<T extends { close(): void } | undefined>(resource: T): T {
+  if (resource !== undefined) kept.push(resource);
+  return resource;
+}
+
+afterEach(() => {
+  for (const resource of kept.splice(0).reverse()) resource.close();
+});
+
 /** Whether this kernel is that release (`6.6`) or a later one. */
 export function isAtLeast(version: string): boolean {
   const [major = 0, minor = 0] = release().split('.').map(Number);
