@@ -111,6 +111,23 @@ static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const s
 	return decide_opened(skb, p, q);
 }
 
+/*
+ * A datagram nobody knows looks like the first of a conversation. Where connection tracking knows that it answers
+ * another, its sender must not be taken for the one who opened: else what it answers would be let in as its reply.
+ */
+static __always_inline bool is_answer(struct __sk_buff *skb, const struct packet *p)
+{
+#ifdef WITH_CONNTRACK
+	struct connection connection = {};
+
+	if (p->protocol == IPPROTO_UDP)
+		read_connection(skb, p, &connection);
+	return connection.known && connection.reversed;
+#else
+	return false;
+#endif
+}
+
 /* Books the answer in the flow's entry. */
 static __always_inline void book(struct flow *flow, const struct question *q, const struct packet *p, __u32 revision,
 				 __u32 bytes, __u64 now)
@@ -169,6 +186,10 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 	} else if (!flow && p->protocol == IPPROTO_TCP && !opens_tcp(p)) {
 		adopted = true;
 		reason = decide_adopted(skb, p, q);
+	} else if (!flow && is_answer(skb, p)) {
+		adopted = true;
+		q->opened = !q->direction;
+		reason = decide_opened(skb, p, q);
 	} else {
 		reason = decide_opened(skb, p, q);
 	}

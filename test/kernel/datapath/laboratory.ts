@@ -1,5 +1,5 @@
 /** The kernel programs on made-up packets: a datapath of the test's own, tables from real policies, BPF_PROG_TEST_RUN. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Compiler } from '../../../src/compile/compiler.ts';
 import { diff, EMPTY_TABLES } from '../../../src/compile/diff.ts';
@@ -66,8 +66,7 @@ export class Laboratory {
 
   constructor(inhabitants: readonly Inhabitant[]) {
     mountBpffs('/sys/fs/bpf');
-    mkdirSync('/sys/fs/bpf/sallyport-test', { recursive: true });
-    this.#pins = mkdtempSync('/sys/fs/bpf/sallyport-test/');
+    this.#pins = mkdtempSync('/sys/fs/bpf/sallyport-test-');
     const events = { ratePerSecond: 1000, burst: 1000 };
     this.programs = loadPrograms({ objects: OBJECTS, pins: this.#pins, cgroupRoot: '/', sizes: SIZES, events });
     const { tables } = this.programs;

@@ -1,5 +1,5 @@
 /** Endpoints of real namespaces behind a real datapath, in this process's network namespace. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { Compiler } from '../../../src/compile/compiler.ts';
 import { diff } from '../../../src/compile/diff.ts';
 import type { KnownIdentity } from '../../../src/compile/input.ts';
@@ -53,8 +53,7 @@ export class Town {
 
   static async create(attach: 'routed' | 'bridged'): Promise<Town> {
     mountBpffs('/sys/fs/bpf');
-    mkdirSync('/sys/fs/bpf/sallyport-test', { recursive: true });
-    const pins = mkdtempSync('/sys/fs/bpf/sallyport-test/');
+    const pins = mkdtempSync('/sys/fs/bpf/sallyport-test-');
     return new Town(await createNode({ namespace: 'current', attach }), pins);
   }
 
