@@ -1,3 +1,4 @@
+import { viewOf } from './byte-order.ts';
 import { BpfError } from './errors.ts';
 
 /** A type of BTF (kernel: Documentation/bpf/btf.rst), with references to other types as ids. 0 is void. */
@@ -74,7 +75,7 @@ export function readBtf(elf: Buffer, path: string): Btf {
 
 /** Reads BTF that is not inside an ELF file. Throws `BpfError` BTF. */
 export function parseBtf(bytes: Buffer, what: string): Btf {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   try {
     const littleEndian = view.getUint16(0, true) === MAGIC;
     return { types: new TypeReader(view, littleEndian).types(), littleEndian };
@@ -85,7 +86,7 @@ export function parseBtf(bytes: Buffer, what: string): Btf {
 
 /** The section's bytes, by the section header table of a 64-bit ELF file. */
 function findSection(elf: Buffer, wanted: string, littleEndian: boolean): DataView | undefined {
-  const view = new DataView(elf.buffer, elf.byteOffset, elf.byteLength);
+  const view = viewOf(elf);
   if (view.getUint32(0, false) !== 0x7f454c46 || elf[4] !== 2) throw new RangeError('not a 64-bit ELF file');
   const table = Number(view.getBigUint64(0x28, littleEndian));
   const entrySize = view.getUint16(0x3a, littleEndian);

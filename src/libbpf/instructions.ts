@@ -1,3 +1,5 @@
+import { LITTLE_ENDIAN, viewOf } from './byte-order.ts';
+
 /** Just enough of an assembler for probes: struct bpf_insn (RFC 9669), 8 bytes an instruction. */
 export interface Instruction {
   readonly code: number;
@@ -7,11 +9,9 @@ export interface Instruction {
   readonly immediate?: number;
 }
 
-const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
-
 export function assemble(instructions: readonly Instruction[]): Buffer {
   const bytes = Buffer.alloc(instructions.length * 8);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const view = viewOf(bytes);
   for (const [index, { code, destination = 0, source = 0, offset = 0, immediate = 0 }] of instructions.entries()) {
     const at = index * 8;
     view.setUint8(at, code);

@@ -1,4 +1,8 @@
+import { LITTLE_ENDIAN, viewOf } from './byte-order.ts';
 import { BpfError } from './errors.ts';
+
+/** For generated layouts. */
+export { viewOf };
 
 /** How a value of the kernel's lies in bytes. Generated from BTF by `generate-layouts.ts`, or one of those below. */
 export interface Layout<T> {
@@ -8,18 +12,6 @@ export interface Layout<T> {
   read(buffer: Buffer, offset: number): T;
   /** Writes all `size` bytes, padding as zeros. Throws `BpfError` LAYOUT for numbers out of range. */
   write(value: T, buffer: Buffer, offset: number): void;
-}
-
-let viewed: Buffer | undefined;
-let view: DataView = new DataView(new ArrayBuffer(0));
-
-/** A DataView over the buffer; the last one is kept, because batches read thousands of values from one buffer. */
-export function viewOf(buffer: Buffer): DataView {
-  if (viewed !== buffer) {
-    view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-    viewed = buffer;
-  }
-  return view;
 }
 
 function outOfRange(type: string, value: unknown): never {
@@ -88,9 +80,6 @@ export function writeText(value: string, buffer: Buffer, offset: number, length:
   buffer.fill(0, offset, offset + length);
   buffer.write(value, offset, length, 'utf8');
 }
-
-/** In the machine's byte order, as every layout here. */
-const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 export const U8: Layout<number> = {
   name: 'u8',

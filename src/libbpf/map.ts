@@ -1,4 +1,5 @@
 import { unlinkSync } from 'node:fs';
+import { LITTLE_ENDIAN, viewOf } from './byte-order.ts';
 import { argumentError, BpfError, fail } from './errors.ts';
 import { kindName, kindNumber, MAP_TYPES, type MapType } from './kinds.ts';
 import { batches, type MapBatch, type MapShape } from './map-iteration.ts';
@@ -239,7 +240,7 @@ export class BpfMap extends Resource<MapHandle> {
     }
     const value = this.get(key);
     if (value === undefined) return undefined;
-    const id = new Uint32Array(value.buffer.slice(value.byteOffset, value.byteOffset + 4))[0]!;
+    const id = viewOf(value).getUint32(0, LITTLE_ENDIAN);
     return id === 0 ? undefined : BpfMap.openById(id);
   }
 

@@ -1,3 +1,4 @@
+import { LITTLE_ENDIAN, viewOf } from './byte-order.ts';
 import { BpfError, fail } from './errors.ts';
 import { type NetlinkHandle, native } from './native.ts';
 import { checkPath, opened, Resource } from './resource.ts';
@@ -80,7 +81,7 @@ export class RouteSocket extends Resource<NetlinkHandle> {
 
   #request(type: number, header: Buffer, flags: number, sequence: number): void {
     const request = Buffer.alloc(HEADER + header.length);
-    const view = new DataView(request.buffer, request.byteOffset, request.length);
+    const view = viewOf(request);
     view.setUint32(0, request.length, LITTLE_ENDIAN);
     view.setUint16(4, type, LITTLE_ENDIAN);
     view.setUint16(6, NLM_F_REQUEST | flags, LITTLE_ENDIAN);
@@ -117,12 +118,6 @@ export class RouteSocket extends Resource<NetlinkHandle> {
       }
     }
   }
-}
-
-const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
-
-function viewOf(bytes: Buffer): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** The messages of one datagram. Throws `BpfError` NETLINK when lengths make no sense. */

@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs';
+import { LITTLE_ENDIAN, viewOf } from './byte-order.ts';
 import { argumentError, BpfError } from './errors.ts';
 import { Attributes, type NamespaceOptions, type NetlinkMessage, RouteSocket } from './netlink.ts';
 import { checkPath } from './resource.ts';
@@ -178,12 +179,6 @@ function dump<T>(
     if (value !== undefined) found.push(value);
   }
   return found;
-}
-
-const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
-
-function viewOf(bytes: Buffer): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** struct ifinfomsg and its attributes; undefined for what is shorter. */

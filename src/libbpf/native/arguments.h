@@ -15,6 +15,7 @@ struct Bytes {
   size_t size;
 };
 
+[[noreturn]] void ThrowCode(Napi::Env env, const char* code, const std::string& message);
 [[noreturn]] void ThrowArgument(Napi::Env env, size_t index, const std::string& expected);
 
 uint32_t Uint32Argument(const Napi::CallbackInfo& info, size_t index);

@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import {
+  BpfMap,
   type Layout,
   type LoadedObject,
+  type MapDefinition,
   mountBpffs,
   type OpenObject,
   openObject,
@@ -82,4 +84,16 @@ export function useBpffs(): { path(name: string): string } {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
   return { path: (name) => join(directory, name) };
+}
+
+/** A small hash map, but for what is said otherwise; closed after the test. */
+export function create(definition: Partial<MapDefinition>): BpfMap {
+  return keep(BpfMap.create({ type: 'hash', name: 'test', keySize: 4, valueSize: 8, maxEntries: 64, ...definition }));
+}
+
+/** A number as a key of 4 bytes. */
+export function key(number: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(number);
+  return bytes;
 }
