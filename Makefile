@@ -27,8 +27,10 @@ help: ## This list
 ##@ Build
 setup: node_modules/.installed ## What building and testing need: Debian's packages, the pinned npm ones
 
-node_modules/.installed: package.json package-lock.json packaging/debian-packages
+packages:
 	@packaging/install-packages
+
+node_modules/.installed: package.json package-lock.json | packages
 	npm ci --no-audit --no-fund --loglevel=error
 	@ln -sf ../node-linux-$(ARCH)/bin/node node_modules/.bin/node # which npm 9 leaves out
 	@touch $@
@@ -104,4 +106,4 @@ lint: build ## Types, style, import directions, fresh generated files
 format: setup ## Rewrites sources to the house's style
 	$(BIOME) check --write .
 
-.PHONY: help setup bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-vm lint format
+.PHONY: help setup packages bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-vm lint format
