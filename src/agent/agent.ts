@@ -9,6 +9,7 @@ import type { PolicyProblem } from '../model/problem.ts';
 import type { Config } from './config.ts';
 import { Enforcement } from './enforcement.ts';
 import { asAgentError } from './errors.ts';
+import { idleCollector } from './memory.ts';
 import { readings } from './metrics/readings.ts';
 import { addReading, type Measurements, makeMeasurements } from './metrics/registry.ts';
 import { noticesOf, type SourceHealth } from './notices.ts';
@@ -54,6 +55,7 @@ export class Agent {
   #drift: { readonly at: number; readonly found: readonly Drift[] } = { at: 0, found: [] };
   #fill: { readonly at: number; readonly found: readonly MapFill[] } = { at: 0, found: [] };
   #health: readonly SourceHealth[] = [];
+  readonly #collector = idleCollector();
   #closing: Promise<void> | undefined;
 
   constructor(parts: AgentParts) {
@@ -201,6 +203,7 @@ export class Agent {
     const { config, datapath, logger, world } = this.parts;
     this.#stopping.abort();
     for (const timer of this.#timers) clearInterval(timer);
+    this.#collector.close();
     await this.reconciler.close();
     await Promise.all([this.policies.close(), world.close()]);
     logRepeats(logger, this.journal.digest, config.events.log);
@@ -253,6 +256,7 @@ export class Agent {
     this.measurements.reconciles.inc({ result: error === undefined ? 'success' : 'failure' });
     this.measurements.reconcileDuration.observe(durationMs / 1000);
     this.#watchSources();
+    this.#collector.worked();
     if (error === undefined) return;
     const { message, hint } = asAgentError(error);
     this.note({

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { idleCollector } from '../../src/agent/memory.ts';
+
+describe('the collector', () => {
+  it('collects once after the work, when it is quiet', async () => {
+    const collected: string[] = [];
+    const collector = idleCollector(({ flavor }) => collected.push(flavor), 20);
+    for (let count = 0; count < 5; count += 1) {
+      collector.worked();
+      await sleep(2);
+    }
+    assert.deepEqual(collected, []);
+    while (collected.length === 0) await sleep(5);
+    collector.worked();
+    await sleep(60);
+    assert.deepEqual(collected, ['last-resort'], 'the next one comes later');
+    collector.close();
+  });
+
+  it('does nothing where Node does not let it', () => {
+    const collector = idleCollector(undefined);
+    collector.worked();
+    collector.close();
+  });
+});
