@@ -1,5 +1,5 @@
 /** A collection is worth its pause once in this time, milliseconds. */
-const APART_MS = 30_000;
+const APART_MS = 10_000;
 /** The agent is idle when nothing happened for this long, milliseconds. */
 const IDLE_MS = 2_000;
 
