@@ -135,9 +135,7 @@ function kernelFunction(name: string, module: string): { id: number; module: str
   if (id >= 0) return { id, module: undefined };
   const inModule = native.kernelFunctionId(name, module);
   if (inModule >= 0) return { id: inModule, module };
-  throw new Unsupported(
-    `neither the kernel nor module ${module} has ${name}: ${errnoMessage(inModule)} (${errnoName(inModule)})`,
-  );
+  throw new Unsupported(`neither the kernel nor a loaded module ${module} has ${name} (${errnoName(inModule)})`);
 }
 
 /** bpf_skb_ct_lookup(ctx, tuple, 12, options, 12), and bpf_ct_release of what it finds. */

@@ -18,6 +18,8 @@ export interface WatchOptions extends NamespaceOptions {
   readonly kinds?: readonly WatchedKind[];
   /** Ends the watching. */
   readonly signal?: AbortSignal;
+  /** Whether it keeps the process alive. Default true. */
+  readonly keepAlive?: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export class LinkWatcher {
   readonly #abort = (): void => this.close();
 
   constructor(options: WatchOptions) {
-    const { onChange, kinds = ['link'], signal } = options;
+    const { onChange, kinds = ['link'], signal, keepAlive = true } = options;
     if (typeof onChange !== 'function') throw argumentError('watch links', 'onChange must be a function');
     this.#onChange = onChange;
     this.#signal = signal;
@@ -45,6 +47,7 @@ export class LinkWatcher {
     const poll = native.createPoll(this.#socket.handle(), (status) => this.#wake(status));
     if (typeof poll === 'number') this.#socket.close();
     this.#poll = opened(poll, 'NETLINK', 'watch links');
+    if (!keepAlive) native.refPoll(this.#poll, false);
     this.#resume();
     if (signal?.aborted) this.close();
     else signal?.addEventListener('abort', this.#abort, { once: true });
