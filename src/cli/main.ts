@@ -1,31 +1,10 @@
-import { readAll, wantsColor, writer } from './io.ts';
-import { run } from './run.ts';
+/** The least version that has everything the program uses; an older one would fail somewhere in the midst. */
+const NODE_LEAST = [22, 18] as const;
 
-/** Exit code of a command that Ctrl-C ended, as shells have it: 128 and the signal's number. */
-const INTERRUPTED = 130;
-
-const ending = new AbortController();
-let interrupted = false;
-
-// The first signal ends what runs; the second does not wait for it. SIGTERM is how the agent is asked to stop.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    if (ending.signal.aborted) process.exit(INTERRUPTED);
-    interrupted = signal === 'SIGINT';
-    ending.abort();
-  });
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < NODE_LEAST[0] || (major === NODE_LEAST[0] && minor < NODE_LEAST[1])) {
+  process.stderr.write(`sallyport needs Node.js ${NODE_LEAST.join('.')} or later; this is ${process.version}\n`);
+  process.exit(1);
 }
-// Nobody reads the errors any more: there is nobody left to tell.
-process.stderr.on('error', () => ending.abort());
-
-const exit = await run(process.argv.slice(2), {
-  write: writer(process.stdout, () => ending.abort()),
-  complain: (text) => void process.stderr.write(`${text}\n`),
-  readInput: () => readAll(process.stdin),
-  answer: () => {},
-  environment: process.env,
-  color: wantsColor(process.stdout.isTTY === true, process.env),
-  signal: ending.signal,
-  now: Date.now,
-});
-process.exitCode = interrupted && exit === 0 ? INTERRUPTED : exit;
+const { main } = await import('./process.ts');
+await main(process.argv.slice(2));

@@ -8,7 +8,7 @@ import type { StatusView } from '../../../src/agent/api/contract.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
-import type { Background, Outcome } from '../../rig/process.ts';
+import type { Background, Outcome, RunOptions } from '../../rig/process.ts';
 import { buildTraffic, serve } from '../../rig/traffic.ts';
 
 const MAIN = join(import.meta.dirname, '../../../src/cli/main.ts');
@@ -26,18 +26,27 @@ ${spec}
 `;
 }
 
+/** Where the agent runs: a namespace of the rig's. */
+export interface Host {
+  attempt(command: readonly string[], options?: RunOptions): Promise<Outcome>;
+  start(command: readonly string[]): Background;
+}
+
 export class Station {
-  readonly node: Node;
+  readonly host: Host;
   readonly directory: string;
   readonly policies: string;
   readonly socket: string;
   readonly pins: string;
   readonly close: () => void;
   readonly #config: string;
+  readonly #node: Node | undefined;
   #agent: Background | undefined;
 
-  private constructor(node: Node) {
-    this.node = node;
+  /** @param sources the `sources` of the configuration */
+  constructor(host: Host, sources: object, node?: Node) {
+    this.host = host;
+    this.#node = node;
     this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-agent-'));
     this.policies = join(this.directory, 'policies');
     this.socket = join(this.directory, 'run', 'agent.sock');
@@ -46,10 +55,10 @@ export class Station {
     mkdirSync(join(BPFFS, 'sallyport-test'), { recursive: true });
     this.pins = mkdtempSync(join(BPFFS, 'sallyport-test', 'agent-'));
     mkdirSync(this.policies);
-    writeFileSync(this.#config, stringify(this.#settings()));
+    writeFileSync(this.#config, stringify(this.#settings(sources)));
     this.close = closeOnExit(() => {
       this.#agent?.close();
-      node.close();
+      node?.close();
       rmSync(this.pins, { recursive: true, force: true });
       rmSync(this.directory, { recursive: true, force: true });
     });
@@ -59,12 +68,25 @@ export class Station {
   static async create(endpoints: readonly string[]): Promise<Station> {
     await buildTraffic();
     const node = await createNode();
-    const station = new Station(node);
+    const station = new Station(
+      node.host,
+      {
+        docker: { enabled: 'false' },
+        cri: { enabled: 'false' },
+        cgroups: [{ path: `/${node.cgroup.name}/*`, workload: 'test/Unit/{name}' }],
+      },
+      node,
+    );
     for (const name of endpoints) {
       const endpoint = await node.createEndpoint(name);
       await serve(endpoint, { tcp: '80,8080', udp: '80,8080' });
     }
     return station;
+  }
+
+  get node(): Node {
+    if (this.#node === undefined) throw new Error('the station has no node');
+    return this.#node;
   }
 
   get agent(): Background {
@@ -78,21 +100,21 @@ export class Station {
     return endpoint;
   }
 
-  /** Starts the agent and waits until it is ready with all endpoints. */
+  /** Starts the agent and waits until it is ready and enforces all endpoints of the node. */
   async start(flags: readonly string[] = []): Promise<void> {
     this.launch(flags);
-    const wanted = this.node.endpoints.size;
+    const wanted = this.#node?.endpoints.size ?? 0;
     await waitFor('the agent is ready', async () => {
       if (!this.agent.running) throw new Error(`the agent ended: ${this.agent.stdout}${this.agent.stderr}`);
       const { status, stdout } = await this.cli(['status', '-o', 'json']);
       if (status !== 0 && status !== 8) return false;
-      return (JSON.parse(stdout) as StatusView).endpoints.enforced === wanted;
+      return (JSON.parse(stdout) as StatusView).endpoints.enforced >= wanted;
     });
   }
 
   /** Starts the agent and waits for nothing. */
   launch(flags: readonly string[] = []): void {
-    this.#agent = this.node.host.start([...PROGRAM, 'agent', '--config', this.#config, ...flags]);
+    this.#agent = this.host.start([...PROGRAM, 'agent', '--config', this.#config, ...flags]);
   }
 
   /** Ends the agent as SIGTERM does. @returns its exit status */
@@ -109,7 +131,7 @@ export class Station {
 
   cli(args: readonly string[], input?: string): Promise<Outcome> {
     const command = [...PROGRAM, '--socket', this.socket, ...args];
-    return this.node.host.attempt(command, {
+    return this.host.attempt(command, {
       env: { SALLYPORT_DATAPATH_PINS: this.pins },
       ...(input === undefined ? {} : { input }),
     });
@@ -117,7 +139,7 @@ export class Station {
 
   /** Starts a command that does not end by itself. */
   background(args: readonly string[]): Background {
-    return this.node.host.start([...PROGRAM, '--socket', this.socket, ...args]);
+    return this.host.start([...PROGRAM, '--socket', this.socket, ...args]);
   }
 
   /** What a command prints as JSON; its exit status must be one of those given. */
@@ -145,12 +167,12 @@ export class Station {
 
   /** Detaches everything. The agent must have ended. */
   remove(): Promise<Outcome> {
-    return this.node.host.attempt([...PROGRAM, 'agent', '--config', this.#config, '--remove']);
+    return this.host.attempt([...PROGRAM, 'agent', '--config', this.#config, '--remove']);
   }
 
-  #settings(): object {
+  #settings(sources: object): object {
     return {
-      node: this.node.name,
+      node: 'station',
       domain: 'test',
       datapath: {
         pins: this.pins,
@@ -160,11 +182,7 @@ export class Station {
       state: { directory: join(this.directory, 'state') },
       api: { socket: this.socket },
       metrics: { address: '127.0.0.1:9464' },
-      sources: {
-        docker: { enabled: 'false' },
-        cri: { enabled: 'false' },
-        cgroups: [{ path: `/${this.node.cgroup.name}/*`, workload: 'test/Unit/{name}' }],
-      },
+      sources,
     };
   }
 }
