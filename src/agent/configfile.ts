@@ -23,7 +23,7 @@ interface Tree {
 }
 
 /** More than any configuration needs; a larger file is a mistake. */
-export const CONFIG_BYTES_MOST = 256 * 1024;
+const CONFIG_BYTES_MOST = 256 * 1024;
 
 /**
  * Merges file, environment and flags, and checks the result.

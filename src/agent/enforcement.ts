@@ -140,7 +140,7 @@ function differ(a: Wanted, b: Wanted): boolean {
 }
 
 /** The identities of endpoints and of the containers in them, each once, with all names its ports have. */
-export function identitiesOf(endpoints: readonly Endpoint[]): Map<bigint, KnownIdentity> {
+function identitiesOf(endpoints: readonly Endpoint[]): Map<bigint, KnownIdentity> {
   const found = new Map<bigint, KnownIdentity>();
   for (const endpoint of endpoints) {
     for (const identity of [endpoint.identity, ...endpoint.containers.map((container) => container.identity)]) {

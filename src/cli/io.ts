@@ -19,7 +19,7 @@ export interface Io {
 }
 
 /** More than any policy set needs; a larger input is a mistake or an attack. */
-export const INPUT_BYTES_MOST = 4 * 1024 * 1024;
+const INPUT_BYTES_MOST = 4 * 1024 * 1024;
 
 /** Colours only for people: a terminal that is not dumb, and nobody said no (https://no-color.org). */
 export function wantsColor(isTerminal: boolean, environment: Io['environment']): boolean {

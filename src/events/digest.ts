@@ -13,7 +13,7 @@ export interface DigestEntry {
 }
 
 /** What makes two events the same: everything but time, size and the client's port. */
-export function digestKey(event: Event): string {
+function digestKey(event: Event): string {
   if (!isTraffic(event)) return [event.type, event.action, event.subject, event.message].join('\0');
   const { source, destination } = event;
   const ends = [source, destination].map((party) => party.identity ?? `${party.kind} ${party.address}`);

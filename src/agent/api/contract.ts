@@ -46,7 +46,7 @@ export const policyBody = z.strictObject({
     .max(256),
   dryRun: z.boolean().default(false),
 });
-export type PolicyBody = z.input<typeof policyBody>;
+
 export type PolicyRequest = z.output<typeof policyBody>;
 
 export const explainBody = z.strictObject({
@@ -59,7 +59,7 @@ export const explainBody = z.strictObject({
   /** Looked in first for names without one. */
   namespace: name.optional(),
 });
-export type ExplainBody = z.input<typeof explainBody>;
+
 export type ExplainRequest = z.output<typeof explainBody>;
 
 export interface ErrorView {

@@ -14,10 +14,10 @@ import type { CountView, EndpointView, FlowEndView, FlowView, IdentityView, Poli
 
 /** Values of the agent as the API tells them. Pure. */
 
-export const NO_COUNT: Counter = { packets: 0n, bytes: 0n };
+const NO_COUNT: Counter = { packets: 0n, bytes: 0n };
 
 /** Counters as JSON numbers: exact up to 9·10¹⁵. */
-export function countView({ packets, bytes }: Counter): CountView {
+function countView({ packets, bytes }: Counter): CountView {
   return { packets: Number(packets), bytes: Number(bytes) };
 }
 

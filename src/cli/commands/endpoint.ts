@@ -26,7 +26,7 @@ function selected({ policies }: EndpointView): string {
   return `${ingress.length} in, ${egress.length} out`;
 }
 
-export function endpointResource(io: Io): Resource<EndpointView> {
+function endpointResource(io: Io): Resource<EndpointView> {
   return {
     kind: 'endpoint',
     name: (endpoint) => endpoint.id,

@@ -18,7 +18,7 @@ function ruleText(rule: { readonly policy: string; readonly name: string } | und
   return rule === undefined ? '' : `${rule.policy}#${rule.name}`;
 }
 
-export function flowResource(io: Io): Resource<FlowView> {
+function flowResource(io: Io): Resource<FlowView> {
   const ago = (time: string): string => formatAge(io.now() - Date.parse(time));
   return {
     kind: 'flow',

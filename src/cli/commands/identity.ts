@@ -4,7 +4,7 @@ import type { Io } from '../io.ts';
 import { printList, printOne, type Resource } from '../output/print.ts';
 import { examples, group, namespaced, printing, withSession } from '../session.ts';
 
-export const IDENTITY: Resource<IdentityView> = {
+const IDENTITY: Resource<IdentityView> = {
   kind: 'identity',
   name: (identity) => identity.identity,
   columns: [

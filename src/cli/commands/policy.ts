@@ -8,7 +8,7 @@ import { readPolicyFiles } from '../policy-input.ts';
 import { examples, group, namespaced, printing, type Session, withSession } from '../session.ts';
 import { explainCommand } from './explain.ts';
 
-export const POLICY: Resource<PolicyView> = {
+const POLICY: Resource<PolicyView> = {
   kind: 'policy',
   name: nameOf,
   columns: [

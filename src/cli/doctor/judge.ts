@@ -1,3 +1,4 @@
+import { isNodeEnough, NODE_LEAST } from '../requirements.ts';
 import type { Facts, FeatureFact } from './facts.ts';
 
 /** `fail`: the agent cannot do its work; `warn`: it can, with less. */
@@ -18,8 +19,6 @@ const CAPABILITIES: readonly [name: string, bit: number, why: string][] = [
   ['CAP_PERFMON', 38, 'loads tracing programs'],
   ['CAP_SYS_ADMIN', 21, 'enters network namespaces, mounts bpffs'],
 ];
-
-const NODE_LEAST = [22, 18] as const;
 
 /** What the facts mean for the agent, worst news not hidden: pure. */
 export function judge(facts: Facts): Check[] {
@@ -49,14 +48,8 @@ export function healthy(checks: readonly Check[]): boolean {
 }
 
 function nodeVersion({ node }: Facts): Check {
-  const [major = 0, minor = 0] = node.replace(/^v/, '').split('.').map(Number);
-  const enough = major > NODE_LEAST[0] || (major === NODE_LEAST[0] && minor >= NODE_LEAST[1]);
-  const wanted = NODE_LEAST.join('.');
-  return {
-    name: 'Node.js',
-    state: enough ? 'ok' : 'fail',
-    found: enough ? node : `${node}, wanted ${wanted} or later`,
-  };
+  if (isNodeEnough(node)) return { name: 'Node.js', state: 'ok', found: node };
+  return { name: 'Node.js', state: 'fail', found: `${node}, wanted ${NODE_LEAST.join('.')} or later` };
 }
 
 function privileges({ uid, capabilities }: Facts): Check[] {
