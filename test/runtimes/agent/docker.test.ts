@@ -79,7 +79,14 @@ describe('an agent beside a real Docker engine', function () {
     await waitFor('the stranger is known', enforced('stranger'));
     assert.equal(await reach(web), 'ok');
     assert.equal(await reach(stranger), 'timeout');
-    const { stdout, status } = await station.cli(['policy', 'explain', 'stranger', 'shop/Service/api', '--port', '8080']);
+    const { stdout, status } = await station.cli([
+      'policy',
+      'explain',
+      'stranger',
+      'shop/Service/api',
+      '--port',
+      '8080',
+    ]);
     assert.equal(status, 5);
     assert.match(stdout, /^docker\/Container\/stranger.*Deny/);
     await docker.cli(['rm', '-f', 'stranger']);
