@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-/** SHA-256 of the content, hexadecimal. */
+/** SHA-256 of the content, hexadecimal: Node makes text a good deal faster than a Buffer. */
 export function digestOf(content: string | Uint8Array): string {
   return hash('sha256', content, 'hex');
 }
@@ -10,12 +10,12 @@ export function digestOf(content: string | Uint8Array): string {
  * share a name are under one in a billion.
  */
 export function contentId(content: string | Uint8Array): bigint {
-  const id = hash('sha256', content, 'buffer').readBigUInt64BE(0);
+  const id = BigInt(`0x${digestOf(content).slice(0, 16)}`);
   return id === 0n ? 1n : id;
 }
 
 /** The first 32 bits of SHA-256, never 0. */
 export function contentId32(content: string): number {
-  const id = hash('sha256', content, 'buffer').readUInt32BE(0);
+  const id = Number.parseInt(digestOf(content).slice(0, 8), 16);
   return id === 0 ? 1 : id;
 }

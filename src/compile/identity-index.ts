@@ -73,7 +73,7 @@ export class IdentityIndex {
   }
 
   watch({ key, selector }: KeyedSelector): Watch {
-    return this.#use(this.#selectors, key, () => this.#find({ selector }), selector);
+    return this.#use(this.#selectors, key, () => this.#find({ key, selector }), selector);
   }
 
   watchPort(name: PortName): Watch {
@@ -98,10 +98,12 @@ export class IdentityIndex {
     return entry;
   }
 
-  #find({ selector }: Pick<Entry, 'selector'>): readonly number[] {
+  #find({ key, selector }: Pick<Entry, 'key' | 'selector'>): readonly number[] {
     if (selector === undefined) return NOTHING;
     const { namespace } = selector.workload;
     const literal = literalWorkload(selector);
+    // Nearly all selectors are the name of a workload and nothing else, and there may be 100,000 of them.
+    if (literal !== undefined && key === formatWorkload(literal)) return this.#byWorkload.get(key) ?? NOTHING;
     const candidates =
       literal !== undefined
         ? this.#byWorkload.get(formatWorkload(literal))

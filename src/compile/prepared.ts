@@ -1,8 +1,9 @@
-import { policyHash } from '../model/manifest.ts';
-import { type Policy, policyKey, policyName, ruleName } from '../model/policy.ts';
+import { type Direction, type Policy, policyKey, policyName, ruleName } from '../model/policy.ts';
 import { formatSelector } from '../model/selector.ts';
-import { preferredRuleId } from './rule-ids.ts';
+import type { Action } from '../model/verdict.ts';
+import { type Claim, preferredRuleId } from './rule-ids.ts';
 import { type CompiledDirection, compileDirection, type KeyedSelector, selectedDirections } from './rules.ts';
+import { samePolicy } from './same-policy.ts';
 import type { RuleInfo } from './tables.ts';
 
 /** A policy in the form sets are made from. */
@@ -12,52 +13,94 @@ export interface CompiledPolicy {
   readonly ingress?: CompiledDirection;
 }
 
-export type UnnumberedRule = Omit<RuleInfo, 'id'> & { readonly key: string; readonly preferredId: number };
+/** A rule, or a default, as it asks for a number; owned by its policy's key. */
+export interface UnnumberedRule extends Claim<string> {
+  readonly direction: Direction;
+  readonly name: string;
+  readonly action: Action;
+}
 
-/** What can be said of a policy without knowing the others: all but its rules' final numbers. */
+/** A policy with its rules numbered. Another object when anything about it changes. */
+export interface Member {
+  readonly prepared: PreparedPolicy;
+  readonly compiled: CompiledPolicy;
+}
+
+/**
+ * What can be said of a policy without knowing the others: all but its rules' final numbers. Whatever an earlier
+ * version of the policy had that is the same is the same object.
+ */
 export class PreparedPolicy {
   readonly key: string;
   readonly subject: KeyedSelector;
   /** Rules and default of each direction the policy selects, egress first. */
   readonly rules: readonly UnnumberedRule[];
   readonly #policy: Policy;
-  #hash: string | undefined;
 
-  constructor(policy: Policy) {
+  /** @param before an earlier version, of the same key */
+  constructor(policy: Policy, before?: PreparedPolicy) {
     this.#policy = policy;
     this.key = policyKey(policy);
     this.subject = { key: formatSelector(policy.subject), selector: policy.subject };
-    this.rules = unnumberedRules(policy);
+    this.rules = unnumberedRules(policy, before?.rules ?? []);
   }
 
-  /** Of the policy's content. */
-  get hash(): string {
-    this.#hash ??= policyHash(this.#policy);
-    return this.#hash;
+  /** Whether a policy of the same key makes the same tables. */
+  says(policy: Policy): boolean {
+    return samePolicy(this.#policy, policy);
   }
 
-  /** With the numbers its rules were given. */
-  compile(numberOf: (rule: UnnumberedRule) => number): CompiledPolicy {
-    const { egress, ingress } = this.#policy;
+  /**
+   * With the numbers its rules were given.
+   * @param before what became of an earlier version, or of this one with other numbers
+   */
+  compile(numberOf: (rule: UnnumberedRule) => number, before?: Member): CompiledPolicy {
+    const policy = this.#policy;
+    const { egress, ingress, mode, priority } = policy;
     const ids = this.rules.map(numberOf);
     const ofEgress = egress === undefined ? 0 : egress.rules.length + 1;
+    const earlier = before === undefined ? undefined : before.prepared.#policy;
+    const comparable = earlier !== undefined && earlier.mode === mode && earlier.priority === priority;
+    const known = comparable ? before : undefined;
+    const partOf = (direction: Direction) => {
+      const [source, compiled] = [earlier?.[direction], known?.compiled[direction]];
+      return source === undefined || compiled === undefined ? undefined : { source, compiled };
+    };
+    const name = policyName(policy);
+    const infos = this.rules.map((rule, i): RuleInfo => {
+      const id = ids[i] ?? rule.preferredId;
+      const same = known?.prepared.rules[i] === rule ? known.compiled.infos[i] : undefined;
+      if (same?.id === id) return same;
+      return { id, policy: name, direction: rule.direction, name: rule.name, action: rule.action, mode, priority };
+    });
     return {
-      infos: this.rules.map(({ key: _, preferredId, ...info }, i) => ({ id: ids[i] ?? preferredId, ...info })),
-      ...(egress === undefined ? {} : { egress: compileDirection(this.#policy, egress, ids) }),
-      ...(ingress === undefined ? {} : { ingress: compileDirection(this.#policy, ingress, ids.slice(ofEgress)) }),
+      infos,
+      ...(egress === undefined ? {} : { egress: compileDirection(policy, egress, ids, partOf('egress')) }),
+      ...(ingress === undefined
+        ? {}
+        : { ingress: compileDirection(policy, ingress, ids.slice(ofEgress), partOf('ingress')) }),
     };
   }
 }
 
-function unnumberedRules(policy: Policy): UnnumberedRule[] {
-  const { kind, namespace, name, mode, priority } = policy;
-  return selectedDirections(policy).flatMap((direction) => {
+function unnumberedRules(policy: Policy, before: readonly UnnumberedRule[]): UnnumberedRule[] {
+  const rules: UnnumberedRule[] = [];
+  const { kind, namespace, name } = policy;
+  const owner = policyKey(policy);
+  for (const direction of selectedDirections(policy)) {
+    const add = (rule: string, action: Action): void => {
+      const known = before[rules.length];
+      if (known?.direction === direction && known.name === rule && known.action === action) {
+        rules.push(known);
+        return;
+      }
+      const key = [kind, namespace, name, direction, rule] as const;
+      const preferredId = preferredRuleId(key);
+      rules.push({ key: key.join('\0'), preferredId, owner, direction, name: rule, action });
+    };
     const part = policy[direction];
-    const rules = (part?.rules ?? []).map((rule, i) => ({ name: ruleName(rule, i), action: rule.action }));
-    return [...rules, { name: 'default', action: part?.default ?? 'Deny' }].map((rule) => {
-      const key = [kind, namespace, name, direction, rule.name] as const;
-      const known = { policy: policyName(policy), direction, ...rule, mode, priority };
-      return { ...known, key: key.join('\0'), preferredId: preferredRuleId(key) };
-    });
-  });
+    for (const [i, rule] of (part?.rules ?? []).entries()) add(ruleName(rule, i), rule.action);
+    add('default', part?.default ?? 'Deny');
+  }
+  return rules;
 }

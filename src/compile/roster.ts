@@ -1,15 +1,8 @@
-import { policyHash } from '../model/manifest.ts';
 import { type Policy, policyKey } from '../model/policy.ts';
 import { CompileError } from './input.ts';
-import { type CompiledPolicy, PreparedPolicy } from './prepared.ts';
+import { type Member, PreparedPolicy, type UnnumberedRule } from './prepared.ts';
 import { RuleNumbers } from './rule-ids.ts';
 import type { RuleInfo } from './tables.ts';
-
-/** A policy in force, with its rules numbered. Another object when anything about it changes. */
-export interface Member {
-  readonly prepared: PreparedPolicy;
-  readonly compiled: CompiledPolicy;
-}
 
 export interface RosterChange {
   readonly left: readonly Member[];
@@ -20,7 +13,7 @@ export interface RosterChange {
 export class Roster {
   #members = new Map<string, Member>();
   #rules: ReadonlyMap<number, RuleInfo> = new Map();
-  readonly #numbers = new RuleNumbers<PreparedPolicy>();
+  readonly #numbers = new RuleNumbers<string>();
   readonly #prepared = new WeakMap<Policy, PreparedPolicy>();
 
   /** All rules and defaults by their numbers; the same object until one changes. */
@@ -44,19 +37,19 @@ export class Roster {
     for (const [key, prepared] of wanted) if (this.#members.get(key)?.prepared !== prepared) joining.push(prepared);
     if (left.length === 0 && joining.length === 0) return { left, joined: [] };
 
-    for (const { prepared } of left) {
-      for (const rule of prepared.rules) this.#numbers.release({ ...rule, owner: prepared });
-      this.#members.delete(prepared.key);
-    }
-    for (const owner of joining) for (const rule of owner.rules) this.#numbers.claim({ ...rule, owner });
-    for (const prepared of this.#numbers.settle()) {
-      const member = this.#members.get(prepared.key);
-      if (member?.prepared !== prepared) continue;
+    const before = new Map(left.map((member) => [member.prepared.key, member]));
+    this.#renumber(left, joining);
+    for (const key of before.keys()) this.#members.delete(key);
+    for (const key of this.#numbers.settle()) {
+      const member = this.#members.get(key);
+      if (member === undefined) continue;
       left.push(member);
-      joining.push(prepared);
+      before.set(key, member);
+      joining.push(member.prepared);
     }
     const joined = joining.map((prepared) => {
-      const member = { prepared, compiled: prepared.compile((rule) => this.#numbers.numberOf(rule)) };
+      const compiled = prepared.compile((rule) => this.#numbers.numberOf(rule), before.get(prepared.key));
+      const member = { prepared, compiled };
       this.#members.set(prepared.key, member);
       return member;
     });
@@ -68,16 +61,29 @@ export class Roster {
     const known = this.#prepared.get(policy);
     if (known !== undefined) return known;
     // Read again from a file that changed elsewhere, a policy is another object with the same content.
-    const member = this.#members.get(policyKey(policy))?.prepared;
-    const prepared = member !== undefined && member.hash === policyHash(policy) ? member : new PreparedPolicy(policy);
+    const before = this.#members.get(policyKey(policy))?.prepared;
+    const prepared = before?.says(policy) === true ? before : new PreparedPolicy(policy, before);
     this.#prepared.set(policy, prepared);
     return prepared;
   }
 
+  /** Rules that both versions of a policy have, keep what they claimed. */
+  #renumber(left: readonly Member[], joining: readonly PreparedPolicy[]): void {
+    const [gone, come] = [new Set<UnnumberedRule>(), new Set<UnnumberedRule>()];
+    for (const { prepared } of left) for (const rule of prepared.rules) gone.add(rule);
+    for (const { rules } of joining) for (const rule of rules) if (!gone.delete(rule)) come.add(rule);
+    for (const rule of gone) this.#numbers.release(rule);
+    for (const rule of come) this.#numbers.claim(rule);
+  }
+
   #replaceRules(left: readonly Member[], joined: readonly Member[]): void {
     const rules = new Map(this.#rules);
-    for (const { compiled } of left) for (const { id } of compiled.infos) rules.delete(id);
-    for (const { compiled } of joined) for (const info of compiled.infos) rules.set(info.id, info);
+    const wanted = new Set<RuleInfo>();
+    for (const { compiled } of joined) for (const info of compiled.infos) wanted.add(info);
+    for (const { compiled } of left) {
+      for (const info of compiled.infos) if (!wanted.delete(info)) rules.delete(info.id);
+    }
+    for (const info of wanted) rules.set(info.id, info);
     this.#rules = rules;
   }
 }

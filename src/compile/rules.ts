@@ -7,6 +7,7 @@ import { formatSelector, selectsEverything, type WorkloadSelector } from '../mod
 import { verdictOf } from '../model/verdict.ts';
 import { digestOf } from './hash.ts';
 import { RANK_DEFAULT, rankOf } from './rank.ts';
+import { sameRule } from './same-policy.ts';
 
 /** Destination ports, or ICMP types, of one protocol. The whole protocol is 0–65535. */
 export interface PortSpan {
@@ -36,6 +37,10 @@ export interface KeyedSelector {
 
 /** A rule taken apart by how its peers are found. */
 export interface CompiledRule {
+  /** No two objects have one: what is made of several rules is known by theirs. */
+  readonly serial: number;
+  /** Everything that follows, as text. */
+  readonly content: string;
   readonly outcome: Outcome;
   /** Counts in the staged layer only. */
   readonly staged: boolean;
@@ -64,9 +69,27 @@ export interface CompiledDirection {
   readonly names: readonly PortName[];
 }
 
-/** @param ids of the rules in their order, and of the default after them */
-export function compileDirection(policy: Policy, part: DirectionPolicy, ids: readonly number[]): CompiledDirection {
-  const rules = part.rules.map((rule, i) => compileRule(policy, rule, ids[i] ?? 0));
+/** A direction of an earlier version of a policy, of the same priority and mode. */
+export interface EarlierDirection {
+  readonly source: DirectionPolicy;
+  readonly compiled: CompiledDirection;
+}
+
+/**
+ * @param ids of the rules in their order, and of the default after them
+ * @param before rules that are the same in it are taken from it
+ */
+export function compileDirection(
+  policy: Policy,
+  part: DirectionPolicy,
+  ids: readonly number[],
+  before?: EarlierDirection,
+): CompiledDirection {
+  const moved = (before?.source.rules.length ?? 0) - part.rules.length;
+  const rules = part.rules.map((rule, i) => {
+    const id = ids[i] ?? 0;
+    return earlierRule(before, i, rule, id) ?? earlierRule(before, i + moved, rule, id) ?? compileRule(policy, rule, id);
+  });
   const fallback = {
     rank: RANK_DEFAULT,
     rule: ids[part.rules.length] ?? 0,
@@ -74,9 +97,22 @@ export function compileDirection(policy: Policy, part: DirectionPolicy, ids: rea
     // Of defaults only the order among themselves counts, and that is the one of rules of one priority.
     order: rankOf(0, part.default, policy.mode),
   };
-  const names = new Map(rules.flatMap((rule) => rule.names.map((name) => [nameKey(name), name])));
-  const content = [policy.mode, fallback.rule, fallback.verdict, ...rules.map(ruleContent)];
-  return { digest: digestOf(JSON.stringify(content)), mode: policy.mode, rules, fallback, names: [...names.values()] };
+  const names = new Map<string, PortName>();
+  for (const rule of rules) for (const name of rule.names) names.set(nameKey(name), name);
+  const head = `${policy.mode} ${fallback.rule} ${fallback.verdict}`;
+  const digest = digestOf([head, ...rules.map((rule) => rule.content)].join('\n'));
+  return { digest, mode: policy.mode, rules, fallback, names: [...names.values()] };
+}
+
+function earlierRule(
+  before: EarlierDirection | undefined,
+  i: number,
+  rule: Rule,
+  id: number,
+): CompiledRule | undefined {
+  const [source, compiled] = [before?.source.rules[i], before?.compiled.rules[i]];
+  if (source === undefined || compiled?.outcome.rule !== id) return undefined;
+  return sameRule(source, rule) ? compiled : undefined;
 }
 
 /** The ports the names stand for on a workload with these ports. */
@@ -110,6 +146,8 @@ export function strictestFallback(parts: readonly CompiledDirection[]): Outcome 
   return best;
 }
 
+let serials = 0;
+
 function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
   const spans: PortSpan[] = [];
   const names: PortName[] = [];
@@ -117,14 +155,24 @@ function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
     if (typeof port === 'string') names.push({ protocol, name: port });
     else spans.push({ protocol, first: port ?? 0, last: endPort ?? port ?? 65_535 });
   }
-  return {
-    outcome: { rank: rankOf(policy.priority, rule.action, policy.mode), rule: id, verdict: verdictOf(rule.action) },
-    staged: policy.mode === 'Stage',
-    anyPeer: rule.peers === undefined,
-    ...compilePeers(rule.peers ?? []),
-    ...(rule.ports === undefined ? {} : { spans }),
-    names,
+  const outcome = {
+    rank: rankOf(policy.priority, rule.action, policy.mode),
+    rule: id,
+    verdict: verdictOf(rule.action),
   };
+  const staged = policy.mode === 'Stage';
+  const anyPeer = rule.peers === undefined;
+  const { anyIdentity, host, world, selectors, networks } = compilePeers(rule.peers ?? []);
+  const content = JSON.stringify([
+    [outcome.rank, outcome.rule, outcome.verdict],
+    [staged, anyPeer, anyIdentity, host, world].map(Number),
+    selectors.map(({ key }) => key),
+    networks.map(({ network, holes }) => [formatNetwork(network), ...holes.map(formatNetwork)]),
+    rule.ports === undefined ? null : spans.map(({ protocol, first, last }) => [protocol, first, last]),
+    names.map(nameKey),
+  ]);
+  const known = { serial: ++serials, content, outcome, staged, anyPeer, anyIdentity, host, world, selectors, networks };
+  return rule.ports === undefined ? { ...known, names } : { ...known, spans, names };
 }
 
 type CompiledPeers = Pick<CompiledRule, 'anyIdentity' | 'host' | 'world' | 'selectors' | 'networks'>;
@@ -148,15 +196,6 @@ const V4_NETWORK: Network = { family: 6, address: V4_MAPPED, prefix: V4_MAPPED_P
 function holesOf(network: Network, except: readonly Network[]): readonly Network[] {
   const covers = network.prefix <= V4_MAPPED_PREFIX && samePrefix(network.address, V4_MAPPED, network.prefix);
   return network.family === 6 && covers ? [...except, V4_NETWORK] : except;
-}
-
-/** A rule as plain data: everything that tables are made from. */
-function ruleContent(rule: CompiledRule): unknown {
-  return {
-    ...rule,
-    selectors: rule.selectors.map(({ key }) => key),
-    networks: rule.networks.map(({ network, holes }) => [formatNetwork(network), ...holes.map(formatNetwork)]),
-  };
 }
 
 /** Which directions a policy selects. */

@@ -1,6 +1,7 @@
 import type { Direction } from '../model/policy.ts';
 import type { IdentityChange, IdentityIndex, Watch } from './identity-index.ts';
-import type { Member, RosterChange } from './roster.ts';
+import type { Member } from './prepared.ts';
+import type { RosterChange } from './roster.ts';
 import type { CompiledDirection } from './rules.ts';
 
 const DIRECTIONS = ['egress', 'ingress'] as const satisfies readonly Direction[];
