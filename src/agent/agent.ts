@@ -208,9 +208,11 @@ export class Agent {
     await Promise.all([this.policies.close(), world.close()]);
     logRepeats(logger, this.journal.digest, config.events.log);
     this.journal.close();
-    if (config.fail.stop === 'open') datapath.remove();
+    // What a former agent left in force is not ours to end before we have taken it over.
+    const open = config.fail.stop === 'open' && this.#lastSuccess !== undefined;
+    if (open) datapath.remove();
     else datapath.close();
-    logger.info(config.fail.stop === 'open' ? 'Stopped; nothing is enforced' : 'Stopped; enforcement goes on');
+    logger.info(open ? 'Stopped; nothing is enforced' : 'Stopped; enforcement goes on');
   }
 
   #every(milliseconds: number, work: () => void): void {

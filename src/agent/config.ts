@@ -128,7 +128,7 @@ export const configSchema = z.strictObject({
       log: z
         .enum(['all', 'refused', 'none'])
         .default('refused')
-        .describe('What goes to the log. refused: denied, dropped, alerted, staged'),
+        .describe('What goes to the log. refused: all but containers and sources that come and go'),
       repeat: duration('30s', 1_000, 3_600_000).describe('Repeats of a logged event are summed up this often'),
     })
     .prefault({}),

@@ -6,6 +6,7 @@ import { openDatapath } from '../datapath/index.ts';
 import type { Datapath } from '../datapath/port.ts';
 import { findCgroup2Mount, peerCredentials } from '../libbpf/index.ts';
 import { Agent } from './agent.ts';
+import { answers } from './api/probe.ts';
 import { startApi } from './api/server.ts';
 import type { Config } from './config.ts';
 import { AgentError } from './errors.ts';
@@ -23,6 +24,8 @@ const SILENT_RESYNCS = 3;
  * @throws AgentError, BpfError where it cannot start; what an earlier agent left enforced stays so
  */
 export async function runAgent(config: Config, logger: Logger, signal: AbortSignal): Promise<void> {
+  // Before anything in the kernel is touched: a second agent would take the first one's events and settings.
+  await refuseBesideAnother(config.api.socket);
   const datapath = openKernel(config);
   const cgroupRoot = cgroupRootOf(config);
   const agent = new Agent({
@@ -47,9 +50,20 @@ export async function runAgent(config: Config, logger: Logger, signal: AbortSign
   }
 }
 
-/** Detaches every program and removes every pin: nothing is enforced afterwards. */
-export function removeDatapath(config: Config): void {
+/**
+ * Detaches every program and removes every pin: nothing is enforced afterwards.
+ * @throws AgentError CONFLICT where an agent runs, which would attach everything again at its next round
+ */
+export async function removeDatapath(config: Config): Promise<void> {
+  await refuseBesideAnother(config.api.socket);
   openKernel(config).remove();
+}
+
+async function refuseBesideAnother(socket: string): Promise<void> {
+  if (!(await answers(socket))) return;
+  throw new AgentError('CONFLICT', `An agent runs on ${socket}`, {
+    hint: 'stop it first, or give this one its own api.socket and datapath.pins',
+  });
 }
 
 async function serve(agent: Agent, config: Config, logger: Logger): Promise<void> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { canonicalJson } from '../model/manifest.ts';
 import { type Policy, policyKey } from '../model/policy.ts';
-import { type LocatedPolicy, parsePolicyFile } from '../model/policy-file.ts';
+import { type LocatedPolicy, type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
 import { policySetErrors } from '../model/policy-set.ts';
 import type { PolicyProblem } from '../model/problem.ts';
 import { PolicyDirectory, type PolicyFile } from '../sources/policies.ts';
@@ -119,8 +119,12 @@ export class PolicyStore {
    * What applying these files would change.
    * @throws AgentError INVALID with every fault, CONFLICT for policies that people keep in files of their own
    */
-  plan(files: readonly InputFile[]): ApplyPlan {
-    const parsed = files.map(({ file, text }) => parsePolicyFile(file, Buffer.from(text)));
+  async plan(files: readonly InputFile[]): Promise<ApplyPlan> {
+    const parsed: ParsedFile[] = [];
+    for (const { file, text } of files) {
+      parsed.push(parsePolicyFile(file, Buffer.from(text)));
+      await setImmediate();
+    }
     const given = parsed.flatMap(({ policies }) => policies);
     const keys = new Set(given.map(({ policy }) => policyKey(policy)));
     const others = this.#ledger.policies.filter(({ policy }) => !keys.has(policyKey(policy)));
@@ -143,7 +147,7 @@ export class PolicyStore {
   apply(files: readonly InputFile[]): Promise<readonly PolicyChange[]> {
     const askedAt = this.#options.now();
     return this.#serialized(async () => {
-      const { changes, given } = this.plan(files);
+      const { changes, given } = await this.plan(files);
       const stored = given.filter((_, index) => changes[index]?.action !== 'unchanged');
       if (stored.length === 0) return changes;
       this.#askedAt = askedAt;

@@ -95,7 +95,7 @@ export class Service implements AgentService {
   async applyPolicies({ files, dryRun }: PolicyRequest, caller: string): Promise<ApplyView> {
     const { policies } = this.#agent;
     if (dryRun) {
-      const { changes, all } = policies.plan(files);
+      const { changes, all } = await policies.plan(files);
       return { changes, dryRun, plan: formatPlan(this.#agent.enforcement.preview(all)) };
     }
     return await this.#changed(caller, () => policies.apply(files));

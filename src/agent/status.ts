@@ -9,6 +9,8 @@ import { VERSION } from './version.ts';
 
 /** A table fuller than this is a problem before it is full. */
 const NEARLY_FULL = 0.9;
+/** Errors of policies that are told; `problems` has their number. */
+const ERRORS_MOST = 200;
 /** The kernel throws the oldest out of these by itself. */
 const SELF_EMPTYING = 'lru';
 
@@ -49,7 +51,9 @@ export function statusOf(agent: Agent): StatusView {
       enforce: policies.filter(({ mode }) => mode === 'Enforce').length,
       stage: policies.filter(({ mode }) => mode === 'Stage').length,
       directory: config.policies.directory,
-      errors: ledger.errors.map((problem): ProblemView => ({ ...faultOf(problem), inForce: problem.inForce })),
+      errors: ledger.errors
+        .slice(0, ERRORS_MOST)
+        .map((problem): ProblemView => ({ ...faultOf(problem), inForce: problem.inForce })),
     },
     sources: world.sources().map(({ since, synced, ...source }) => ({ ...source, since: isoTime(since) })),
     warnings: [

@@ -24,6 +24,11 @@ export function makeLogger(level: string, destination: DestinationStream): Logge
 
 export type LoggedEvents = 'all' | 'refused' | 'none';
 
+/** Containers that come and go, sources that work: of no interest to who wants to read of refusals. */
+function isPlainNews(event: Event): boolean {
+  return !isTraffic(event) && event.severity === 'info' && (event.type === 'endpoint' || event.type === 'source');
+}
+
 function levelOf(event: Event): 'info' | 'warn' | 'error' {
   if (!isTraffic(event)) return event.severity === 'warning' ? 'warn' : event.severity;
   return event.verdict === 'Deny' || event.verdict === 'Alert' ? 'warn' : 'info';
@@ -33,7 +38,7 @@ function levelOf(event: Event): 'info' | 'warn' | 'error' {
 export function logSink(logger: Logger, which: LoggedEvents): EventSink {
   return (event, entry) => {
     if (which === 'none' || entry.count > 1) return;
-    if (which === 'refused' && !isTraffic(event) && event.severity === 'info') return;
+    if (which === 'refused' && isPlainNews(event)) return;
     logger[levelOf(event)]({ event }, summary(event));
   };
 }
@@ -43,7 +48,7 @@ export function logRepeats(logger: Logger, digest: Digest, which: LoggedEvents):
   if (which === 'none') return;
   for (const { entry, repeats } of digest.takeRepeats()) {
     const { last } = entry;
-    if (which === 'refused' && !isTraffic(last) && last.severity === 'info') continue;
+    if (which === 'refused' && isPlainNews(last)) continue;
     logger[levelOf(last)](
       { event: last, repeats, since: entry.first.time },
       `${summary(last)} (${repeats} times more)`,

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { AgentError } from '../../agent/errors.ts';
 import type { Io } from '../io.ts';
 import { examples, type GlobalOptions } from '../session.ts';
 import { addConfigOptions, type ConfigOptions, readConfig } from '../settings.ts';
@@ -31,21 +30,13 @@ export function agentCommand(io: Io): Command {
     }
     const { removeDatapath, runAgent } = await import('../../agent/launch.ts');
     if (options.remove === true) {
-      await refuseWhileRunning(config.api.socket);
-      removeDatapath(config);
+      await removeDatapath(config);
       return await io.write(`Removed what was attached and pinned in ${config.datapath.pins}\n`);
     }
     const { makeLogger } = await import('../../events/log.ts');
     const logger = makeLogger(config.log.level, process.stdout);
     await runAgent(config, logger, io.signal);
   });
-}
-
-/** A running agent would attach everything again at its next round. */
-async function refuseWhileRunning(socket: string): Promise<void> {
-  const { answers } = await import('../../agent/api/probe.ts');
-  if (!(await answers(socket))) return;
-  throw new AgentError('CONFLICT', `An agent runs on ${socket}`, { hint: 'stop it first' });
 }
 
 /** Adds to each line of the YAML where its setting came from, when it is not a default. */

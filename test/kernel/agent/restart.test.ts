@@ -78,7 +78,7 @@ describe('an agent that ends', function () {
     station.launch();
     const second = await station.agent.exited;
     assert.equal(second.status, 1);
-    assert.match(second.stderr, /Cannot listen on .*another agent does/);
+    assert.match(second.stderr, /An agent runs on .*\nhint: stop it first/);
     const removed = await station.remove();
     assert.equal(removed.status, 1);
     assert.match(removed.stderr, /An agent runs on/);
