@@ -6,6 +6,7 @@ import { ERRORS, EXIT } from '../../src/agent/errors.ts';
 import { readings } from '../../src/agent/metrics/readings.ts';
 import { addReading, makeMeasurements } from '../../src/agent/metrics/registry.ts';
 import { makeProgram } from '../../src/cli/program.ts';
+import { Incident, Reason } from '../../src/datapath/layouts.gen.ts';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
@@ -72,6 +73,14 @@ describe('what is written about metrics', () => {
       const row = new RegExp(`^\\| \`${name}\` \\| \\w+ \\| ${labels.join(', ')} \\| (.*) \\|$`, 'm').exec(text);
       assert.equal(row?.[1], help, `docs/metrics.md, ${name}`);
     }
+  });
+
+  it('has every reason and every incident', () => {
+    const text = read('docs/metrics.md');
+    const names = [...Object.keys(Reason), ...Object.keys(Incident)].filter(
+      (name) => name !== 'None' && name !== 'Max',
+    );
+    for (const name of names) assert.ok(text.includes(`\`${name}\``), `docs/metrics.md lacks ${name}`);
   });
 
   for (const file of ['k8s/monitoring/alerts.yaml', 'k8s/monitoring/grafana-dashboard.json']) {
