@@ -73,8 +73,8 @@ class State {
     if (identity === undefined) {
       this.#uses.delete(slot);
     } else {
-      const egress = this.#shelf.take(this.#selection.partsOf(slot, 'egress'), undefined);
-      const ingress = this.#shelf.take(this.#selection.partsOf(slot, 'ingress'), identity.ports);
+      const egress = this.#shelf.take(this.#selection.partsOf(slot, 'egress'), undefined, before.egress);
+      const ingress = this.#shelf.take(this.#selection.partsOf(slot, 'ingress'), identity.ports, before.ingress);
       this.#uses.set(slot, { egress, ingress });
     }
     this.#shelf.giveBack(before.egress);

@@ -88,7 +88,9 @@ export function compileDirection(
   const moved = (before?.source.rules.length ?? 0) - part.rules.length;
   const rules = part.rules.map((rule, i) => {
     const id = ids[i] ?? 0;
-    return earlierRule(before, i, rule, id) ?? earlierRule(before, i + moved, rule, id) ?? compileRule(policy, rule, id);
+    return (
+      earlierRule(before, i, rule, id) ?? earlierRule(before, i + moved, rule, id) ?? compileRule(policy, rule, id)
+    );
   });
   const fallback = {
     rank: RANK_DEFAULT,

@@ -1,10 +1,11 @@
 import { Slot } from '../model/slot.ts';
 import { Verdict } from '../model/verdict.ts';
+import { ClassCache, type Ingredients } from './class-cache.ts';
 import { buildClass, type Fallback, type PortRule } from './classes.ts';
 import { contentId } from './hash.ts';
 import type { IdentityIndex, Watch } from './identity-index.ts';
 import type { KnownIdentity } from './input.ts';
-import { flattenNetworks } from './networks.ts';
+import { flattenNetworks, type NetworkPeer } from './networks.ts';
 import { RANK_DEFAULT, RANK_NONE } from './rank.ts';
 import {
   type CompiledDirection,
@@ -20,6 +21,7 @@ import type { Class, NetworkEntry, PolicySet } from './tables.ts';
 /** Finds the class that is equal to one just built, if there is one already. */
 type ClassStore = (built: Class) => Class;
 
+const NO_PORTS: KnownIdentity['ports'] = [];
 const NO_RULE: Outcome = { rank: RANK_DEFAULT, rule: 0, verdict: Verdict.Allow };
 const NOT_ASKED: Outcome = { rank: RANK_NONE, rule: 0, verdict: Verdict.None };
 const NETWORK_FALLBACK: Fallback = { enforced: NOT_ASKED, staged: NOT_ASKED };
@@ -31,8 +33,14 @@ interface Fixed {
   readonly anyone: Class;
   readonly host: Class;
   readonly world: Class;
-  readonly networks: readonly NetworkEntry[];
-  readonly networkClasses: readonly Class[];
+  readonly networks: Networks;
+}
+
+interface Networks {
+  /** All that they were made from. */
+  readonly ingredients: string;
+  readonly entries: readonly NetworkEntry[];
+  readonly classes: readonly Class[];
 }
 
 /** What a set's identity is made from: equal for subjects with the same rules, and the ports those name. */
@@ -57,12 +65,17 @@ export class SetBuilder {
   readonly #rules: readonly CompiledRule[];
   readonly #fallback: Fallback;
   readonly #ownPorts: KnownIdentity['ports'] | undefined;
+  /** What the rules' port names are on the subject, as text. */
+  readonly #ownNumbers: string;
   /** To be looked up on each peer. */
   readonly #names: readonly PortName[];
   /** The rule of each selector, by index. */
   readonly #selectors: readonly number[];
+  #before: SetBuilder | undefined;
   #store: ClassStore = (built) => built;
   #fixed: Fixed | undefined;
+  #made: ClassCache | undefined;
+  #madeOfNetworks: ClassCache | undefined;
   #set: PolicySet | undefined;
   #classes: readonly Class[] = [];
 
@@ -70,38 +83,54 @@ export class SetBuilder {
    * @param key of the parts and ports, by `setKey`
    * @param parts of all policies that select the subject; not empty
    * @param ownPorts the subject's, where names of ports are looked up on it (ingress); else on each peer
+   * @param before what a subject of this set had until now: classes both have are taken from it
    */
   constructor(
     key: string,
     parts: readonly CompiledDirection[],
     ownPorts: KnownIdentity['ports'] | undefined,
     index: IdentityIndex,
+    before?: SetBuilder,
   ) {
     this.id = contentId(key);
     this.#index = index;
+    this.#before = before;
     this.#ownPorts = ownPorts;
     this.#rules = parts.flatMap((part) => part.rules).sort((a, b) => byPrecedence(a.outcome, b.outcome));
     this.#fallback = {
       enforced: strictestFallback(parts.filter((part) => part.mode === 'Enforce')) ?? NO_RULE,
       staged: strictestFallback(parts) ?? NO_RULE,
     };
-    this.#names = ownPorts === undefined ? distinctNames(parts) : [];
-    this.#selectors = this.#rules.flatMap((rule, i) => rule.selectors.map(() => i));
-    this.watches = [
-      ...this.#rules.flatMap((rule) => rule.selectors.map((selector) => index.watch(selector))),
-      ...this.#names.map((name) => index.watchPort(name)),
-    ];
+    const names = distinctNames(parts);
+    this.#names = ownPorts === undefined ? names : [];
+    this.#ownNumbers = ownPorts === undefined ? '' : lookedUp(names, ownPorts);
+    const selectors: number[] = [];
+    const watches: Watch[] = [];
+    for (const [i, rule] of this.#rules.entries()) {
+      for (const selector of rule.selectors) {
+        selectors.push(i);
+        watches.push(index.watch(selector));
+      }
+    }
+    for (const name of this.#names) watches.push(index.watchPort(name));
+    this.#selectors = selectors;
+    this.watches = watches;
   }
 
   /** The set with the peers there are now; the same object as last time where none of them differ. */
   build(store: ClassStore): PolicySet {
     this.#store = store;
-    this.#fixed ??= this.#buildFixed();
-    const { networks, networkClasses } = this.#fixed;
+    this.#fixed ??= this.#buildFixed(this.#before);
+    const { entries: networks, classes } = this.#fixed.networks;
     const peers = this.#buildPeers(this.#fixed);
-    this.#classes = [...new Set([...peers.values(), ...networkClasses])];
+    this.#before = undefined;
+    const used = new Set(classes);
     const ids = new Map<number, bigint>();
-    for (const [slot, found] of peers) ids.set(slot, found.id);
+    for (const [slot, found] of peers) {
+      used.add(found);
+      ids.set(slot, found.id);
+    }
+    this.#classes = [...used];
     if (this.#set === undefined || !samePeers(this.#set.peers, ids)) this.#set = { id: this.id, peers: ids, networks };
     return this.#set;
   }
@@ -116,10 +145,12 @@ export class SetBuilder {
     for (const watch of this.watches) this.#index.unwatch(watch);
   }
 
-  #buildFixed(): Fixed {
-    const indices = (means: (rule: CompiledRule) => boolean): number[] =>
-      this.#rules.flatMap((rule, i) => (means(rule) ? [i] : []));
-    const [networks, networkClasses] = this.#buildNetworks();
+  #buildFixed(before: SetBuilder | undefined): Fixed {
+    const indices = (means: (rule: CompiledRule) => boolean): number[] => {
+      const found: number[] = [];
+      for (const [i, rule] of this.#rules.entries()) if (means(rule)) found.push(i);
+      return found;
+    };
     const everyone = indices((rule) => rule.anyPeer || rule.anyIdentity);
     const anyone = this.#classFor(everyone);
     // Mostly the three are one.
@@ -132,8 +163,7 @@ export class SetBuilder {
       anyone,
       host: reserved((rule) => rule.anyPeer || rule.host),
       world: reserved((rule) => rule.anyPeer || rule.world),
-      networks,
-      networkClasses,
+      networks: this.#buildNetworks(before),
     };
   }
 
@@ -154,35 +184,60 @@ export class SetBuilder {
       [Slot.Host, host],
       [Slot.World, world],
     ] as [number, Class][]);
-    const made = new Map<string, Class>();
+    const context = JSON.stringify([this.#fallback, this.#serialsOf(everyone), this.#ownNumbers]);
+    const earlier = this.#before === undefined ? this.#made : this.#before.#made;
+    const made = new ClassCache(context, earlier);
     for (const [slot, rules] of met) {
-      const ports = this.#names.length === 0 ? [] : (this.#index.identities.get(slot)?.ports ?? []);
-      const key = `${rules.join()} ${lookedUp(this.#names, ports)}`;
-      let found = made.get(key);
-      if (found === undefined) {
-        found = this.#classFor(merge(everyone, rules), ports);
-        made.set(key, found);
-      }
+      const ports = this.#names.length === 0 ? NO_PORTS : (this.#index.identities.get(slot)?.ports ?? NO_PORTS);
+      const ingredients = this.#ingredientsOf(rules, lookedUp(this.#names, ports));
+      const found = made.get(ingredients, () => this.#classFor(merge(everyone, rules), ports));
       if (found !== anyone) peers.set(slot, found);
     }
+    made.settle();
+    this.#made = made;
     return peers;
   }
 
-  #buildNetworks(): [NetworkEntry[], Class[]] {
-    if (this.#rules.every((rule) => rule.networks.length === 0)) return [[], []];
-    const classes = new Map<string, Class>();
-    const peers = this.#rules.flatMap((rule, i) => rule.networks.map((network) => ({ rule: i, ...network })));
+  #buildNetworks(before: SetBuilder | undefined): Networks {
+    const peers: NetworkPeer[] = [];
+    const serials: number[] = [];
+    for (const [i, { serial, networks }] of this.#rules.entries()) {
+      if (networks.length > 0) serials.push(serial);
+      for (const { network, holes } of networks) peers.push({ rule: i, network, holes });
+    }
+    const ingredients = `${this.#ownNumbers} ${serials.join()}`;
+    const known = before === undefined ? undefined : before.#madeOfNetworks;
+    const earlier = before === undefined ? undefined : before.#fixed;
+    if (earlier?.networks.ingredients === ingredients) {
+      this.#madeOfNetworks = known;
+      return earlier.networks;
+    }
+    if (peers.length === 0) return { ingredients, entries: [], classes: [] };
+    const made = new ClassCache(this.#ownNumbers, known);
+    const classes = new Map<bigint, Class>();
     const entries = flattenNetworks(peers, (rules) => {
-      const key = rules.join();
-      const found = classes.get(key) ?? this.#classFor(rules, [], NETWORK_FALLBACK);
-      classes.set(key, found);
+      const found = made.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK));
+      classes.set(found.id, found);
       return found.id;
     });
+    made.settle();
+    this.#madeOfNetworks = made;
     const used = new Set(entries.map((entry) => entry.class));
-    return [entries, [...classes.values()].filter((one) => used.has(one.id))];
+    return { ingredients, entries, classes: [...classes.values()].filter((one) => used.has(one.id)) };
   }
 
-  #classFor(indices: readonly number[], peerPorts: KnownIdentity['ports'] = [], fallback = this.#fallback): Class {
+  /** What tells classes of one build apart: mostly there is one rule, and no name of a port. */
+  #ingredientsOf(rules: readonly number[], numbers: string): Ingredients {
+    const [only] = rules;
+    if (only !== undefined && rules.length === 1 && numbers === '') return this.#rules[only]?.serial ?? 0;
+    return `${this.#serialsOf(rules)} ${numbers}`;
+  }
+
+  #serialsOf(rules: readonly number[]): string {
+    return rules.map((i) => this.#rules[i]?.serial).join();
+  }
+
+  #classFor(indices: readonly number[], peerPorts = NO_PORTS, fallback = this.#fallback): Class {
     const ports = this.#ownPorts ?? peerPorts;
     const rules: PortRule[] = [];
     for (const i of indices) {
@@ -215,6 +270,7 @@ function byPrecedence(a: Outcome, b: Outcome): number {
 /** Two ascending lists into one, without repetition. */
 function merge(a: readonly number[], b: readonly number[]): readonly number[] {
   if (a.length === 0) return b;
+  if (b.length === 0) return a;
   return [...new Set([...a, ...b])].sort((x, y) => x - y);
 }
 

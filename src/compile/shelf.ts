@@ -41,14 +41,16 @@ export class Shelf {
   /**
    * Takes the set of these rules for one more user.
    * @param ownPorts the subject's, for ingress
+   * @param before key of the set the user had until now
    * @returns its key; empty where there are no rules
    */
-  take(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined): string {
+  take(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined, before = ''): string {
     if (parts.length === 0) return '';
     const key = setKey(parts, ownPorts);
     let kept = this.#kept.get(key);
     if (kept === undefined) {
-      kept = { builder: new SetBuilder(key, parts, ownPorts, this.#index), users: 0, classes: [] };
+      const builder = new SetBuilder(key, parts, ownPorts, this.#index, this.#kept.get(before)?.builder);
+      kept = { builder, users: 0, classes: [] };
       this.#kept.set(key, kept);
       this.#fresh.add(kept);
     }
