@@ -55,9 +55,9 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 	me.endpoint = container->endpoint;
 	me.slot = container->slot;
 	reason = parse_packet(skb, 0, skb->protocol, &p);
-	if (likely(!reason) && unlikely(p.first_fragment || p.later_fragment))
+	if (likely(!reason) && unlikely(p.later_fragment))
 		reason = resolve_fragment(skb, &p, me.endpoint);
-	if (likely(!reason) && unlikely(p.kind == PACKET_NEIGHBOUR))
+	if (likely(!reason) && unlikely(p.kind == PACKET_NEIGHBOUR) && (direction == DIRECTION_INGRESS || stays_on_link(skb, &p)))
 		return PASS;
 	if (likely(!reason) && unlikely(p.kind == PACKET_ERROR)) {
 		if (is_related(skb, &p, me.endpoint | (place == PLACE_CONTAINER ? SCOPE_CONTAINER : 0), direction))
@@ -68,7 +68,11 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 		refuse_packet(skb, &p, &me, direction, reason);
 		return DROP;
 	}
-	return judge(skb, &p, &me, direction, place, true) ? PASS : DROP;
+	if (!judge(skb, &p, &me, direction, place, true))
+		return DROP;
+	if (unlikely(p.first_fragment))
+		remember_fragment(skb, &p, me.endpoint);
+	return PASS;
 }
 
 SEC("cgroup_skb/egress")

@@ -11,9 +11,10 @@
  *
  * What a packet costs: of a known flow, three lookups (interface, settings, flow), one coarse clock and two
  * atomic adds; where several containers share the interface, one cgroup helper and one lookup more. The first
- * packet of a flow also: up to two lookups for the peer, one for the subject, at most seven for the decision,
+ * packet of a flow also: up to three lookups for who is who, one for the subject, at most seven for the decision,
  * one or two for the rule's counter, one insertion; connection tracking is asked only for senders that hide
  * behind the host's address and for TCP met in mid-stream. Denied packets pay the same again for the event.
+ * What is sent to all (broadcasts, groups) has no flow at the receiving end: each packet of it is decided.
  */
 
 #define WITH_CONNTRACK
@@ -45,7 +46,8 @@ static __always_inline enum reason judge_arp(struct __sk_buff *skb, struct packe
 		return REASON_TRUNCATED;
 	map_ipv4(&p->source, arp.sender);
 	map_ipv4(&p->destination, arp.target);
-	return ((__u32 *)p->source.bytes)[3] && !owns(endpoint, &p->source) ? REASON_ARP : REASON_NONE;
+	/* A probe has no sender; for the address of another it would keep that from coming up: RFC 5227. */
+	return owns(endpoint, ((__u32 *)p->source.bytes)[3] ? &p->source : &p->destination) ? REASON_NONE : REASON_ARP;
 }
 
 static __always_inline bool is_unspecified(const struct address *a)
@@ -58,13 +60,14 @@ static __always_inline bool is_unspecified(const struct address *a)
 /* The same for IPv6: no claiming of others' addresses, and no playing the router. */
 static __always_inline bool honest_neighbour(struct __sk_buff *skb, const struct packet *p, __u32 endpoint)
 {
+	bool probe = is_unspecified(&p->source) && p->icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION;
 	struct address target;
 
 	if (p->icmp_type == ICMPV6_ROUTER_ADVERTISEMENT || p->icmp_type == ICMPV6_REDIRECT)
 		return false;
 	if (!is_unspecified(&p->source) && !owns(endpoint, &p->source))
 		return false;
-	if (p->icmp_type != ICMPV6_NEIGHBOUR_ADVERTISEMENT)
+	if (p->icmp_type != ICMPV6_NEIGHBOUR_ADVERTISEMENT && !probe)
 		return true;
 	if (bpf_skb_load_bytes(skb, p->l4 + 8, &target, sizeof(target)))
 		return false;
@@ -96,13 +99,17 @@ static __always_inline enum reason judge_other(struct __sk_buff *skb, struct pac
 	reason = parse_packet(skb, ETH_HLEN, skb->protocol, p);
 	if (unlikely(reason))
 		return reason;
-	if (unlikely(p->first_fragment || p->later_fragment)) {
+	if (unlikely(p->later_fragment)) {
 		reason = resolve_fragment(skb, p, endpoint);
 		if (reason)
 			return reason;
 	}
-	if (unlikely(p->kind == PACKET_NEIGHBOUR))
-		return egress && !honest_neighbour(skb, p, endpoint) ? REASON_ARP : REASON_NONE;
+	if (unlikely(p->kind == PACKET_NEIGHBOUR)) {
+		if (egress && !honest_neighbour(skb, p, endpoint))
+			return REASON_ARP;
+		*settled = !egress || stays_on_link(skb, p);
+		return REASON_NONE;
+	}
 	if (unlikely(p->kind == PACKET_ERROR)) {
 		if (egress && !owns(endpoint, &p->source))
 			return REASON_SPOOFED;
@@ -137,14 +144,16 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 	if (unlikely(settled))
 		return PASS;
 	if (unlikely(interface->flags & INTERFACE_SHARED)) {
-		if (direction == DIRECTION_INGRESS) {
-			if (reaches_socket(&p))
-				place = PLACE_SHARED;
-		} else if ((container = container_slot(skb, interface))) {
+		if (direction == DIRECTION_EGRESS || reaches_socket(&p))
+			place = PLACE_SHARED;
+		if (direction == DIRECTION_EGRESS && (container = container_slot(skb, interface)))
 			me.slot = container;
-		}
 	}
-	return judge(skb, &p, &me, direction, place, container) ? PASS : DROP;
+	if (!judge(skb, &p, &me, direction, place, container))
+		return DROP;
+	if (unlikely(p.first_fragment))
+		remember_fragment(skb, &p, me.endpoint);
+	return PASS;
 }
 
 SEC("tc")

@@ -11,7 +11,7 @@ struct flow_key {
 	__u8 pad[3];
 	struct address local;
 	struct address remote;
-	__be16 local_port; /* ICMP echo: the identifier, on both sides */
+	__be16 local_port; /* ICMP: see icmp_ports in lib/parse.h */
 	__be16 remote_port;
 };
 

@@ -49,6 +49,7 @@ enum reason {
 	REASON_ARP = 8,           /* ARP or neighbour discovery claiming another's address */
 	REASON_NO_TABLE = 9,      /* the tables of this endpoint are missing: fail closed */
 	REASON_UNRELATED = 10,    /* an ICMP error about a flow that is not there */
+	REASON_STRAY = 11,       /* sent to an address that is not the receiver's */
 	REASON_MAX,
 };
 

@@ -6,6 +6,7 @@
 
 #include "maps.h"
 #include "parse.h"
+#include "flow.h"
 #include "drops.h"
 #include "question.h"
 #ifdef WITH_CONNTRACK
@@ -28,6 +29,17 @@ static __always_inline bool owns(__u32 endpoint, const struct address *address)
 	struct owner *owner = owner_of(address);
 
 	return owner && owner->endpoint == endpoint;
+}
+
+/* Neighbour discovery that no router carries on: a hop limit of 255 alone does not keep a packet on the link. */
+FUNCTION stays_on_link(struct __sk_buff *skb, const struct packet *p)
+{
+	const __u8 *to;
+
+	if (!p)
+		return false;
+	to = p->destination.bytes;
+	return is_multicast(&p->destination) || (to[0] == 0xfe && (to[1] & 0xc0) == 0x80) || owner_of(&p->destination);
 }
 
 /* The container of a shared endpoint that owns the sending socket; its slot, or 0 where no socket tells. */
@@ -85,13 +97,52 @@ static __always_inline void refine_sender(const struct address *address, __u8 pr
 	party->slot = sender->slot;
 }
 
-/* Notes which container sends from a port of an address it does not have for itself. */
-static __always_inline void remember_sender(const struct packet *p, const struct party *me)
+/* Makes the next packet of this flow be decided again, if there is such a flow. */
+static __always_inline void doubt_flow(const struct flow_key *key)
 {
-	struct sender_key key = { .address = p->source, .port = p->source_port, .protocol = p->protocol };
-	struct sender sender = { .endpoint = me->endpoint, .slot = me->slot, .seen = bpf_ktime_get_coarse_ns() };
+	struct settings *settings = settings_now();
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
 
+	if (flow && settings)
+		flow->revision = settings->revision - 1;
+}
+
+/*
+ * Notes which container sends from a port of an address it does not have for itself. Where another did before, what
+ * was decided for that one, here and where the packet is going, does not hold for this one.
+ */
+FUNCTION remember_sender(struct __sk_buff *skb, const struct packet *p, const struct party *me)
+{
+	struct sender sender = { .seen = bpf_ktime_get_coarse_ns() };
+	struct sender_key key = {};
+	struct sender *before;
+	struct owner *receiver;
+	struct flow_key flow;
+	__u32 other = 0;
+
+	if (!p || !me)
+		return 0;
+	key.address = p->source;
+	key.port = p->source_port;
+	key.protocol = p->protocol;
+	sender.endpoint = me->endpoint;
+	sender.slot = me->slot;
+	before = bpf_map_lookup_elem(&senders, &key);
+	if (before && (before->slot != me->slot || before->endpoint != me->endpoint))
+		other = before->endpoint;
 	bpf_map_update_elem(&senders, &key, &sender, BPF_ANY);
+	if (likely(!other))
+		return 0;
+	flow_key(&flow, other, p, DIRECTION_EGRESS);
+	doubt_flow(&flow);
+	receiver = owner_of(&p->destination);
+	if (!receiver || !receiver->endpoint)
+		return 0;
+	flow_key(&flow, receiver->endpoint, p, DIRECTION_INGRESS);
+	doubt_flow(&flow);
+	flow.endpoint |= SCOPE_CONTAINER;
+	doubt_flow(&flow);
+	return 0;
 }
 
 /*

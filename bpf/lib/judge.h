@@ -18,7 +18,7 @@
 enum place {
 	PLACE_INTERFACE = 0, /* its own veth: its addresses are listed */
 	PLACE_HOST = 1,      /* its cgroup: on the host's network, or behind no veth */
-	PLACE_SHARED = 2,    /* a veth of several containers: what reaches them is judged at the one that gets it */
+	PLACE_SHARED = 2,    /* a veth of several containers: what reaches their sockets is judged there */
 	PLACE_CONTAINER = 3, /* one of those */
 };
 
@@ -26,16 +26,34 @@ enum place {
  * Behind a veth every address an endpoint may send from is listed. At a cgroup it may also be one that only its own
  * namespace knows (macvlan, ipvlan); what it must not bear is another endpoint's.
  */
-static __always_inline bool source_is_own(const struct packet *p, const struct party *me, enum place place)
+FUNCTION source_is_own(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum place place)
 {
 	struct owner *owner;
 
+	if (!p)
+		return false;
 	if (place == PLACE_CONTAINER)
 		return true;
 	owner = owner_of(&p->source);
 	if (place == PLACE_HOST)
 		return !owner || !owner->endpoint;
-	return owner && owner->endpoint == me->endpoint;
+	return owner && owner->endpoint == endpoint;
+}
+
+/*
+ * At a veth nothing arrives for others but what is sent to all. A container on a bridge can attract what is meant for
+ * another (with frames that bear its hardware address), or be sent it by an accomplice. *own is false where the
+ * destination is a broadcast's or a group's: then there must be no flow, which would let answers out in its name.
+ */
+static __always_inline bool is_stray(struct __sk_buff *skb, const struct packet *p, const struct party *me, bool *own)
+{
+	struct owner *owner = owner_of(&p->destination);
+	__u8 hardware = 0;
+
+	if (owner)
+		return owner->endpoint != me->endpoint;
+	*own = false;
+	return bpf_skb_load_bytes(skb, 0, &hardware, 1) || !(hardware & 1);
 }
 
 /* A packet that claims a local source must not have come from outside the node. */
@@ -166,24 +184,35 @@ FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct qu
 
 /* A packet no valid entry speaks for. `flow` is the older entry it continues, if there is one. */
 static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packet *p, struct question *q, enum place place,
-				       bool exact, const struct settings *settings, struct flow *flow, __u64 now)
+				       const struct settings *settings, struct flow *flow, __u64 now)
 {
 	__u32 revision = settings->revision;
+	bool at_veth = place == PLACE_INTERFACE || place == PLACE_SHARED;
+	bool ingress = q->direction == DIRECTION_INGRESS;
 	enum reason reason;
-	bool adopted = false;
+	bool adopted = false, own = true;
 
-	q->opened = flow ? flow->direction : q->direction;
+	if (flow)
+		q->opened = flow->direction;
 	q->known = flow ? flow->peer : 0;
-	if (q->direction == DIRECTION_EGRESS ? !source_is_own(p, &q->me, place) :
-	    (place == PLACE_INTERFACE || place == PLACE_SHARED) && came_from_uplink(skb, p)) {
+	if (ingress ? at_veth && came_from_uplink(skb, p) : !source_is_own(skb, p, q->me.endpoint, place)) {
 		no_decision(&q->decision);
 		reason = REASON_SPOOFED;
-	} else if (place == PLACE_SHARED) {
+	} else if (ingress && at_veth && is_stray(skb, p, &q->me, &own)) {
+		no_decision(&q->decision);
+		reason = REASON_STRAY;
+	} else if (ingress && place == PLACE_SHARED) {
+		/* Not booked as decided: what the containers send of this conversation still has to be. */
+		if (flow) {
+			flow_advance(flow, p, q->direction);
+			flow_count(flow, q->direction, skb->len, now);
+			return true;
+		}
 		__builtin_memset(&q->peer, 0, sizeof(q->peer));
 		no_decision(&q->decision);
 		q->decision.verdict = q->decision.staged_verdict = VERDICT_ALLOW;
 		reason = REASON_NONE;
-	} else if (!flow && p->protocol == IPPROTO_TCP && !opens_tcp(p)) {
+	} else if (!flow && q->opened == q->direction && p->protocol == IPPROTO_TCP && !opens_tcp(p)) {
 		adopted = true;
 		reason = decide_adopted(skb, p, q);
 	} else if (!flow && is_answer(skb, p)) {
@@ -205,15 +234,31 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		refuse(skb, p, q);
 		return false;
 	}
-	if (q->direction == DIRECTION_EGRESS && (exact || place == PLACE_HOST))
-		remember_sender(p, &q->me);
+	/* Also where no socket tells which container it is: it must not pass for the one that sent before. */
+	if (!ingress && place != PLACE_INTERFACE)
+		remember_sender(skb, p, &q->me);
 	if (flow)
 		book(flow, q, p, revision, skb->len, now);
-	else
+	else if (own)
 		add_flow(skb, p, q, revision, adopted);
 	if (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict || settings->observe)
 		emit_verdict(skb, p, q);
 	return true;
+}
+
+/* True at a container's cgroup when the packet answers what that container sent, which its veth has seen. */
+FUNCTION answers_container(struct __sk_buff *skb, const struct packet *p, const struct question *q)
+{
+	struct flow_key key;
+	struct flow *sent;
+
+	if (!p || !q)
+		return false;
+	key = q->key;
+	key.endpoint = q->me.endpoint;
+	sent = bpf_map_lookup_elem(&flows, &key);
+	return sent && sent->direction == DIRECTION_EGRESS && sent->local == q->me.slot &&
+	       flow_continues(sent, p, DIRECTION_INGRESS, bpf_ktime_get_coarse_ns());
 }
 
 /* True when the packet may pass. `exact` says that me->slot was read from the socket in hand. */
@@ -222,21 +267,28 @@ static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p,
 {
 	struct settings *settings = settings_now();
 	__u64 now = bpf_ktime_get_coarse_ns();
-	struct question q = { .me = *me, .direction = direction };
+	struct question q = { .me = *me, .direction = direction, .opened = direction };
 	struct flow *flow;
 
 	if (!settings)
 		return false;
 	flow_key(&q.key, me->endpoint | (place == PLACE_CONTAINER ? SCOPE_CONTAINER : 0), p, direction);
 	flow = bpf_map_lookup_elem(&flows, &q.key);
-	if (flow && unlikely(!flow_continues(flow, p, direction, now)))
+	if (flow && unlikely(!flow_continues(flow, p, direction, now))) {
+		/* A connection that was quiet for long still says who opened it: nobody gains by being forgotten. */
+		if (p->protocol == IPPROTO_TCP && !opens_tcp(p))
+			goto anew;
 		flow = NULL;
+	}
 	if (likely(flow && flow->revision == settings->revision && (!exact || flow->local == me->slot))) {
 		flow_advance(flow, p, direction);
 		flow_count(flow, direction, skb->len, now);
 		return true;
 	}
-	return judge_anew(skb, p, &q, place, exact, settings, flow, now);
+anew:
+	if (place == PLACE_CONTAINER && !flow && answers_container(skb, p, &q))
+		q.opened = DIRECTION_EGRESS;
+	return judge_anew(skb, p, &q, place, settings, flow, now);
 }
 
 /* Refuses a packet for a reason of its own, before any policy. */
@@ -255,15 +307,23 @@ FUNCTION refuse_packet(struct __sk_buff *skb, const struct packet *p, const stru
 /* True when the packet an ICMP error speaks about belongs to a flow that was let through. */
 FUNCTION is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum direction direction)
 {
+	struct settings *settings = settings_now();
 	struct packet inner = {};
 	struct flow_key key;
 	struct flow *flow;
 	__u8 version = 0;
 	struct icmp_head head;
+	__u32 start;
 
-	if (!p || bpf_skb_load_bytes(skb, p->inner, &version, 1))
+	if (!p || !settings)
 		return false;
-	if ((version >> 4 == 4 ? parse_ipv4(skb, p->inner, &inner) : parse_ipv6(skb, p->inner, &inner)) || inner.later_fragment)
+	start = p->l4 + sizeof(head);
+	if (bpf_skb_load_bytes(skb, start, &version, 1))
+		return false;
+	if ((version >> 4 == 4 ? parse_ipv4(skb, start, &inner) : parse_ipv6(skb, start, &inner)) || inner.later_fragment)
+		return false;
+	/* Errors go to who sent the packet, and to nobody else. */
+	if (!same_address(&p->destination, &inner.source))
 		return false;
 	/* Eight bytes of the transport header are all an error must carry: RFC 792. */
 	if (bpf_skb_load_bytes(skb, inner.l4, &head, sizeof(head)))
@@ -271,7 +331,8 @@ FUNCTION is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoin
 	switch (inner.protocol) {
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		inner.source_port = inner.destination_port = head.id;
+		inner.icmp_type = head.type;
+		icmp_ports(&inner, head.id);
 		break;
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
@@ -284,7 +345,9 @@ FUNCTION is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoin
 	}
 	flow_key(&key, endpoint, &inner, direction == DIRECTION_INGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS);
 	flow = bpf_map_lookup_elem(&flows, &key);
-	return flow && flow->verdict != VERDICT_DENY && bpf_ktime_get_coarse_ns() - flow->seen < flow_lifetime(flow, inner.protocol);
+	/* The packet that met the error was judged a moment ago: a flow of another policy has not been. */
+	return flow && flow->revision == settings->revision && flow->verdict != VERDICT_DENY &&
+	       bpf_ktime_get_coarse_ns() - flow->seen < flow_lifetime(flow, inner.protocol);
 }
 
 #endif

@@ -41,9 +41,11 @@
 #define NEXT_MOBILITY 135
 #define EXTENSIONS_MAX 8
 
+#define PORT_MESSAGE 0xffff /* ICMP that is no echo, see icmp_ports */
+
 enum packet_kind {
 	PACKET_PLAIN = 0,
-	PACKET_ERROR = 1,     /* an ICMP error: speaks about another packet, at `inner` */
+	PACKET_ERROR = 1,     /* an ICMP error: speaks about another packet, behind its head */
 	PACKET_NEIGHBOUR = 2, /* neighbour and multicast-listener discovery on the link */
 };
 
@@ -61,8 +63,7 @@ struct packet {
 	__u8 hop_limit;
 	__u8 ipv6;
 	__u32 fragment_id;
-	__u32 l4;    /* offset of the transport header */
-	__u32 inner; /* offset of the packet an ICMP error speaks about */
+	__u32 l4; /* offset of the transport header */
 };
 
 struct ipv4_header {
@@ -181,7 +182,37 @@ static __always_inline bool is_icmp_error(const struct packet *p)
 	       p->icmp_type == ICMP_PARAMETER_PROBLEM;
 }
 
-/* Ports, flags and types. Echoes carry their identifier on both sides, so that the answer is the same flow. */
+/*
+ * What stands for ports in ICMP. The one who asks for an echo has the identifier, the other end none: the answer is of
+ * the same flow, a question back is not. Every other type is a flow of its own in each direction, so that nothing
+ * rides on an allowed echo. Identifier 0 is told apart from "none".
+ */
+static __always_inline void icmp_ports(struct packet *p, __be16 id)
+{
+	id = id ? id : PORT_MESSAGE;
+	if (p->icmp_type == (p->ipv6 ? ICMPV6_ECHO : ICMP_ECHO)) {
+		p->source_port = id;
+		p->destination_port = 0;
+	} else if (p->icmp_type == (p->ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY)) {
+		p->source_port = 0;
+		p->destination_port = id;
+	} else {
+		p->source_port = PORT_MESSAGE;
+		p->destination_port = bpf_htons(p->icmp_type);
+	}
+}
+
+/* The type again, of a later fragment. */
+static __always_inline __u8 icmp_type_of_ports(const struct packet *p)
+{
+	if (!p->destination_port)
+		return p->ipv6 ? ICMPV6_ECHO : ICMP_ECHO;
+	if (!p->source_port)
+		return p->ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY;
+	return bpf_ntohs(p->destination_port);
+}
+
+/* Ports, flags and types. */
 static __always_inline enum reason parse_transport(struct __sk_buff *skb, struct packet *p)
 {
 	union {
@@ -216,10 +247,9 @@ static __always_inline enum reason parse_transport(struct __sk_buff *skb, struct
 		if (p->ipv6 != (p->protocol == IPPROTO_ICMPV6))
 			return REASON_HEADER;
 		p->icmp_type = head.icmp.type;
-		p->source_port = p->destination_port = head.icmp.id;
+		icmp_ports(p, head.icmp.id);
 		if (is_icmp_error(p)) {
 			p->kind = PACKET_ERROR;
-			p->inner = p->l4 + sizeof(head.icmp);
 		} else if (p->protocol == IPPROTO_ICMPV6 && is_neighbour_message(p)) {
 			p->kind = PACKET_NEIGHBOUR;
 		}
@@ -255,6 +285,9 @@ static __always_inline enum reason parse_ipv4(struct __sk_buff *skb, __u32 l3, s
 		/* RFC 1858: an offset of 1 rewrites the flags of the first fragment's TCP header */
 		if (ip.protocol == IPPROTO_TCP && (fragment & 0x1fff) == 1)
 			return REASON_FRAGMENT;
+		/* what follows the packet in its frame is no part of its header */
+		if (ip.protocol == IPPROTO_TCP && p->first_fragment && length < header + sizeof(struct tcp_head))
+			return REASON_FRAGMENT;
 	}
 	return REASON_NONE;
 }
@@ -265,7 +298,27 @@ struct extension {
 	__u8 body[6];
 };
 
-static __always_inline enum reason parse_extensions(struct __sk_buff *skb, struct packet *p, __u8 next)
+/* Bytes of a transport header that are read. */
+static __always_inline __u32 transport_size(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return sizeof(struct tcp_head);
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
+	case IPPROTO_ICMPV6:
+		return 8;
+	}
+	return 0;
+}
+
+/*
+ * `end` is where the packet ends by its own account: behind it there may be padding, which the receiver cuts off, and
+ * which must not pass for the header that a later fragment brings.
+ */
+static __always_inline enum reason parse_extensions(struct __sk_buff *skb, struct packet *p, __u8 next, __u32 end)
 {
 	struct extension extension;
 	__u32 offset = p->l4;
@@ -275,7 +328,7 @@ static __always_inline enum reason parse_extensions(struct __sk_buff *skb, struc
 		    next != NEXT_DESTINATION && next != NEXT_MOBILITY) {
 			p->protocol = next;
 			p->l4 = offset;
-			return REASON_NONE;
+			return offset + transport_size(next) > end ? REASON_TRUNCATED : REASON_NONE;
 		}
 		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
 			return REASON_TRUNCATED;
@@ -309,6 +362,7 @@ static __always_inline enum reason parse_extensions(struct __sk_buff *skb, struc
 static __always_inline enum reason parse_ipv6(struct __sk_buff *skb, __u32 l3, struct packet *p)
 {
 	struct ipv6_header ip;
+	__u32 length;
 
 	if (read_packet(skb, l3, &ip, sizeof(ip)))
 		return REASON_TRUNCATED;
@@ -331,35 +385,54 @@ static __always_inline enum reason parse_ipv6(struct __sk_buff *skb, __u32 l3, s
 		p->protocol = ip.next;
 		return REASON_NONE;
 	}
-	return parse_extensions(skb, p, ip.next);
+	length = bpf_ntohs(ip.length);
+	/* zero: as in IPv4 */
+	return parse_extensions(skb, p, ip.next, length || skb->len <= 0xffff ? p->l4 + length : ~0U);
+}
+
+static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p, __u32 endpoint)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->endpoint = endpoint;
+	key->id = p->fragment_id;
+	key->source = p->source;
+	key->destination = p->destination;
+	key->protocol = p->protocol;
 }
 
 /* Ports of a later fragment: those its first one had. */
 FUNCTION resolve_fragment(struct __sk_buff *skb, struct packet *p, __u32 endpoint)
 {
-	struct fragment_key key = { .endpoint = endpoint };
+	struct fragment_key key;
 	struct fragment *first;
 
 	if (!p)
 		return REASON_FRAGMENT;
-	key.id = p->fragment_id;
-	key.source = p->source;
-	key.destination = p->destination;
-	key.protocol = p->protocol;
-	if (p->first_fragment) {
-		struct fragment seen = { .source_port = p->source_port, .destination_port = p->destination_port,
-					 .seen = bpf_ktime_get_coarse_ns() };
-
-		bpf_map_update_elem(&fragments, &key, &seen, BPF_ANY);
-		return REASON_NONE;
-	}
+	fragment_key(&key, p, endpoint);
 	first = bpf_map_lookup_elem(&fragments, &key);
 	/* 30 s: how long a receiver waits for the rest (net.ipv4.ipfrag_time) */
 	if (!first || bpf_ktime_get_coarse_ns() - first->seen > 30 * SECOND)
 		return REASON_FRAGMENT;
 	p->source_port = first->source_port;
 	p->destination_port = first->destination_port;
+	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6)
+		p->icmp_type = icmp_type_of_ports(p);
 	return REASON_NONE;
+}
+
+/* Lets the later fragments follow a first one that has passed; a refused one takes no room from others. */
+FUNCTION remember_fragment(struct __sk_buff *skb, const struct packet *p, __u32 endpoint)
+{
+	struct fragment_key key;
+	struct fragment seen = { .seen = bpf_ktime_get_coarse_ns() };
+
+	if (!p)
+		return 0;
+	fragment_key(&key, p, endpoint);
+	seen.source_port = p->source_port;
+	seen.destination_port = p->destination_port;
+	bpf_map_update_elem(&fragments, &key, &seen, BPF_ANY);
+	return 0;
 }
 
 /* Parses the IP packet at `l3`. `protocol` is an ethertype in network order. */

@@ -201,12 +201,14 @@ export const Reason = {
   Arp: 8,
   NoTable: 9,
   Unrelated: 10,
-  Max: 11,
+  Stray: 11,
+  Max: 12,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
 
 const ReasonNames: ReadonlyMap<number, string> = new Map<number, string>([
-  [11, 'Max'],
+  [12, 'Max'],
+  [11, 'Stray'],
   [10, 'Unrelated'],
   [9, 'NoTable'],
   [8, 'Arp'],

@@ -8,7 +8,7 @@ import { ethernet, ipv4, ipv6, Protocol, raw, type Transport } from '../../rig/p
 import { icmp, icmpv6, sctp, tcp, udp } from '../../rig/transports.ts';
 import { Laboratory } from './laboratory.ts';
 
-/** Addresses of the one that is asked, where its own is of the other family. */
+/** Addresses of the one that is asked, where its own is of the other family or the peer's. */
 const ALSO_MINE = { 4: '10.255.255.5', 6: 'fd5a:cafe::5' } as const;
 const HOST = 0;
 
@@ -69,9 +69,9 @@ function ask(lab: Laboratory, one: Case, { at, peer, direction, question }: Chec
   const family = addressFamily(question.peer.address);
   const own = one.addresses.get(at);
   assert.ok(own !== undefined);
-  const mine = addressFamily(own) === family ? formatAddress(own) : ALSO_MINE[family];
-  lab.own(mine, { endpoint: me, slot: me, flags: 0 });
   const theirs = formatAddress(question.peer.address);
+  const mine = addressFamily(own) === family && formatAddress(own) !== theirs ? formatAddress(own) : ALSO_MINE[family];
+  lab.own(mine, { endpoint: me, slot: me, flags: 0 });
   const { slot } = question.peer;
   // A workload that talks to itself is asked about as two instances of it.
   if (peer !== 'world') lab.own(theirs, { endpoint: slot === Slot.Host ? HOST : slot + 10_000, slot, flags: 0 });
