@@ -53,7 +53,7 @@ describe('attacks by packets', () => {
 
   describe('by headers', () => {
     /** Fragments of IPv6 packets, made by hand: a first one whose payload ends before its transport header. */
-    const piece = (next: number, offset: number, more: boolean, payload: Buffer, padding = Buffer.alloc(0)): Buffer => {
+    const piece = (next: number, offset: number, more: boolean, payload: Buffer, padding: Buffer = Buffer.alloc(0)) => {
       const header = Buffer.alloc(8);
       header[0] = next;
       header.writeUInt16BE((offset << 3) | (more ? 1 : 0), 2);
@@ -90,7 +90,8 @@ describe('attacks by packets', () => {
 
     it('a refused first fragment takes no room from the fragments of others', () => {
       lab.policy(DNS_ONLY);
-      const whole = (to: number) => ipv4({ source: WEB, destination: API }, udp({ destinationPort: to }, Buffer.alloc(99)));
+      const whole = (to: number) =>
+        ipv4({ source: WEB, destination: API }, udp({ destinationPort: to }, Buffer.alloc(99)));
       for (const piece of fragments(whole(54), 64)) lab.sends(ethernet({}, piece));
       const spoofed = ipv4({ source: DB, destination: API }, udp({ destinationPort: 53 }, Buffer.alloc(99)));
       for (const piece of fragments(spoofed, 64)) lab.sends(ethernet({}, piece));
@@ -102,7 +103,8 @@ describe('attacks by packets', () => {
 
   describe('by ICMP', () => {
     const sent = ipv4({ source: API, destination: WEB }, datagram(9, 53));
-    const error = (destination: string, inner: Frame) => between(WEB, destination, icmpError({ type: 3, code: 3 }, inner));
+    const error = (destination: string, inner: Frame) =>
+      between(WEB, destination, icmpError({ type: 3, code: 3 }, inner));
 
     it('an error about an allowed flow cannot be sent to somebody else', () => {
       lab.policy(policy('  egress: []'));
@@ -118,7 +120,9 @@ describe('attacks by packets', () => {
       assert.equal(lab.sends(error(API, sent)).passed, false);
     });
 
-    const PING = policy('  egress: []\n  ingress: [{from: [{workload: Service/api}], ports: [{protocol: ICMP, type: 8}]}]');
+    const PING = policy(
+      '  egress: []\n  ingress: [{from: [{workload: Service/api}], ports: [{protocol: ICMP, type: 8}]}]',
+    );
 
     it('an allowed echo does not open the way for other messages with the same identifier', () => {
       lab.policy(PING);
