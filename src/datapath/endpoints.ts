@@ -76,12 +76,14 @@ export class Endpoints {
 
     this.#prepareStates(endpoints);
     // Before a program runs at an interface, everything it looks up must be in.
-    const changed = [
+    const changes = [
       put(tables.containers, this.#containers, rows.containers.entries(), String),
       put(tables.addresses, this.#addresses, pairs(rows.addresses), (key) => formatAddress(key.bytes)),
       put(tables.frontends, this.#frontends, pairs(rows.frontends), frontendText),
       put(tables.interfaces, this.#interfaces, rows.interfaces.entries(), String),
     ];
+    // At once: attaching takes its time, and flows of an address that has changed hands pass until then.
+    if (changes.some((count) => count > 0)) this.#options.bumpRevision();
     const places = new Set<string>();
     const present = new Set<string>();
     expedited(() => {
@@ -93,10 +95,9 @@ export class Endpoints {
       if (!keepOthers) attachments.retain(places);
     });
     if (!keepOthers) {
-      changed.push(this.#forget(rows, present));
+      if (this.#forget(rows, present) > 0) this.#options.bumpRevision();
       this.#adoptable.clear();
     }
-    if (changed.some((count) => count > 0)) this.#options.bumpRevision();
     return this.status();
   }
 
