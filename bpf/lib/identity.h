@@ -166,24 +166,28 @@ static __always_inline void sending_peer(struct __sk_buff *skb, const struct pac
 	} else {
 		return;
 	}
-	refine_sender(address, p->protocol, port, known, &peer->party);
 #ifdef WITH_CONNTRACK
-	if (peer->party.slot == SLOT_HOST) {
+	/* First: a rewritten source may have the port that a container on the host's network has just sent from. */
+	if (!peer->party.endpoint) {
 		struct connection connection = {};
 
 		read_connection(skb, p, &connection);
-		if (connection.known && !same_address(&connection.source, address)) {
+		/* Not where this end opened what is tracked: it would be taken for a sender to itself. */
+		if (connection.known && connection.reversed != same_address(&p->source, address) &&
+		    !same_address(&connection.source, address)) {
 			owner = owner_of(&connection.source);
-			if (owner && owner->endpoint) {
-				peer->party.endpoint = owner->endpoint;
-				peer->party.slot = owner->slot;
-				if (owner->flags & OWNER_SHARED)
-					refine_sender(&connection.source, p->protocol, connection.source_port, known,
-						      &peer->party);
-			}
+			if (!owner || !owner->endpoint)
+				return;
+			peer->party.endpoint = owner->endpoint;
+			peer->party.slot = owner->slot;
+			if (owner->flags & OWNER_SHARED)
+				refine_sender(&connection.source, p->protocol, connection.source_port, known,
+					      &peer->party);
+			return;
 		}
 	}
 #endif
+	refine_sender(address, p->protocol, port, known, &peer->party);
 }
 
 #endif
