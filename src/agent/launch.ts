@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
-import { openDatapath } from '../datapath/index.ts';
+import { openDatapath, removeDatapath } from '../datapath/index.ts';
 import type { Datapath } from '../datapath/port.ts';
 import { findCgroup2Mount, peerCredentials } from '../libbpf/index.ts';
 import { Agent } from './agent.ts';
@@ -54,9 +54,9 @@ export async function runAgent(config: Config, logger: Logger, signal: AbortSign
  * Detaches every program and removes every pin: nothing is enforced afterwards.
  * @throws AgentError CONFLICT where an agent runs, which would attach everything again at its next round
  */
-export async function removeDatapath(config: Config): Promise<void> {
+export async function endEnforcement(config: Config): Promise<void> {
   await refuseBesideAnother(config.api.socket);
-  openKernel(config).remove();
+  removeDatapath(config.datapath.pins);
 }
 
 async function refuseBesideAnother(socket: string): Promise<void> {

@@ -126,13 +126,6 @@ export class Attachments {
     }
   }
 
-  /** Takes everything away. */
-  removeAll(): void {
-    this.retain(new Set());
-    removeFilters(new Set());
-    for (const pin of readdirSync(this.#directory)) removeLink(join(this.#directory, pin));
-  }
-
   #program(name: string): BpfProgram {
     const program = this.#programs.program(name);
     if (program === undefined) throw new RangeError(`There is no program "${name}"`);
@@ -188,6 +181,13 @@ function attachTcx(place: TcPlace, program: BpfProgram): BpfLink {
 function attachFilter(place: TcPlace, program: BpfProgram): () => void {
   const filter: ClsactFilter = program.attachClsact({ ifindex: place.ifindex, direction: place.direction, ...CLSACT });
   return () => filter.detach();
+}
+
+/** Takes away everything that hangs anywhere for these pins, whoever made it. */
+export function detachAll(pins: string): void {
+  const directory = join(pins, 'links');
+  if (existsSync(directory)) for (const pin of readdirSync(directory)) removeLink(join(directory, pin));
+  removeFilters(new Set());
 }
 
 /** Filters need no pin to stay: ours are found by their handle. */

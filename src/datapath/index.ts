@@ -8,7 +8,7 @@ import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
 import { Slot } from '../model/slot.ts';
 import { Allocator } from './allocator.ts';
-import { Attachments } from './attachments.ts';
+import { Attachments, detachAll } from './attachments.ts';
 import { wallClock } from './clock.ts';
 import { driftOf } from './drift.ts';
 import { Endpoints } from './endpoints.ts';
@@ -40,6 +40,12 @@ const GATE_PROGRAMS = ['cgroup_created', 'cgroup_entered', 'cgroup_removed'] as 
  */
 export function openDatapath(options: DatapathOptions): Datapath {
   return new KernelDatapath(options);
+}
+
+/** Ends all enforcement that is pinned there. Loads nothing, so that it also works where nothing can be loaded. */
+export function removeDatapath(pins: string): void {
+  expedited(() => detachAll(pins));
+  rmSync(pins, { recursive: true, force: true });
 }
 
 class KernelDatapath implements Datapath {
@@ -219,9 +225,8 @@ class KernelDatapath implements Datapath {
   }
 
   remove(): void {
-    expedited(() => this.#attachments.removeAll());
     this.close();
-    rmSync(this.#options.pins, { recursive: true, force: true });
+    removeDatapath(this.#options.pins);
   }
 
   #deliver(records: readonly KernelRecord[]): void {

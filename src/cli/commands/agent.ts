@@ -28,9 +28,9 @@ export function agentCommand(io: Io): Command {
       ]);
       return await io.write(annotated(stringify(printableConfig(config)), origins));
     }
-    const { removeDatapath, runAgent } = await import('../../agent/launch.ts');
+    const { endEnforcement, runAgent } = await import('../../agent/launch.ts');
     if (options.remove === true) {
-      await removeDatapath(config);
+      await endEnforcement(config);
       return await io.write(`Removed what was attached and pinned in ${config.datapath.pins}\n`);
     }
     const { makeLogger } = await import('../../events/log.ts');
