@@ -26,12 +26,7 @@ export function classValue(kind: tables.Class, set: tables.PolicySet): Class {
   let flags = 0;
   for (const entry of kind.ports) flags |= entry.prefix === 16 ? ClassFlags.Ports : ClassFlags.Ranges;
   if (set.networks.length > 0) flags |= ClassFlags.Networks;
-  return { id: kind.id, flags, any: decisionValue(kind.any) };
-}
-
-export function decisionValue(decision: tables.Decision): KernelDecision {
-  const { rank, rule, stagedRank, stagedRule, verdict, stagedVerdict } = decision;
-  return { rank, rule, stagedRank, stagedRule, verdict, stagedVerdict };
+  return { id: kind.id, flags, any: kind.any };
 }
 
 export function subjectValue(subject: tables.Subject): Subject {
@@ -75,11 +70,17 @@ export function networkEntry(key: NetworkKey, kind: bigint): tables.NetworkEntry
   return { address: Uint8Array.from(key.network.bytes), prefix: key.prefix - SET_BITS, class: kind };
 }
 
+/** Of a run of keys of one set. */
+let lastNamed = { value: 0n, bytes: new Uint8Array(8) };
+
 /** A 64-bit name as the kernel's integer lies in memory: little-endian on every machine we run on. */
 function nativeBytes(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, true);
-  return bytes;
+  if (value !== lastNamed.value) {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    lastNamed = { value, bytes };
+  }
+  return lastNamed.bytes;
 }
 
 export function nativeValue(bytes: Uint8Array): bigint {

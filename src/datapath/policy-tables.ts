@@ -3,6 +3,7 @@ import type { Plan, SetPatch, Step } from '../compile/diff.ts';
 import type { Class, PolicySet, PolicyTables, PortEntry, RuleInfo, Subject } from '../compile/tables.ts';
 import type { Tables } from './maps.ts';
 import * as rows from './policy-rows.ts';
+import { RowBatch } from './row-batch.ts';
 
 type PolicyMaps = Pick<Tables, 'subjects' | 'peers' | 'networks' | 'ports' | 'port_ranges' | 'rule_counters'>;
 
@@ -74,59 +75,66 @@ type Ports = Pick<Class, 'id' | 'ports'>;
 /** Networks before peers: the peers' flag says that there are networks to look in. */
 function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Members[]): void {
   const value = (set: bigint, kind: bigint) => rows.classValue(classOf(desired, kind), setOf(desired, set));
-  maps.networks.setAll(
-    flatten(sets, ({ id, networks }) =>
-      networks.map((entry) => [rows.networkKey(id, entry), value(id, entry.class)] as const),
-    ),
-  );
-  maps.peers.setAll(
-    flatten(sets, ({ id, peers }) =>
-      [...peers].map(([slot, kind]) => [rows.peerKey(id, slot), value(id, kind)] as const),
-    ),
-  );
+  const networks = new RowBatch(maps.networks, 'put');
+  for (const set of sets) {
+    for (const entry of set.networks) networks.put(rows.networkKey(set.id, entry), value(set.id, entry.class));
+  }
+  networks.flush();
+  const peers = new RowBatch(maps.peers, 'put');
+  for (const set of sets) {
+    for (const [slot, kind] of set.peers) peers.put(rows.peerKey(set.id, slot), value(set.id, kind));
+  }
+  peers.flush();
 }
 
 function removeMembers(maps: PolicyMaps, sets: readonly Members[]): void {
-  maps.peers.deleteAll(flatten(sets, ({ id, peers }) => [...peers.keys()].map((slot) => rows.peerKey(id, slot))));
-  maps.networks.deleteAll(flatten(sets, ({ id, networks }) => networks.map((entry) => rows.networkKey(id, entry))));
+  const peers = new RowBatch(maps.peers, 'remove');
+  for (const set of sets) for (const slot of set.peers.keys()) peers.remove(rows.peerKey(set.id, slot));
+  peers.flush();
+  const networks = new RowBatch(maps.networks, 'remove');
+  for (const set of sets) for (const entry of set.networks) networks.remove(rows.networkKey(set.id, entry));
+  networks.flush();
 }
 
 function putPorts(maps: PolicyMaps, classes: readonly Ports[]): void {
-  maps.ports.setAll(
-    flatten(classes, ({ id, ports }) =>
-      ports.filter(isSingle).map((entry) => [rows.portKey(id, entry), rows.decisionValue(entry.decision)] as const),
-    ),
-  );
-  maps.port_ranges.setAll(
-    flatten(classes, ({ id, ports }) =>
-      ports.filter(isRange).map((entry) => [rows.portRangeKey(id, entry), rows.decisionValue(entry.decision)] as const),
-    ),
-  );
+  const [single, ranges] = [new RowBatch(maps.ports, 'put'), new RowBatch(maps.port_ranges, 'put')];
+  for (const { id, ports } of classes) {
+    for (const entry of ports) {
+      if (isSingle(entry)) single.put(rows.portKey(id, entry), entry.decision);
+      else ranges.put(rows.portRangeKey(id, entry), entry.decision);
+    }
+  }
+  single.flush();
+  ranges.flush();
 }
 
 function removePorts(maps: PolicyMaps, classes: readonly Ports[]): void {
-  maps.ports.deleteAll(
-    flatten(classes, ({ id, ports }) => ports.filter(isSingle).map((entry) => rows.portKey(id, entry))),
-  );
-  maps.port_ranges.deleteAll(
-    flatten(classes, ({ id, ports }) => ports.filter(isRange).map((entry) => rows.portRangeKey(id, entry))),
-  );
-}
-
-function* flatten<T, R>(items: readonly T[], expand: (item: T) => readonly R[]): Generator<R> {
-  for (const item of items) yield* expand(item);
+  const [single, ranges] = [new RowBatch(maps.ports, 'remove'), new RowBatch(maps.port_ranges, 'remove')];
+  for (const { id, ports } of classes) {
+    for (const entry of ports) {
+      if (isSingle(entry)) single.remove(rows.portKey(id, entry));
+      else ranges.remove(rows.portRangeKey(id, entry));
+    }
+  }
+  single.flush();
+  ranges.flush();
 }
 
 const isSingle = (entry: PortEntry): boolean => entry.prefix === 16;
-const isRange = (entry: PortEntry): boolean => entry.prefix < 16;
+
+/** Up to this many rules are asked for one by one; for more, all counters are read. */
+const FEW_RULES = 256;
 
 /** Gives each rule its counter; one that has counted before goes on from there. */
 function addCounters(maps: PolicyMaps, rules: readonly RuleInfo[]): void {
-  const counted = new Set<number>();
-  for (const [rule] of maps.rule_counters.entries()) counted.add(rule);
-  const fresh = rules.filter((rule) => !counted.has(rule.id));
-  maps.rule_counters.setAll(fresh.map((rule) => [rule.id, { packets: 0n, bytes: 0n }]));
+  const counters = maps.rule_counters;
+  const counted = rules.length > FEW_RULES ? new Set(counters.keys()) : undefined;
+  const fresh = new RowBatch(counters, 'put');
+  for (const { id } of rules) if (!(counted?.has(id) ?? counters.has(id))) fresh.put(id, UNCOUNTED);
+  fresh.flush();
 }
+
+const UNCOUNTED = { packets: 0n, bytes: 0n };
 
 function setOf(tables: PolicyTables, id: bigint): PolicySet {
   const set = tables.sets.get(id);
