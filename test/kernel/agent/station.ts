@@ -52,8 +52,7 @@ export class Station {
     this.socket = join(this.directory, 'run', 'agent.sock');
     this.#config = join(this.directory, 'agent.yaml');
     mountBpffs(BPFFS);
-    mkdirSync(join(BPFFS, 'sallyport-test'), { recursive: true });
-    this.pins = mkdtempSync(join(BPFFS, 'sallyport-test', 'agent-'));
+    this.pins = mkdtempSync(join(BPFFS, 'sallyport-test-agent-'));
     mkdirSync(this.policies);
     writeFileSync(this.#config, stringify(this.#settings(sources)));
     this.close = closeOnExit(() => {
