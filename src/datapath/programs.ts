@@ -50,6 +50,9 @@ export function loadPrograms(options: DatapathOptions): Programs {
     } catch (error) {
       if (!optional || !(error instanceof BpfError)) {
         for (const object of loaded) object.close();
+        for (const opened of maps.values()) opened.close();
+        // What nobody has used yet must not look like an earlier agent's tables.
+        if (!adopted) rmSync(directory, { recursive: true, force: true });
         throw error;
       }
       missing.set(file, error.message);

@@ -68,7 +68,12 @@ export class Laboratory {
     mountBpffs('/sys/fs/bpf');
     this.#pins = mkdtempSync('/sys/fs/bpf/sallyport-test-');
     const events = { ratePerSecond: 1000, burst: 1000 };
-    this.programs = loadPrograms({ objects: OBJECTS, pins: this.#pins, cgroupRoot: '/', sizes: SIZES, events });
+    try {
+      this.programs = loadPrograms({ objects: OBJECTS, pins: this.#pins, cgroupRoot: '/', sizes: SIZES, events });
+    } catch (error) {
+      rmSync(this.#pins, { recursive: true });
+      throw error;
+    }
     const { tables } = this.programs;
     tables.settings.set(0, { revision: 0, observe: 0, heartbeat: 0n, eventRate: 1000, eventBurst: 1000 });
     for (const [index, { workload, addresses }] of inhabitants.entries()) {

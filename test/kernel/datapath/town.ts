@@ -48,7 +48,13 @@ export class Town {
       sizes: SIZES,
       events: { ratePerSecond: 1000, burst: 1000 },
     };
-    this.#datapath = openDatapath(this.options);
+    try {
+      this.#datapath = openDatapath(this.options);
+    } catch (error) {
+      rmSync(pins, { recursive: true, force: true });
+      node.close();
+      throw error;
+    }
   }
 
   static async create(attach: 'routed' | 'bridged'): Promise<Town> {
