@@ -202,8 +202,8 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		no_decision(&q->decision);
 		reason = REASON_STRAY;
 	} else if (ingress && place == PLACE_SHARED) {
-		/* Not booked as decided: what the containers send of this conversation still has to be. */
-		if (flow) {
+		/* What a container has opened is decided by what it sends, not by what comes back. */
+		if (flow && flow->direction == DIRECTION_EGRESS) {
 			flow_advance(flow, p, q->direction);
 			flow_count(flow, q->direction, skb->len, now);
 			return true;
