@@ -28,6 +28,10 @@ export class ClassCache {
     return found;
   }
 
+  values(): Iterable<Class> {
+    return this.#made.values();
+  }
+
   /** The build is done: what it did not take is let go. */
   settle(): void {
     this.#earlier = NOTHING;

@@ -91,7 +91,13 @@ function compare<K, T>(
     if (before === undefined) result.added.push(after);
     else if (before !== after && !same(before, after)) result.changed.push([before, after]);
   }
-  for (const [key, before] of current) if (!desired.has(key)) result.removed.push(before);
+  let gone = current.size + result.added.length - desired.size;
+  for (const [key, before] of current) {
+    if (gone === 0) break;
+    if (desired.has(key)) continue;
+    result.removed.push(before);
+    gone--;
+  }
   return result;
 }
 

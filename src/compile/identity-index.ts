@@ -73,12 +73,14 @@ export class IdentityIndex {
   }
 
   watch({ key, selector }: KeyedSelector): Watch {
-    return this.#use(this.#selectors, key, () => this.#find({ key, selector }), selector);
+    return (
+      this.#known(this.#selectors, key) ?? this.#added(this.#selectors, key, this.#find({ key, selector }), selector)
+    );
   }
 
   watchPort(name: PortName): Watch {
     const key = nameKey(name);
-    return this.#use(this.#names, key, () => this.#byPortName.get(key) ?? NOTHING);
+    return this.#known(this.#names, key) ?? this.#added(this.#names, key, this.#byPortName.get(key) ?? NOTHING);
   }
 
   /** Every watch is to be given back once. */
@@ -88,13 +90,15 @@ export class IdentityIndex {
     (entry.selector === undefined ? this.#names : this.#selectors).delete(entry.key);
   }
 
-  #use(entries: Map<string, Entry>, key: string, find: () => readonly number[], selector?: Entry['selector']): Entry {
-    let entry = entries.get(key);
-    if (entry === undefined) {
-      entry = { key, slots: find(), users: 0, ...(selector === undefined ? {} : { selector }) };
-      entries.set(key, entry);
-    }
-    entry.users++;
+  #known(entries: ReadonlyMap<string, Entry>, key: string): Entry | undefined {
+    const entry = entries.get(key);
+    if (entry !== undefined) entry.users++;
+    return entry;
+  }
+
+  #added(entries: Map<string, Entry>, key: string, slots: readonly number[], selector?: Entry['selector']): Entry {
+    const entry = { key, slots, users: 1, ...(selector === undefined ? {} : { selector }) };
+    entries.set(key, entry);
     return entry;
   }
 

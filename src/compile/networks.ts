@@ -14,6 +14,7 @@ export interface NetworkPeer {
 }
 
 interface Node {
+  readonly key: string;
   readonly address: Address;
   readonly prefix: number;
   /** Peers that begin here, and peers that have a hole here; indices into the list of peers. */
@@ -35,24 +36,33 @@ export function flattenNetworks(
   for (const node of sortedNodes(peers)) {
     while (around.length > 0 && !contains(around.at(-1)?.node, node)) around.pop();
     const outer = around.at(-1);
-    const ends = new Set(node.ends);
-    const active = [...(outer?.active ?? []), ...node.begins].filter((peer) => !ends.has(peer));
-    const rules = new Set(active.map((peer) => peers[peer]?.rule ?? 0));
-    const id = classOf([...rules].sort((a, b) => a - b));
+    const active = outer === undefined && node.ends.length === 0 ? node.begins : activeIn(node, outer?.active ?? []);
+    const id = classOf(rulesOf(active, peers));
     if (id !== (outer?.class ?? nothing)) entries.push({ address: node.address, prefix: node.prefix, class: id });
     around.push({ node, active, class: id });
   }
   return entries;
 }
 
+function activeIn({ begins, ends }: Node, around: readonly number[]): readonly number[] {
+  const ended = new Set(ends);
+  return [...around, ...begins].filter((peer) => !ended.has(peer));
+}
+
+function rulesOf(active: readonly number[], peers: readonly NetworkPeer[]): readonly number[] {
+  const rules = active.map((peer) => peers[peer]?.rule ?? 0);
+  return rules.length === 1 ? rules : [...new Set(rules)].sort((a, b) => a - b);
+}
+
 /** Parents before children, neighbours in the order of their addresses. */
 function sortedNodes(peers: readonly NetworkPeer[]): Node[] {
   const nodes = new Map<string, Node>();
   const nodeOf = ({ address, prefix }: Network): Node => {
-    const key = `${Buffer.from(address).toString('latin1')}/${prefix}`;
+    // One character a byte, so that the order of keys is that of addresses, then of prefixes.
+    const key = String.fromCharCode(...address, prefix);
     let node = nodes.get(key);
     if (node === undefined) {
-      node = { address, prefix, begins: [], ends: [] };
+      node = { key, address, prefix, begins: [], ends: [] };
       nodes.set(key, node);
     }
     return node;
@@ -61,7 +71,7 @@ function sortedNodes(peers: readonly NetworkPeer[]): Node[] {
     nodeOf(network).begins.push(i);
     for (const hole of holes) nodeOf(hole).ends.push(i);
   }
-  return [...nodes.values()].sort((a, b) => Buffer.compare(a.address, b.address) || a.prefix - b.prefix);
+  return [...nodes.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 function contains(outer: Node | undefined, inner: Node): boolean {

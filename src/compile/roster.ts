@@ -1,6 +1,6 @@
 import { type Policy, policyKey } from '../model/policy.ts';
 import { CompileError } from './input.ts';
-import { type Member, PreparedPolicy, type UnnumberedRule } from './prepared.ts';
+import { type Member, PreparedPolicy } from './prepared.ts';
 import { RuleNumbers } from './rule-ids.ts';
 import type { RuleInfo } from './tables.ts';
 
@@ -38,7 +38,7 @@ export class Roster {
     if (left.length === 0 && joining.length === 0) return { left, joined: [] };
 
     const before = new Map(left.map((member) => [member.prepared.key, member]));
-    this.#renumber(left, joining);
+    this.#renumber(before, joining);
     for (const key of before.keys()) this.#members.delete(key);
     for (const key of this.#numbers.settle()) {
       const member = this.#members.get(key);
@@ -53,7 +53,7 @@ export class Roster {
       this.#members.set(prepared.key, member);
       return member;
     });
-    this.#replaceRules(left, joined);
+    this.#replaceRules(before, joined);
     return { left, joined };
   }
 
@@ -67,23 +67,29 @@ export class Roster {
     return prepared;
   }
 
-  /** Rules that both versions of a policy have, keep what they claimed. */
-  #renumber(left: readonly Member[], joining: readonly PreparedPolicy[]): void {
-    const [gone, come] = [new Set<UnnumberedRule>(), new Set<UnnumberedRule>()];
-    for (const { prepared } of left) for (const rule of prepared.rules) gone.add(rule);
-    for (const { rules } of joining) for (const rule of rules) if (!gone.delete(rule)) come.add(rule);
-    for (const rule of gone) this.#numbers.release(rule);
-    for (const rule of come) this.#numbers.claim(rule);
+  /** What both versions of a policy have is the same object in the same place, and keeps what it claimed. */
+  #renumber(before: ReadonlyMap<string, Member>, joining: readonly PreparedPolicy[]): void {
+    const after = new Map(joining.map((prepared) => [prepared.key, prepared]));
+    for (const { prepared } of before.values()) {
+      const kept = after.get(prepared.key)?.rules;
+      for (const [i, rule] of prepared.rules.entries()) if (kept?.[i] !== rule) this.#numbers.release(rule);
+    }
+    for (const { key, rules } of joining) {
+      const known = before.get(key)?.prepared.rules;
+      for (const [i, rule] of rules.entries()) if (known?.[i] !== rule) this.#numbers.claim(rule);
+    }
   }
 
-  #replaceRules(left: readonly Member[], joined: readonly Member[]): void {
+  #replaceRules(before: ReadonlyMap<string, Member>, joined: readonly Member[]): void {
     const rules = new Map(this.#rules);
-    const wanted = new Set<RuleInfo>();
-    for (const { compiled } of joined) for (const info of compiled.infos) wanted.add(info);
-    for (const { compiled } of left) {
-      for (const info of compiled.infos) if (!wanted.delete(info)) rules.delete(info.id);
+    for (const [key, { compiled }] of before) {
+      const kept = this.#members.get(key)?.compiled.infos;
+      for (const [i, info] of compiled.infos.entries()) if (kept?.[i] !== info) rules.delete(info.id);
     }
-    for (const info of wanted) rules.set(info.id, info);
+    for (const { prepared, compiled } of joined) {
+      const known = before.get(prepared.key)?.compiled.infos;
+      for (const [i, info] of compiled.infos.entries()) if (known?.[i] !== info) rules.set(info.id, info);
+    }
     this.#rules = rules;
   }
 }

@@ -121,21 +121,23 @@ export class SetBuilder {
   build(store: ClassStore): PolicySet {
     this.#store = store;
     this.#fixed ??= this.#buildFixed(this.#before);
-    const { entries: networks, classes } = this.#fixed.networks;
-    const peers = this.#buildPeers(this.#fixed);
+    const { anyone, host, world, networks } = this.#fixed;
+    const made = new ClassCache(
+      this.#contextOf(this.#fixed),
+      this.#before === undefined ? this.#made : this.#before.#made,
+    );
+    const peers = this.#buildPeers(this.#fixed, made);
+    made.settle();
+    this.#made = made;
     this.#before = undefined;
-    const used = new Set(classes);
-    const ids = new Map<number, bigint>();
-    for (const [slot, found] of peers) {
-      used.add(found);
-      ids.set(slot, found.id);
+    this.#classes = [anyone, host, world, ...made.values(), ...networks.classes];
+    if (this.#set === undefined || !samePeers(this.#set.peers, peers)) {
+      this.#set = { id: this.id, peers, networks: networks.entries };
     }
-    this.#classes = [...used];
-    if (this.#set === undefined || !samePeers(this.#set.peers, ids)) this.#set = { id: this.id, peers: ids, networks };
     return this.#set;
   }
 
-  /** Of the set as it was last built, each once. */
+  /** Of the set as it was last built, each at least once. */
   get classes(): readonly Class[] {
     return this.#classes;
   }
@@ -167,7 +169,27 @@ export class SetBuilder {
     };
   }
 
-  #buildPeers({ everyone, anyone, host, world }: Fixed): Map<number, Class> {
+  #contextOf({ everyone }: Fixed): string {
+    return JSON.stringify([this.#fallback, this.#serialsOf(everyone), this.#ownNumbers]);
+  }
+
+  #buildPeers({ everyone, anyone, host, world }: Fixed, made: ClassCache): Map<number, bigint> {
+    const peers = new Map([
+      [Slot.Any, anyone.id],
+      [Slot.Host, host.id],
+      [Slot.World, world.id],
+    ] as [number, bigint][]);
+    for (const [slot, rules] of this.#meetings()) {
+      const ports = this.#names.length === 0 ? NO_PORTS : (this.#index.identities.get(slot)?.ports ?? NO_PORTS);
+      const ingredients = this.#ingredientsOf(rules, lookedUp(this.#names, ports));
+      const found = made.get(ingredients, () => this.#classFor(merge(everyone, rules), ports));
+      if (found !== anyone) peers.set(slot, found.id);
+    }
+    return peers;
+  }
+
+  /** The rules whose selectors mean a slot, ascending; none for slots that only have a port of a wanted name. */
+  #meetings(): ReadonlyMap<number, readonly number[]> {
     const met = new Map<number, number[]>();
     for (const [i, rule] of this.#selectors.entries()) {
       for (const slot of this.watches[i]?.slots ?? []) {
@@ -179,23 +201,7 @@ export class SetBuilder {
     for (const { slots } of this.watches.slice(this.#selectors.length)) {
       for (const slot of slots) if (!met.has(slot)) met.set(slot, []);
     }
-    const peers = new Map([
-      [Slot.Any, anyone],
-      [Slot.Host, host],
-      [Slot.World, world],
-    ] as [number, Class][]);
-    const context = JSON.stringify([this.#fallback, this.#serialsOf(everyone), this.#ownNumbers]);
-    const earlier = this.#before === undefined ? this.#made : this.#before.#made;
-    const made = new ClassCache(context, earlier);
-    for (const [slot, rules] of met) {
-      const ports = this.#names.length === 0 ? NO_PORTS : (this.#index.identities.get(slot)?.ports ?? NO_PORTS);
-      const ingredients = this.#ingredientsOf(rules, lookedUp(this.#names, ports));
-      const found = made.get(ingredients, () => this.#classFor(merge(everyone, rules), ports));
-      if (found !== anyone) peers.set(slot, found);
-    }
-    made.settle();
-    this.#made = made;
-    return peers;
+    return met;
   }
 
   #buildNetworks(before: SetBuilder | undefined): Networks {

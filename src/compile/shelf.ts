@@ -7,7 +7,7 @@ import type { Class, PolicySet } from './tables.ts';
 interface Kept {
   readonly builder: SetBuilder;
   users: number;
-  /** As last built; nothing before the first time. */
+  /** As last built, some repeatedly; nothing before the first time. */
   classes: readonly Class[];
 }
 
@@ -17,7 +17,7 @@ export class Shelf {
   readonly #kept = new Map<string, Kept>();
   readonly #fresh = new Set<Kept>();
   readonly #dropped = new Set<string>();
-  readonly #users = new Map<bigint, { readonly class: Class; count: number }>();
+  readonly #users = new Map<Class, number>();
   #sets: ReadonlyMap<bigint, PolicySet> = new Map();
   #classes: ReadonlyMap<bigint, Class> = new Map();
 
@@ -73,7 +73,7 @@ export class Shelf {
     const classes = new Map(this.#classes);
     const built = new Map<bigint, Class>();
     const store = (one: Class): Class => {
-      const known = this.#users.get(one.id)?.class ?? built.get(one.id);
+      const known = classes.get(one.id) ?? built.get(one.id);
       if (known === undefined) built.set(one.id, one);
       return known ?? one;
     };
@@ -105,19 +105,18 @@ export class Shelf {
   }
 
   #use(one: Class, classes: Map<bigint, Class>): void {
-    const known = this.#users.get(one.id);
-    if (known !== undefined) {
-      known.count++;
-      return;
-    }
-    this.#users.set(one.id, { class: one, count: 1 });
-    classes.set(one.id, one);
+    const users = this.#users.get(one) ?? 0;
+    this.#users.set(one, users + 1);
+    if (users === 0) classes.set(one.id, one);
   }
 
-  #release({ id }: Class, classes: Map<bigint, Class>): void {
-    const known = this.#users.get(id);
-    if (known === undefined || --known.count > 0) return;
-    this.#users.delete(id);
-    classes.delete(id);
+  #release(one: Class, classes: Map<bigint, Class>): void {
+    const users = this.#users.get(one) ?? 0;
+    if (users > 1) {
+      this.#users.set(one, users - 1);
+      return;
+    }
+    this.#users.delete(one);
+    classes.delete(one.id);
   }
 }
