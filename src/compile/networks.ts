@@ -9,6 +9,8 @@ import type { NetworkEntry } from './tables.ts';
 export interface NetworkPeer {
   /** Index of the rule among those of the set. */
   readonly rule: number;
+  /** `networkKey` of the network, made once for as long as the rule lives. */
+  readonly key: string;
   readonly network: Network;
   readonly holes: readonly Network[];
 }
@@ -22,26 +24,39 @@ interface Node {
   readonly ends: number[];
 }
 
-/**
- * @param classOf the class of an address that lies in the networks of these rules, ascending without repetition
- * @returns sorted by address, then by prefix; entries that would repeat the one around them are left out
- */
-export function flattenNetworks(
+/** Text that differs for any two networks: one character a byte, so that it orders by address, then by prefix. */
+export function networkKey({ address, prefix }: Network): string {
+  return String.fromCharCode(...address, prefix);
+}
+
+/** The table, and the classes its entries name. */
+export interface FlatNetworks<C> {
+  /** Sorted by address, then by prefix; entries that would repeat the one around them are left out. */
+  readonly entries: readonly NetworkEntry[];
+  readonly classes: ReadonlySet<C>;
+}
+
+/** @param classOf the class of an address that lies in the networks of these rules, ascending without repetition */
+export function flattenNetworks<C extends { readonly id: bigint }>(
   peers: readonly NetworkPeer[],
-  classOf: (rules: readonly number[]) => bigint,
-): NetworkEntry[] {
+  classOf: (rules: readonly number[]) => C,
+): FlatNetworks<C> {
   const entries: NetworkEntry[] = [];
-  const around: { node: Node; active: readonly number[]; class: bigint }[] = [];
+  const classes = new Set<C>();
+  const around: { node: Node; active: readonly number[]; class: C }[] = [];
   const nothing = classOf([]);
   for (const node of sortedNodes(peers)) {
     while (around.length > 0 && !contains(around.at(-1)?.node, node)) around.pop();
     const outer = around.at(-1);
     const active = outer === undefined && node.ends.length === 0 ? node.begins : activeIn(node, outer?.active ?? []);
-    const id = classOf(rulesOf(active, peers));
-    if (id !== (outer?.class ?? nothing)) entries.push({ address: node.address, prefix: node.prefix, class: id });
-    around.push({ node, active, class: id });
+    const found = classOf(rulesOf(active, peers));
+    if (found.id !== (outer?.class ?? nothing).id) {
+      entries.push({ address: node.address, prefix: node.prefix, class: found.id });
+      classes.add(found);
+    }
+    around.push({ node, active, class: found });
   }
-  return entries;
+  return { entries, classes };
 }
 
 function activeIn({ begins, ends }: Node, around: readonly number[]): readonly number[] {
@@ -57,9 +72,7 @@ function rulesOf(active: readonly number[], peers: readonly NetworkPeer[]): read
 /** Parents before children, neighbours in the order of their addresses. */
 function sortedNodes(peers: readonly NetworkPeer[]): Node[] {
   const nodes = new Map<string, Node>();
-  const nodeOf = ({ address, prefix }: Network): Node => {
-    // One character a byte, so that the order of keys is that of addresses, then of prefixes.
-    const key = String.fromCharCode(...address, prefix);
+  const nodeOf = (key: string, { address, prefix }: Network): Node => {
     let node = nodes.get(key);
     if (node === undefined) {
       node = { key, address, prefix, begins: [], ends: [] };
@@ -67,9 +80,9 @@ function sortedNodes(peers: readonly NetworkPeer[]): Node[] {
     }
     return node;
   };
-  for (const [i, { network, holes }] of peers.entries()) {
-    nodeOf(network).begins.push(i);
-    for (const hole of holes) nodeOf(hole).ends.push(i);
+  for (const [i, { key, network, holes }] of peers.entries()) {
+    nodeOf(key, network).begins.push(i);
+    for (const hole of holes) nodeOf(networkKey(hole), hole).ends.push(i);
   }
   return [...nodes.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
 }

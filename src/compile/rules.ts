@@ -6,6 +6,7 @@ import { protocolName } from '../model/protocol.ts';
 import { formatSelector, selectsEverything, type WorkloadSelector } from '../model/selector.ts';
 import { verdictOf } from '../model/verdict.ts';
 import { digestOf } from './hash.ts';
+import { type NetworkPeer, networkKey } from './networks.ts';
 import { RANK_DEFAULT, rankOf } from './rank.ts';
 import { sameRule } from './same-policy.ts';
 
@@ -35,6 +36,9 @@ export interface KeyedSelector {
   readonly selector: WorkloadSelector;
 }
 
+/** A network with its holes, and the text by which equal networks are known. */
+export type KeyedNetwork = Omit<NetworkPeer, 'rule'>;
+
 /** A rule taken apart by how its peers are found. */
 export interface CompiledRule {
   /** No two objects have one: what is made of several rules is known by theirs. */
@@ -52,7 +56,7 @@ export interface CompiledRule {
   readonly world: boolean;
   readonly selectors: readonly KeyedSelector[];
   /** As 128-bit prefixes: what an IPv6 network must not mean of IPv4 is among the holes. */
-  readonly networks: readonly { readonly network: Network; readonly holes: readonly Network[] }[];
+  readonly networks: readonly KeyedNetwork[];
   /** Absent: any protocol and port. */
   readonly spans?: readonly PortSpan[];
   readonly names: readonly PortName[];
@@ -182,14 +186,18 @@ type CompiledPeers = Pick<CompiledRule, 'anyIdentity' | 'host' | 'world' | 'sele
 function compilePeers(peers: readonly Peer[]): CompiledPeers {
   let [anyIdentity, host, world] = [false, false, false];
   const selectors: KeyedSelector[] = [];
-  const networks: { network: Network; holes: readonly Network[] }[] = [];
+  const networks: KeyedNetwork[] = [];
   for (const peer of peers) {
-    if (peer.type === 'network') networks.push({ network: peer.network, holes: holesOf(peer.network, peer.except) });
+    if (peer.type === 'network') networks.push(keyedNetwork(peer.network, peer.except));
     else if (peer.type === 'entity') [host, world] = [host || peer.entity === 'host', world || peer.entity === 'world'];
     else if (selectsEverything(peer.selector)) anyIdentity = true;
     else selectors.push({ key: formatSelector(peer.selector), selector: peer.selector });
   }
   return { anyIdentity, host, world, selectors, networks };
+}
+
+function keyedNetwork(network: Network, except: readonly Network[]): KeyedNetwork {
+  return { key: networkKey(network), network, holes: holesOf(network, except) };
 }
 
 const V4_NETWORK: Network = { family: 6, address: V4_MAPPED, prefix: V4_MAPPED_PREFIX };

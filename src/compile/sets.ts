@@ -209,7 +209,7 @@ export class SetBuilder {
     const serials: number[] = [];
     for (const [i, { serial, networks }] of this.#rules.entries()) {
       if (networks.length > 0) serials.push(serial);
-      for (const { network, holes } of networks) peers.push({ rule: i, network, holes });
+      for (const { key, network, holes } of networks) peers.push({ rule: i, key, network, holes });
     }
     const ingredients = `${this.#ownNumbers} ${serials.join()}`;
     const known = before === undefined ? undefined : before.#madeOfNetworks;
@@ -220,16 +220,12 @@ export class SetBuilder {
     }
     if (peers.length === 0) return { ingredients, entries: [], classes: [] };
     const made = new ClassCache(this.#ownNumbers, known);
-    const classes = new Map<bigint, Class>();
-    const entries = flattenNetworks(peers, (rules) => {
-      const found = made.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK));
-      classes.set(found.id, found);
-      return found.id;
-    });
+    const { entries, classes } = flattenNetworks(peers, (rules) =>
+      made.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK)),
+    );
     made.settle();
     this.#madeOfNetworks = made;
-    const used = new Set(entries.map((entry) => entry.class));
-    return { ingredients, entries, classes: [...classes.values()].filter((one) => used.has(one.id)) };
+    return { ingredients, entries, classes: [...classes] };
   }
 
   /** What tells classes of one build apart: mostly there is one rule, and no name of a port. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { buildClass, type Fallback, type PortRule, prefixes } from '../../src/compile/classes.ts';
-import { flattenNetworks } from '../../src/compile/networks.ts';
+import { flattenNetworks, networkKey } from '../../src/compile/networks.ts';
 import { RANK_DEFAULT, RANK_NONE, rankOf } from '../../src/compile/rank.ts';
 import type { PortSpan } from '../../src/compile/rules.ts';
 import { Verdict } from '../../src/model/verdict.ts';
@@ -91,15 +91,16 @@ describe('a class', () => {
 });
 
 describe('networks in a table', () => {
-  const classOf = (rules: readonly number[]): bigint => BigInt(rules.reduce((sum, one) => sum + 2 ** one, 100));
+  const classOf = (rules: readonly number[]) => ({ id: BigInt(rules.reduce((sum, one) => sum + 2 ** one, 100)) });
 
   function flat(...peers: [rule: number, cidr: string, ...holes: string[]][]): string[] {
     const made = peers.map(([one, cidr, ...holes]) => ({
       rule: one,
+      key: networkKey(network(cidr)),
       network: network(cidr),
       holes: holes.map(network),
     }));
-    return flattenNetworks(made, classOf).map(
+    return flattenNetworks(made, classOf).entries.map(
       (entry) => `${entry.address.slice(12).join('.')}/${entry.prefix - 96} ${entry.class}`,
     );
   }
