@@ -32,9 +32,15 @@ export class ClassCache {
     return this.#made.values();
   }
 
-  /** The build is done: what it did not take is let go. */
-  settle(): void {
+  /**
+   * The build is done: what it did not take is let go.
+   * @param used by the set, where that is not all: a class nobody uses may meanwhile be made again elsewhere, and
+   * there would be two of it
+   */
+  settle(used?: ReadonlySet<Class>): void {
     this.#earlier = NOTHING;
+    if (used === undefined) return;
+    for (const [ingredients, one] of this.#made) if (!used.has(one)) this.#made.delete(ingredients);
   }
 }
 

@@ -106,11 +106,13 @@ export class SetBuilder {
     this.#ownNumbers = ownPorts === undefined ? '' : lookedUp(names, ownPorts);
     const selectors: number[] = [];
     const watches: Watch[] = [];
-    for (const [i, rule] of this.#rules.entries()) {
+    let i = 0;
+    for (const rule of this.#rules) {
       for (const selector of rule.selectors) {
         selectors.push(i);
         watches.push(index.watch(selector));
       }
+      i++;
     }
     for (const name of this.#names) watches.push(index.watchPort(name));
     this.#selectors = selectors;
@@ -148,23 +150,23 @@ export class SetBuilder {
   }
 
   #buildFixed(before: SetBuilder | undefined): Fixed {
-    const indices = (means: (rule: CompiledRule) => boolean): number[] => {
-      const found: number[] = [];
-      for (const [i, rule] of this.#rules.entries()) if (means(rule)) found.push(i);
-      return found;
-    };
-    const everyone = indices((rule) => rule.anyPeer || rule.anyIdentity);
+    const [everyone, hosts, worlds]: [number[], number[], number[]] = [[], [], []];
+    let i = 0;
+    for (const rule of this.#rules) {
+      if (rule.anyPeer || rule.anyIdentity) everyone.push(i);
+      if (rule.anyPeer || rule.host) hosts.push(i);
+      if (rule.anyPeer || rule.world) worlds.push(i);
+      i++;
+    }
     const anyone = this.#classFor(everyone);
     // Mostly the three are one.
-    const reserved = (means: (rule: CompiledRule) => boolean): Class => {
-      const rules = indices(means);
-      return rules.join() === everyone.join() ? anyone : this.#classFor(rules);
-    };
+    const reserved = (rules: readonly number[]): Class =>
+      rules.join() === everyone.join() ? anyone : this.#classFor(rules);
     return {
       everyone,
       anyone,
-      host: reserved((rule) => rule.anyPeer || rule.host),
-      world: reserved((rule) => rule.anyPeer || rule.world),
+      host: reserved(hosts),
+      world: reserved(worlds),
       networks: this.#buildNetworks(before),
     };
   }
@@ -223,7 +225,7 @@ export class SetBuilder {
     const { entries, classes } = flattenNetworks(peers, (rules) =>
       made.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK)),
     );
-    made.settle();
+    made.settle(classes);
     this.#madeOfNetworks = made;
     return { ingredients, entries, classes: [...classes] };
   }

@@ -123,7 +123,7 @@ function maybe<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
   return fc.option(arbitrary, { nil: undefined, freq: 3 });
 }
 
-const rule: fc.Arbitrary<Rule> = record({
+export const rule: fc.Arbitrary<Rule> = record({
   name: maybe(fc.constantFrom('first', 'second', 'third')),
   action,
   peers: maybe(fc.array(peer, { minLength: 1, maxLength: 3 })),
