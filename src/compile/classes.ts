@@ -20,12 +20,11 @@ export interface Fallback {
   readonly staged: Outcome;
 }
 
-const LAYERS = ['enforced', 'staged'] as const;
-
 /** @param rules in the order in which they decide */
 export function buildClass(rules: readonly PortRule[], fallback: Fallback): Class {
   const any = decide(rules, fallback, (rule) => rule.spans === undefined);
-  const protocols = new Set(rules.flatMap((rule) => rule.spans?.map((span) => span.protocol) ?? []));
+  const protocols = new Set<number>();
+  for (const { spans } of rules) for (const { protocol } of spans ?? []) protocols.add(protocol);
   const ports: PortEntry[] = [];
   for (const protocol of [...protocols].sort((a, b) => a - b)) {
     for (const entry of protocolEntries(rules, fallback, protocol, any)) ports.push(entry);
@@ -67,15 +66,14 @@ function segments(rules: readonly PortRule[], protocol: number, whole: Decision)
     for (const span of spans ?? []) if (span.protocol === protocol) bounds.add(span.first).add(span.last + 1);
   }
   const starts = [...bounds].sort((a, b) => a - b);
-  const painted = {
-    enforced: paint(rules, protocol, starts, 'enforced'),
-    staged: paint(rules, protocol, starts, 'staged'),
-  };
+  const painted = paint(rules, protocol, starts);
+  const unstaged = rules.filter((rule) => !rule.staged);
+  const paintedUnstaged = unstaged.length === rules.length ? painted : paint(unstaged, protocol, starts);
   const found: Segment[] = [];
   for (let i = 0; i + 1 < starts.length; i++) {
     const [first, next] = [starts[i] ?? 0, starts[i + 1] ?? 0];
-    const enforced = painted.enforced[i];
-    const staged = painted.staged[i];
+    const enforced = paintedUnstaged[i];
+    const staged = painted[i];
     const decision = decisionOf(enforced ?? enforcedOf(whole), staged ?? stagedOf(whole));
     const before = found.at(-1);
     if (sameDecision(decision, whole)) continue;
@@ -96,8 +94,7 @@ function paint(
   rules: readonly PortRule[],
   protocol: number,
   starts: readonly number[],
-  layer: (typeof LAYERS)[number],
-): (Outcome | undefined)[] {
+): readonly (Outcome | undefined)[] {
   const indexOf = new Map(starts.map((start, i) => [start, i]));
   const taken: (Outcome | undefined)[] = new Array(starts.length);
   const next = Array.from({ length: starts.length + 1 }, (_, i) => i);
@@ -117,8 +114,7 @@ function paint(
       next[i] = i + 1;
     }
   };
-  for (const { outcome, staged, spans } of rules) {
-    if (staged && layer === 'enforced') continue;
+  for (const { outcome, spans } of rules) {
     if (spans === undefined) {
       take(0, starts.length, outcome);
       break;
