@@ -3,7 +3,7 @@ import type { Plan, SetPatch, Step } from '../compile/diff.ts';
 import type { Class, PolicySet, PolicyTables, PortEntry, RuleInfo, Subject } from '../compile/tables.ts';
 import type { Tables } from './maps.ts';
 import * as rows from './policy-rows.ts';
-import { RowBatch } from './row-batch.ts';
+import { RowRemover, RowWriter } from './row-runs.ts';
 
 type PolicyMaps = Pick<Tables, 'subjects' | 'peers' | 'networks' | 'ports' | 'port_ranges' | 'rule_counters'>;
 
@@ -75,12 +75,12 @@ type Ports = Pick<Class, 'id' | 'ports'>;
 /** Networks before peers: the peers' flag says that there are networks to look in. */
 function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Members[]): void {
   const value = (set: bigint, kind: bigint) => rows.classValue(classOf(desired, kind), setOf(desired, set));
-  const networks = new RowBatch(maps.networks, 'put');
+  const networks = new RowWriter(maps.networks);
   for (const set of sets) {
     for (const entry of set.networks) networks.put(rows.networkKey(set.id, entry), value(set.id, entry.class));
   }
   networks.flush();
-  const peers = new RowBatch(maps.peers, 'put');
+  const peers = new RowWriter(maps.peers);
   for (const set of sets) {
     for (const [slot, kind] of set.peers) peers.put(rows.peerKey(set.id, slot), value(set.id, kind));
   }
@@ -88,16 +88,16 @@ function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Memb
 }
 
 function removeMembers(maps: PolicyMaps, sets: readonly Members[]): void {
-  const peers = new RowBatch(maps.peers, 'remove');
+  const peers = new RowRemover(maps.peers);
   for (const set of sets) for (const slot of set.peers.keys()) peers.remove(rows.peerKey(set.id, slot));
   peers.flush();
-  const networks = new RowBatch(maps.networks, 'remove');
+  const networks = new RowRemover(maps.networks);
   for (const set of sets) for (const entry of set.networks) networks.remove(rows.networkKey(set.id, entry));
   networks.flush();
 }
 
 function putPorts(maps: PolicyMaps, classes: readonly Ports[]): void {
-  const [single, ranges] = [new RowBatch(maps.ports, 'put'), new RowBatch(maps.port_ranges, 'put')];
+  const [single, ranges] = [new RowWriter(maps.ports), new RowWriter(maps.port_ranges)];
   for (const { id, ports } of classes) {
     for (const entry of ports) {
       if (isSingle(entry)) single.put(rows.portKey(id, entry), entry.decision);
@@ -109,7 +109,7 @@ function putPorts(maps: PolicyMaps, classes: readonly Ports[]): void {
 }
 
 function removePorts(maps: PolicyMaps, classes: readonly Ports[]): void {
-  const [single, ranges] = [new RowBatch(maps.ports, 'remove'), new RowBatch(maps.port_ranges, 'remove')];
+  const [single, ranges] = [new RowRemover(maps.ports), new RowRemover(maps.port_ranges)];
   for (const { id, ports } of classes) {
     for (const entry of ports) {
       if (isSingle(entry)) single.remove(rows.portKey(id, entry));
@@ -129,7 +129,7 @@ const FEW_RULES = 256;
 function addCounters(maps: PolicyMaps, rules: readonly RuleInfo[]): void {
   const counters = maps.rule_counters;
   const counted = rules.length > FEW_RULES ? new Set(counters.keys()) : undefined;
-  const fresh = new RowBatch(counters, 'put');
+  const fresh = new RowWriter(counters);
   for (const { id } of rules) if (!(counted?.has(id) ?? counters.has(id))) fresh.put(id, UNCOUNTED);
   fresh.flush();
 }
