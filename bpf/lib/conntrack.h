@@ -4,8 +4,9 @@
 
 /*
  * What the kernel's connection tracking knows and a packet no longer tells: who opened a connection, and who
- * sent it before its source was rewritten. Asked only for first packets. Kernels before 6.1, and those where
- * nf_conntrack is not loaded, have no such function: then nothing is known.
+ * sent it before its source was rewritten. Asked only for first packets. Where nf_conntrack is not loaded there is no
+ * such function: then the loader leaves `with_conntrack` false, and nothing is known. (The functions' addresses cannot
+ * be asked for instead: libbpf 1.1 finds them in the kernel's own types only, and nf_conntrack is mostly a module.)
  */
 
 #include "parse.h"
@@ -47,6 +48,8 @@ struct bpf_ct_opts___sallyport {
 struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple_size,
 				  struct bpf_ct_opts___sallyport *options, __u32 options_size) __ksym __weak;
 void bpf_ct_release(struct nf_conn *connection) __ksym __weak;
+
+const volatile bool with_conntrack = false;
 
 enum { CT_ORIGINAL = 0, CT_REPLY = 1 };
 
@@ -96,7 +99,7 @@ FUNCTION read_connection(struct __sk_buff *skb, const struct packet *p, struct c
 	__builtin_memset(c, 0, sizeof(*c));
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
 		return 0;
-	if (!bpf_skb_ct_lookup || !bpf_ct_release)
+	if (!with_conntrack)
 		return 0;
 	connection = lookup_connection(skb, p, false, &dir);
 	if (!connection) {

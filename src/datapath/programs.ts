@@ -1,15 +1,17 @@
 /** Loading the kernel programs over one common set of pinned maps. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BpfError, BpfMap, type BpfProgram, type LoadedObject, mountBpffs, openObject } from '../libbpf/index.ts';
+import { BOOL, BpfError, BpfMap, type BpfProgram, type LoadedObject, mountBpffs, openObject } from '../libbpf/index.ts';
 import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, type Tables, typedTables } from './maps.ts';
 import type { DatapathOptions, DatapathSizes } from './port.ts';
 
 const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS];
 
+const NETWORK = 'network.bpf.o';
+
 /** The programs' objects; without `gate` cgroups are noticed later, by the sources' own means. */
 const OBJECTS = [
-  { file: 'network.bpf.o', optional: false },
+  { file: NETWORK, optional: false },
   { file: 'host.bpf.o', optional: false },
   { file: 'gate.bpf.o', optional: true },
 ] as const;
@@ -22,7 +24,7 @@ export interface Programs {
   readonly events: BpfMap;
   readonly program: (name: string) => BpfProgram | undefined;
   readonly names: readonly string[];
-  /** Objects the kernel would not load, and why; only optional ones. */
+  /** What the kernel would not load, and why: optional objects, and `conntrack`. */
   readonly missing: ReadonlyMap<string, string>;
   readonly map: (name: string) => BpfMap;
   close(): void;
@@ -44,7 +46,10 @@ export function loadPrograms(options: DatapathOptions): Programs {
   const loaded: LoadedObject[] = [];
   for (const { file, optional } of OBJECTS) {
     try {
-      const object = loadObject(join(options.objects, file), options.sizes, directory, maps);
+      const load = (conntrack?: boolean): LoadedObject =>
+        loadObject(join(options.objects, file), options.sizes, directory, maps, conntrack);
+      const { object, refused } = file === NETWORK ? loadNetwork(load) : { object: load() };
+      if (refused !== undefined) missing.set('conntrack', refused);
       loaded.push(object);
       for (const name of object.programNames) programs.set(name, object.program(name));
     } catch (error) {
@@ -78,8 +83,28 @@ export function loadPrograms(options: DatapathOptions): Programs {
   };
 }
 
+/**
+ * Loads the object so that it asks connection tracking (`with_conntrack` in bpf/lib/conntrack.h), or, where the kernel
+ * has no such function, without that.
+ * @returns why it does not ask, where it does not
+ */
+function loadNetwork(load: (conntrack: boolean) => LoadedObject): { object: LoadedObject; refused?: string } {
+  try {
+    return { object: load(true) };
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    return { object: load(false), refused: error.message };
+  }
+}
+
 /** Loads one object; maps an object before it, or an agent before us, has pinned are used and not made anew. */
-function loadObject(path: string, sizes: DatapathSizes, directory: string, maps: Map<string, BpfMap>): LoadedObject {
+function loadObject(
+  path: string,
+  sizes: DatapathSizes,
+  directory: string,
+  maps: Map<string, BpfMap>,
+  conntrack?: boolean,
+): LoadedObject {
   const object = openObject(path);
   try {
     for (const [name, map] of object.maps) {
@@ -90,6 +115,7 @@ function loadObject(path: string, sizes: DatapathSizes, directory: string, maps:
       if (existing !== undefined) map.reuse(existing);
       else map.maxEntries = sizeOf(name, sizes) ?? map.maxEntries;
     }
+    if (conntrack !== undefined) object.setGlobal('with_conntrack', BOOL, conntrack);
     const loaded = object.load();
     for (const name of object.maps.keys()) {
       if (!MAP_NAMES.includes(name) || maps.has(name)) continue;
