@@ -13,7 +13,7 @@
  * atomic adds; where several containers share the interface, one cgroup helper and one lookup more. The first
  * packet of a flow also: up to three lookups for who is who, one for the subject, at most seven for the decision,
  * one or two for the rule's counter, one insertion; connection tracking is asked only for senders that hide
- * behind the host's address and for TCP met in mid-stream. Denied packets pay the same again for the event.
+ * behind the host's address, for TCP met in mid-stream and for the first datagram of a UDP flow. Denied packets pay the same again for the event.
  * What is sent to all (broadcasts, groups) has no flow at the receiving end: each packet of it is decided.
  */
 
