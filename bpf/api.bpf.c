@@ -10,6 +10,7 @@
 #include "api/endpoint.h"
 #include "api/flow.h"
 #include "api/event.h"
+#include "api/peer.h"
 
 enum direction *direction;
 enum verdict *verdict;
@@ -27,3 +28,10 @@ enum cgroup_operation *cgroup_operation;
 struct event_head *event_head;
 struct verdict_event *verdict_event;
 struct cgroup_event *cgroup_event;
+enum refusal *refusal;
+enum domain_flags *domain_flags;
+enum verified_flags *verified_flags;
+struct peer_event *peer_event;
+struct claim_payload *claim_payload;
+struct tag_option *tag_option;
+struct tag_owner *tag_owner;

@@ -71,6 +71,9 @@ struct endpoint_state {
 	__u32 suppressed;  /* events not raised since the last one that was */
 	__u64 denied_packets;
 	__u64 denied_bytes;
+	__u64 hold_refilled; /* as `refilled`, for packets to be held */
+	__u32 hold_budget;
+	__u32 pad;
 };
 
 #endif

@@ -26,6 +26,8 @@ enum flow_flags {
 	FLOW_FIN_EGRESS = 1,
 	FLOW_FIN_INGRESS = 2,
 	FLOW_ADOPTED = 4, /* found mid-stream: who opened it is a guess */
+	FLOW_PENDING = 8, /* opened, but nobody knows yet to whom: no payload passes; its revision is never the current one */
+	FLOW_TAGGED = 16, /* `identity` came with a tag of this connection and holds as long as it lives */
 };
 
 struct flow {
@@ -43,7 +45,8 @@ struct flow {
 	__u8 staged_verdict;
 	__u8 state;
 	__u32 flags;
-	__u32 pad;
+	__u32 expires;  /* when what is known of the peer must be asked anew: coarse monotonic, s; 0: never */
+	__u64 identity; /* the peer's, where a tag or a handshake told it; 0: its address tells */
 };
 
 struct fragment_key {

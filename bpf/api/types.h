@@ -33,6 +33,7 @@ enum slot {
 	SLOT_HOST = 1,   /* this node itself */
 	SLOT_WORLD = 2,  /* an address that belongs to nobody we know */
 	SLOT_ANY = 3,    /* any identity the set does not list */
+	SLOT_SOME = 4,   /* the most that any identity may: asked while nobody knows yet who is there */
 	SLOT_FIRST = 16,
 };
 
@@ -50,6 +51,16 @@ enum reason {
 	REASON_NO_TABLE = 9,      /* the tables of this endpoint are missing: fail closed */
 	REASON_UNRELATED = 10,    /* an ICMP error about a flow that is not there */
 	REASON_STRAY = 11,       /* sent to an address that is not the receiver's */
+	REASON_TAG_FORGED = 12,  /* a tag that leaves an endpoint and is not its own */
+	REASON_TAG_MAC = 13,     /* a tag that nobody who has the key has made */
+	REASON_TAG_WINDOW = 14,  /* a tag of another time, or of a key that is not in force */
+	REASON_TAG_REPLAY = 15,  /* a tag that another connection has come with */
+	REASON_TAG_UNKNOWN = 16, /* a tag of an identity nobody has told us of */
+	REASON_UNTAGGED = 17,    /* from within the domain, opening, and nobody vouches for it */
+	REASON_UNVERIFIED = 18,  /* payload before both ends agreed */
+	REASON_REFUSED = 19,     /* the peer's agent, or ours, refused this peer a moment ago */
+	REASON_CLAIM = 20,       /* a claim token: it is for us, never for the container */
+	REASON_HOLD_RATE = 21,   /* more new peers in a second than the endpoint may ask for */
 	REASON_MAX,
 };
 
@@ -59,6 +70,11 @@ enum incident {
 	INCIDENT_FLOW_LOST = 1,     /* no room in the flow table: the next packet is decided anew */
 	INCIDENT_CONTRADICTION = 2, /* the socket's cgroup is another endpoint's than the interface's */
 	INCIDENT_ADOPTED = 3,       /* a TCP flow first seen in mid-stream */
+	INCIDENT_HELD = 4,          /* a packet marked to be held */
+	INCIDENT_HOLD_LEAKED = 5,   /* a held packet about to leave the node with nobody having released it */
+	INCIDENT_TAG_WRITTEN = 6,
+	INCIDENT_TAG_NO_ROOM = 7,   /* the options were full: the connection needs a handshake */
+	INCIDENT_TAG_VERIFIED = 8,
 	INCIDENT_MAX,
 };
 

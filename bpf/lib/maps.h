@@ -13,6 +13,7 @@
 #include "../api/endpoint.h"
 #include "../api/flow.h"
 #include "../api/event.h"
+#include "../api/peer.h"
 
 #define TABLE(name, kind, entries, key_type, value_type, options) \
 	struct {                                                    \
@@ -37,6 +38,14 @@ TABLE(networks, BPF_MAP_TYPE_LPM_TRIE, 131072, struct network_key, struct class,
 TABLE(ports, BPF_MAP_TYPE_HASH, 262144, struct port_key, struct decision, BPF_F_NO_PREALLOC);
 TABLE(port_ranges, BPF_MAP_TYPE_LPM_TRIE, 131072, struct port_range_key, struct decision, BPF_F_NO_PREALLOC);
 TABLE(settings, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings, 0);
+
+/* Who is elsewhere. */
+TABLE(domains, BPF_MAP_TYPE_LPM_TRIE, 4096, struct domain_key, struct domain, BPF_F_NO_PREALLOC);
+TABLE(identities, BPF_MAP_TYPE_HASH, 65536, __u64, __u32, BPF_F_NO_PREALLOC);
+TABLE(verified, BPF_MAP_TYPE_HASH, 131072, struct verified_key, struct verified, BPF_F_NO_PREALLOC); /* kernel: used */
+TABLE(claims, BPF_MAP_TYPE_HASH, 16384, struct claim_key, struct claim, BPF_F_NO_PREALLOC);          /* kernel: used */
+TABLE(tag_keys, BPF_MAP_TYPE_ARRAY, 4, __u32, struct tag_key, 0);
+TABLE(replays, BPF_MAP_TYPE_LRU_HASH, 65536, struct replay_key, struct replay, 0); /* kernel */
 
 /* What goes on. */
 TABLE(flows, BPF_MAP_TYPE_LRU_HASH, 131072, struct flow_key, struct flow, 0);             /* kernel */

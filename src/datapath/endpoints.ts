@@ -161,7 +161,15 @@ export class Endpoints {
     for (const { id } of endpoints) {
       const number = this.#numbers.numberOf(id);
       if (number === undefined || tables.endpoint_states.get(number) !== undefined) continue;
-      const fresh = { refilled: 0n, budget: burst, suppressed: 0, deniedPackets: 0n, deniedBytes: 0n };
+      const fresh = {
+        refilled: 0n,
+        budget: burst,
+        suppressed: 0,
+        deniedPackets: 0n,
+        deniedBytes: 0n,
+        holdRefilled: 0n,
+        holdBudget: 0,
+      };
       tables.endpoint_states.set(number, fresh);
     }
   }

@@ -4,9 +4,13 @@ import { BpfMap, type Layout, PerCpuMap, TypedMap, U32, U64 } from '../libbpf/in
 import {
   AddressLayout,
   BackendLayout,
+  ClaimKeyLayout,
+  ClaimLayout,
   ClassLayout,
   ContainerLayout,
   DecisionLayout,
+  DomainKeyLayout,
+  DomainLayout,
   DropCounterLayout,
   EndpointStateLayout,
   FlowKeyLayout,
@@ -20,11 +24,16 @@ import {
   PeerKeyLayout,
   PortKeyLayout,
   PortRangeKeyLayout,
+  ReplayKeyLayout,
+  ReplayLayout,
   RuleCounterLayout,
   SenderKeyLayout,
   SenderLayout,
   SettingsLayout,
   SubjectLayout,
+  TagKeyLayout,
+  VerifiedKeyLayout,
+  VerifiedLayout,
 } from './layouts.gen.ts';
 
 /** Layouts of all tables with one value an entry, under the names of `bpf/lib/maps.h`. */
@@ -40,6 +49,12 @@ export const TABLE_LAYOUTS = {
   ports: [PortKeyLayout, DecisionLayout],
   port_ranges: [PortRangeKeyLayout, DecisionLayout],
   settings: [U32, SettingsLayout],
+  domains: [DomainKeyLayout, DomainLayout],
+  identities: [U64, U32],
+  verified: [VerifiedKeyLayout, VerifiedLayout],
+  claims: [ClaimKeyLayout, ClaimLayout],
+  tag_keys: [U32, TagKeyLayout],
+  replays: [ReplayKeyLayout, ReplayLayout],
   flows: [FlowKeyLayout, FlowLayout],
   fragments: [FragmentKeyLayout, FragmentLayout],
   endpoint_states: [U32, EndpointStateLayout],
@@ -105,7 +120,7 @@ export function openPerCpuTable<N extends PerCpuName>(pins: string, name: N): Ta
  * Raised when a struct of `bpf/api` changes: maps pinned under another version are not taken over but left to the
  * programs that use them until the new ones have replaced those.
  */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Where the maps of this layout are pinned. */
 export function mapDirectory(pins: string): string {

@@ -10,13 +10,16 @@ export const Slot = {
   World: 2,
   /** Any identity a set does not list. */
   Any: 3,
+  /** The most that any identity may: asked while nobody knows yet who is there. */
+  Some: 4,
   First: 16,
 } as const;
 
-/** `host`, `world` and `any` for the reserved slots, else undefined. */
-export function reservedSlotName(slot: number): 'host' | 'world' | 'any' | undefined {
+/** `host`, `world`, `any` and `some` for the reserved slots, else undefined. */
+export function reservedSlotName(slot: number): 'host' | 'world' | 'any' | 'some' | undefined {
   if (slot === Slot.Host) return 'host';
   if (slot === Slot.World) return 'world';
   if (slot === Slot.Any) return 'any';
+  if (slot === Slot.Some) return 'some';
   return undefined;
 }

@@ -4,6 +4,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '../..');
 
+const BETWEEN_NODES = ['netfilter', 'hold', 'handshake', 'trust', 'store'] as const;
+
 /** Which folders of src/ a folder may import from. What is not listed may not be imported by anybody. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   libbpf: [],
@@ -12,8 +14,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   compile: ['model'],
   datapath: ['model', 'compile', 'libbpf'],
   events: ['model'],
-  agent: ['model', 'sources', 'compile', 'datapath', 'events', 'libbpf'],
-  cli: ['model', 'sources', 'compile', 'datapath', 'events', 'agent', 'libbpf'],
+  netfilter: [],
+  hold: ['model', 'netfilter'],
+  handshake: ['model'],
+  trust: ['model'],
+  store: ['model', 'handshake'],
+  agent: ['model', 'sources', 'compile', 'datapath', 'events', 'libbpf', ...BETWEEN_NODES],
+  cli: ['model', 'sources', 'compile', 'datapath', 'events', 'agent', 'libbpf', ...BETWEEN_NODES],
 };
 
 const LINES_MAX = 400;

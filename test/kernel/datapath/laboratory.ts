@@ -6,7 +6,14 @@ import { diff, EMPTY_TABLES } from '../../../src/compile/diff.ts';
 import type { KnownIdentity } from '../../../src/compile/input.ts';
 import type { PolicyTables, RuleInfo } from '../../../src/compile/tables.ts';
 import { readFlows } from '../../../src/datapath/flows.ts';
-import { InterfaceFlags, Reason, ReasonName, Slot } from '../../../src/datapath/layouts.gen.ts';
+import {
+  type EndpointState,
+  InterfaceFlags,
+  Reason,
+  ReasonName,
+  type Settings,
+  Slot,
+} from '../../../src/datapath/layouts.gen.ts';
 import { applyPolicyPlan } from '../../../src/datapath/policy-tables.ts';
 import type { DatapathSizes, FlowRecord, KernelRecord } from '../../../src/datapath/port.ts';
 import { loadPrograms, type Programs } from '../../../src/datapath/programs.ts';
@@ -50,6 +57,33 @@ export interface Inhabitant {
   readonly addresses: readonly string[];
 }
 
+/** No tags, no holding, no answers. */
+const SETTINGS: Settings = {
+  revision: 0,
+  observe: 0,
+  heartbeat: 0n,
+  eventRate: 0,
+  eventBurst: 0,
+  clockOffset: 0n,
+  tagWindow: 0,
+  tagEpoch: 0,
+  holdMark: 0,
+  answerMark: 0,
+  holdRate: 0,
+  refusal: 0,
+  holdOpen: 0,
+};
+
+const FRESH: EndpointState = {
+  refilled: 0n,
+  budget: 1000,
+  suppressed: 0,
+  deniedPackets: 0n,
+  deniedBytes: 0n,
+  holdRefilled: 0n,
+  holdBudget: 0,
+};
+
 /**
  * A node with endpoints. The first one is behind the interface that test packets pass; every inhabitant's slot is
  * 16 + its index, its endpoint number 1 + its index.
@@ -75,15 +109,14 @@ export class Laboratory {
       throw error;
     }
     const { tables } = this.programs;
-    tables.settings.set(0, { revision: 0, observe: 0, heartbeat: 0n, eventRate: 1000, eventBurst: 1000 });
+    tables.settings.set(0, { ...SETTINGS, eventRate: 1000, eventBurst: 1000 });
     for (const [index, { workload, addresses }] of inhabitants.entries()) {
       const parsed = parseWorkload(workload);
       if (parsed === undefined) throw new Error(`not a workload: ${workload}`);
       const identity = deriveIdentity('test', { workload: parsed, container: parsed.name, labels: {} });
       const slot = Slot.First + index;
       this.#identities.set(slot, { ...identity, ports: [] });
-      const fresh = { refilled: 0n, budget: 1000, suppressed: 0, deniedPackets: 0n, deniedBytes: 0n };
-      tables.endpoint_states.set(index + 1, fresh);
+      tables.endpoint_states.set(index + 1, FRESH);
       for (const address of addresses) this.own(address, { endpoint: index + 1, slot, flags: 0 });
     }
     tables.interfaces.set(IFINDEX, { endpoint: 1, slot: Slot.First, flags: 0, cgroupLevel: 0 });
@@ -112,8 +145,7 @@ export class Laboratory {
   /** Whose packets the test's are from now on: of this slot, as the endpoint of the same number. */
   become(slot: number): void {
     this.programs.tables.interfaces.set(IFINDEX, { endpoint: slot, slot, flags: 0, cgroupLevel: 0 });
-    const fresh = { refilled: 0n, budget: 1000, suppressed: 0, deniedPackets: 0n, deniedBytes: 0n };
-    this.programs.tables.endpoint_states.set(slot, fresh);
+    this.programs.tables.endpoint_states.set(slot, FRESH);
   }
 
   /** Makes every verdict an event, in the order of the packets. */
