@@ -1,32 +1,17 @@
 import * as z from 'zod';
-import { formatDuration, parseDuration } from './duration.ts';
+import { handshake, hold, network, tags } from './config-between.ts';
+import { count, duration, HOST_PORT, path } from './config-types.ts';
 
 /**
  * Every setting of the agent: its name, its type, its default, what it does. The documentation
  * (docs/configuration.md), `examples/agent.yaml`, the environment variables and `--print-config` come from here.
  */
 
-const duration = (standard: string, least: number, most: number) =>
-  z
-    .string()
-    .transform((text, context) => {
-      const value = parseDuration(text);
-      const wanted = `a duration from ${formatDuration(least)} to ${formatDuration(most)}, as 500ms, 10s, 5m or 1h`;
-      if (value !== undefined && value >= least && value <= most) return value;
-      context.addIssue({ code: 'custom', message: `found ${JSON.stringify(text)}, wanted ${wanted}` });
-      return z.NEVER;
-    })
-    .prefault(standard);
-
-const count = (standard: number, least: number, most: number) => z.int().min(least).max(most).default(standard);
-const path = (standard: string) => z.string().startsWith('/', 'wanted an absolute path').max(4096).default(standard);
 const pathOrAuto = z
   .string()
   .max(4096)
   .refine((text) => text === 'auto' || text.startsWith('/'), 'wanted "auto" or an absolute path')
   .default('auto');
-
-const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 
 const runtime = (standard: string, what: string) =>
   z
@@ -75,6 +60,7 @@ export const configSchema = z.strictObject({
           peers: count(262_144, 64, 16_777_216).describe('Pairs of rule set and peer. 110 B each in use'),
           ports: count(262_144, 64, 16_777_216).describe('Pairs of peer class and port. 100 B each in use'),
           networks: count(65_536, 64, 4_194_304).describe('Pairs of rule set and CIDR. 120 B each in use'),
+          verified: count(131_072, 64, 4_194_304).describe('Verified peers of other nodes. 90 B each in use'),
           endpoints: count(4_096, 16, 65_536).describe('Endpoints, containers and addresses. 80 B each in use'),
         })
         .prefault({}),
@@ -118,6 +104,10 @@ export const configSchema = z.strictObject({
         .describe('Plain cgroups to protect: {path, workload, container, labels}'),
     })
     .prefault({}),
+  network,
+  tags,
+  hold,
+  handshake,
   events: z
     .strictObject({
       ratePerSecond: count(100, 1, 1_000_000).describe('Events the kernel raises for one endpoint in a second'),
