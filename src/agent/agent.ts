@@ -240,7 +240,7 @@ export class Agent {
       const { endpoints, frontends, complete } = world.snapshot();
       const { hostRevision } = world;
       const policies = this.policies.ledger.policies.map((located) => located.policy);
-      await this.enforcement.apply({ endpoints, frontends, complete, hostRevision, policies }, anew);
+      await this.enforcement.apply({ endpoints, frontends, complete, hostRevision, policies, elsewhere: [] }, anew);
     } catch (error) {
       // Still not applied, and as old as it was.
       if (changedAt !== undefined) this.policyChangeBegan(changedAt);

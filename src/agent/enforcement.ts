@@ -4,6 +4,7 @@ import type { KnownIdentity } from '../compile/input.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
 import type { Endpoint, Frontend, NamedPort } from '../model/endpoint.ts';
+import type { Identity } from '../model/identity.ts';
 import type { Policy } from '../model/policy.ts';
 import { Slot } from '../model/slot.ts';
 import { AgentError } from './errors.ts';
@@ -17,6 +18,8 @@ export interface Wanted {
   /** Another one after the node's own links or addresses changed. */
   readonly hostRevision: number;
   readonly policies: readonly Policy[];
+  /** What runs on other nodes, as their agents announce it. */
+  readonly elsewhere: readonly KnownIdentity[];
 }
 
 /** Everything nobody has told us about yet. */
@@ -26,6 +29,7 @@ export const NOTHING_WANTED: Wanted = {
   complete: false,
   hostRevision: 0,
   policies: [],
+  elsewhere: [],
 };
 
 /**
@@ -72,7 +76,7 @@ export class Enforcement {
    * @throws AgentError KERNEL where endpoints could not be attached; the errors of compiling and of the datapath
    */
   async apply(wanted: Wanted, anew = false): Promise<void> {
-    const wantedIdentities = identitiesOf(wanted.endpoints);
+    const wantedIdentities = identitiesOf(wanted);
     const all = new Map([...this.#identities, ...wantedIdentities]);
     this.#identities = all;
     this.#applyTables(all, wanted);
@@ -139,15 +143,18 @@ function differ(a: Wanted, b: Wanted): boolean {
   return !same || a.complete !== b.complete || a.hostRevision !== b.hostRevision;
 }
 
-/** The identities of endpoints and of the containers in them, each once, with all names its ports have. */
-function identitiesOf(endpoints: readonly Endpoint[]): Map<bigint, KnownIdentity> {
+/** All identities, here and elsewhere, each once, with all names its ports have. */
+function identitiesOf({ endpoints, elsewhere }: Wanted): Map<bigint, KnownIdentity> {
   const found = new Map<bigint, KnownIdentity>();
-  for (const endpoint of endpoints) {
-    for (const identity of [endpoint.identity, ...endpoint.containers.map((container) => container.identity)]) {
-      const ports = mergePorts(found.get(identity.id)?.ports ?? [], endpoint.ports);
-      found.set(identity.id, { ...identity, ports });
-    }
+  const add = (identity: Identity, named: readonly NamedPort[]): void => {
+    const ports = mergePorts(found.get(identity.id)?.ports ?? [], named);
+    found.set(identity.id, { ...identity, ports });
+  };
+  for (const { identity, containers, ports } of endpoints) {
+    add(identity, ports);
+    for (const container of containers) add(container.identity, ports);
   }
+  for (const identity of elsewhere) add(identity, identity.ports);
   return found;
 }
 

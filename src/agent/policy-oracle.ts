@@ -1,0 +1,53 @@
+import { lookup } from '../compile/lookup.ts';
+import type { PolicyTables } from '../compile/tables.ts';
+import type { PolicyAnswer, PolicyOracle } from '../handshake/port.ts';
+import { parseAddress } from '../model/address.ts';
+import { Verdict } from '../model/verdict.ts';
+
+export interface TablesOracleOptions {
+  readonly tables: () => PolicyTables;
+  readonly slotOf: (identity: bigint) => number | undefined;
+  /** Several where containers share an address: who is allowed by one of them may come; the kernel asks each for itself. */
+  readonly subjectsOf: (identity: bigint) => readonly bigint[];
+}
+
+/** Answers from the tables that are in the kernel, as the kernel does. */
+export class TablesOracle implements PolicyOracle {
+  readonly #options: TablesOracleOptions;
+
+  constructor(options: TablesOracleOptions) {
+    this.#options = options;
+  }
+
+  decide(question: Parameters<PolicyOracle['decide']>[0]): PolicyAnswer | undefined {
+    const { subject, direction } = question;
+    const subjects = direction === 'ingress' ? this.#options.subjectsOf(subject) : [subject];
+    let refused: PolicyAnswer | undefined;
+    for (const identity of subjects) {
+      const answer = this.#ask(identity, question);
+      if (answer?.allowed === true) return answer;
+      refused ??= answer;
+    }
+    return refused;
+  }
+
+  #ask(identity: bigint, question: Parameters<PolicyOracle['decide']>[0]): PolicyAnswer | undefined {
+    const { direction, peer, address, protocol, port } = question;
+    const tables = this.#options.tables();
+    const [subject, slot] = [this.#options.slotOf(identity), this.#options.slotOf(peer)];
+    if (subject === undefined || slot === undefined || !tables.subjects.has(subject)) return undefined;
+    const bytes = parseAddress(address);
+    const decision = lookup(tables, {
+      subject,
+      direction,
+      peer: { slot, ...(bytes === undefined ? {} : { address: bytes }) },
+      protocol,
+      port,
+    });
+    const rule = tables.rules.get(decision.rule);
+    return {
+      allowed: decision.verdict === Verdict.Allow || decision.verdict === Verdict.Alert,
+      rule: rule === undefined ? '' : `${rule.policy} ${rule.direction} ${rule.name}`,
+    };
+  }
+}
