@@ -12,7 +12,8 @@ import type { Background, Outcome, RunOptions } from '../../rig/process.ts';
 import { buildTraffic, serve } from '../../rig/traffic.ts';
 
 const MAIN = join(import.meta.dirname, '../../../src/cli/main.ts');
-const PROGRAM = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
+/** The command line of `sallyport`. */
+export const PROGRAM = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
 const BPFFS = '/sys/fs/bpf';
 
 /** A policy for one unit of the station's namespace. */
@@ -38,13 +39,18 @@ export class Station {
   readonly policies: string;
   readonly socket: string;
   readonly pins: string;
+  /** What it was made with. */
+  readonly settings: Record<string, unknown>;
   readonly close: () => void;
   readonly #config: string;
   readonly #node: Node | undefined;
   #agent: Background | undefined;
 
-  /** @param sources the `sources` of the configuration */
-  constructor(host: Host, sources: object, node?: Node) {
+  /**
+   * @param sources the `sources` of the configuration
+   * @param settings other settings, in place of the station's own
+   */
+  constructor(host: Host, sources: object, node?: Node, settings: object = {}) {
     this.host = host;
     this.#node = node;
     this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-agent-'));
@@ -54,7 +60,8 @@ export class Station {
     mountBpffs(BPFFS);
     this.pins = mkdtempSync(join(BPFFS, 'sallyport-test-agent-'));
     mkdirSync(this.policies);
-    writeFileSync(this.#config, stringify(this.#settings(sources)));
+    this.settings = { ...this.#standard(sources), ...settings };
+    this.configure(this.settings);
     this.close = closeOnExit(() => {
       this.#agent?.close();
       node?.close();
@@ -81,6 +88,11 @@ export class Station {
       await serve(endpoint, { tcp: '80,8080', udp: '80,8080' });
     }
     return station;
+  }
+
+  /** Writes the configuration the next start will read. */
+  configure(settings: object): void {
+    writeFileSync(this.#config, stringify(settings));
   }
 
   get node(): Node {
@@ -169,7 +181,7 @@ export class Station {
     return this.host.attempt([...PROGRAM, 'agent', '--config', this.#config, '--remove']);
   }
 
-  #settings(sources: object): object {
+  #standard(sources: object): Record<string, unknown> {
     return {
       node: 'station',
       domain: 'test',

@@ -1,0 +1,179 @@
+/** Several nodes on one kernel, each with its own agent: its namespace, cgroups, pins, keys and certificate. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Config } from '../../../src/agent/config.ts';
+import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
+import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
+import { run } from '../../rig/process.ts';
+import { createSegment, type Segment, type Uplink } from '../../rig/segment.ts';
+import { buildTraffic, serve } from '../../rig/traffic.ts';
+import { PROGRAM, Station } from '../agent/station.ts';
+
+export const DOMAIN = 'test';
+const HANDSHAKE_PORT = 7350;
+
+export interface RegionPlan {
+  /** Node name → names of its endpoints; each has an echo server on TCP and UDP 80 and 8080. */
+  readonly nodes: Readonly<Record<string, readonly string[]>>;
+  /** Nodes that reach each other's endpoints by routes, without NAT. Default: true. */
+  readonly routed?: boolean;
+  /** What a node's configuration has besides, or instead. */
+  readonly settings?: (member: Member, region: Region) => DeepPartial<Config>;
+}
+
+type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : DeepPartial<T[K]> };
+
+/** A node of the region. */
+export interface Member {
+  readonly name: string;
+  readonly node: Node;
+  readonly uplink: Uplink;
+  readonly station: Station;
+}
+
+export class Region {
+  readonly directory: string;
+  readonly segment: Segment;
+  readonly members = new Map<string, Member>();
+  readonly close: () => void;
+
+  private constructor(segment: Segment) {
+    this.segment = segment;
+    this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-region-'));
+    this.close = closeOnExit(() => {
+      for (const { station } of this.members.values()) station.close();
+      segment.close();
+      rmSync(this.directory, { recursive: true, force: true });
+    });
+  }
+
+  /** Builds it all and starts no agent. */
+  static async create(plan: RegionPlan): Promise<Region> {
+    await buildTraffic();
+    const region = new Region(await createSegment());
+    await region.#sallyport(['ca', 'init', '--directory', region.#at('ca'), '--domain', DOMAIN]);
+    await region.#sallyport(['keys', 'init', '--file', region.tagKeys]);
+    for (const [name, endpoints] of Object.entries(plan.nodes)) await region.#add(name, endpoints);
+    if (plan.routed ?? true) await region.segment.routeAll();
+    for (const member of region.members.values()) {
+      member.station.configure(merge(region.settingsOf(member), plan.settings?.(member, region) ?? {}));
+    }
+    return region;
+  }
+
+  get tagKeys(): string {
+    return this.#at('tag-keys.json');
+  }
+
+  member(name: string): Member {
+    const member = this.members.get(name);
+    if (member === undefined) throw new Error(`no node ${name}`);
+    return member;
+  }
+
+  station(name: string): Station {
+    return this.member(name).station;
+  }
+
+  /** `node/endpoint`. */
+  endpoint(path: string): Endpoint {
+    const [node = '', endpoint = ''] = path.split('/');
+    return this.station(node).endpoint(endpoint);
+  }
+
+  /** Starts every agent and waits until all endpoints are enforced and every agent hears every other. */
+  async start(): Promise<void> {
+    await Promise.all([...this.members.values()].map(({ station }) => station.start()));
+    await this.connected();
+  }
+
+  /** Waits until every agent is connected with every agent it is configured with. */
+  async connected(): Promise<void> {
+    for (const { name, station } of this.members.values()) {
+      await waitFor(`${name} is connected`, async () => {
+        const agents = await station.json<readonly { readonly connected: boolean }[]>(['peer', 'agents']);
+        return agents.every(({ connected }) => connected);
+      });
+    }
+  }
+
+  /** Applies a policy at every node. */
+  async apply(yaml: string): Promise<void> {
+    await Promise.all([...this.members.values()].map(({ station }) => station.apply(yaml)));
+  }
+
+  /** The settings of a member before the plan's own. */
+  settingsOf(member: Member): Record<string, unknown> {
+    const { name, station, uplink } = member;
+    const others = [...this.members.values()].filter((other) => other !== member);
+    return {
+      ...station.settings,
+      node: name,
+      domain: DOMAIN,
+      network: { prefixes: [] },
+      tags: { keys: this.tagKeys },
+      handshake: {
+        listen: `${uplink.ipv4}:${HANDSHAKE_PORT}`,
+        certificate: this.#at(`${name}/agent.crt`),
+        key: this.#at(`${name}/agent.key`),
+        authority: this.#at(`${name}/authority.crt`),
+        agents: others.map((other) => ({
+          name: other.name,
+          address: `${other.uplink.ipv4}:${HANDSHAKE_PORT}`,
+          cidrs: [other.node.ipv4Network, other.node.ipv6Network],
+        })),
+      },
+    };
+  }
+
+  async #add(name: string, endpoints: readonly string[]): Promise<void> {
+    const node = await createNode({ name });
+    const uplink = await this.segment.connect(node);
+    await this.#sallyport(['ca', 'issue', name, '--directory', this.#at('ca'), '--out', this.#at(name)]);
+    const sources = {
+      docker: { enabled: 'false' },
+      cri: { enabled: 'false' },
+      cgroups: [{ path: `/${node.cgroup.name}/*`, workload: 'shop/Service/{name}' }],
+    };
+    const station = new Station(node.host, sources, node);
+    this.members.set(name, { name, node, uplink, station });
+    for (const endpoint of endpoints) {
+      await serve(await node.createEndpoint(endpoint), { tcp: '80,8080', udp: '80,8080' });
+    }
+  }
+
+  #at(path: string): string {
+    return join(this.directory, path);
+  }
+
+  async #sallyport(args: readonly string[]): Promise<void> {
+    await run([...PROGRAM, ...args]);
+  }
+}
+
+/** Sections of `over` go over those of `base`; lists and values replace. */
+function merge(base: Record<string, unknown>, over: object): Record<string, unknown> {
+  const result = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const before = result[key];
+    result[key] = isSection(before) && isSection(value) ? merge(before, value) : value;
+  }
+  return result;
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A policy for one service of the region. */
+export function servicePolicy(name: string, service: string, spec: string): string {
+  return `apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: {name: ${name}, namespace: shop}
+spec:
+  subject: {workload: Service/${service}}
+${spec}
+`;
+}
