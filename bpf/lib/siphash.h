@@ -11,6 +11,12 @@
 
 #define SIPHASH_BYTES 24
 
+/* A word as it is in memory where bytes are little-endian, and back. */
+static __always_inline __u64 little_endian(__u64 word)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+}
+
 #define SIPHASH_TURN(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
 
 #define SIPHASH_ROUND(a, b, c, d)           \
@@ -39,7 +45,7 @@
 		(a) ^= (word);             \
 	} while (0)
 
-/* Words are read from the message as little-endian; so is the result to be written. */
+/* The message's words are little-endian numbers, and so is the result. */
 static __always_inline __u64 siphash(const __u64 key[2], __u64 first, __u64 second, __u64 third)
 {
 	__u64 a = key[0] ^ 0x736f6d6570736575ULL;

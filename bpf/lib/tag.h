@@ -42,10 +42,9 @@ static __always_inline __u64 tag_seal(const struct tag_key *key, __be64 identity
 		__u64 words[3];
 	} u = { .message = { .identity = identity, .window = bpf_htonl(window), .sequence = sequence,
 			     .answered = answered, .control = control } };
-	__u64 mac = siphash(key->halves, bpf_le64_to_cpu(u.words[0]), bpf_le64_to_cpu(u.words[1]),
-			    bpf_le64_to_cpu(u.words[2]));
+	__u64 mac = siphash(key->halves, little_endian(u.words[0]), little_endian(u.words[1]), little_endian(u.words[2]));
 
-	return bpf_cpu_to_le64(mac << 8 | control);
+	return little_endian(mac << 8 | control);
 }
 
 /* The key that signs, if there is one. */
@@ -96,7 +95,7 @@ static __always_inline enum reason find_tag(struct __sk_buff *skb, const struct 
 	offset += sizeof(head);
 	if (p->first_fragment)
 		return offset == end ? REASON_NONE : REASON_FRAGMENT;
-	for (int i = 0; i < TAG_OFFSETS && offset + TAG_LENGTH <= end; i++) {
+	for (__u32 i = 0; i < TAG_OFFSETS && offset + TAG_LENGTH <= end; i++) {
 		if (read_packet(skb, offset, &option, sizeof(option)))
 			return REASON_TRUNCATED;
 		if (!option.kind)
@@ -133,18 +132,86 @@ FUNCTION carried_tag(struct __sk_buff *skb, const struct packet *p, __u64 *ident
 	reason = find_tag(skb, p, &at);
 	if (reason || !at)
 		return reason;
-	if (bpf_skb_load_bytes(skb, at + offsetof(struct tag_option, identity), &claimed, sizeof(claimed)))
+	if (read_packet(skb, at + offsetof(struct tag_option, identity), &claimed, sizeof(claimed)))
 		return REASON_TRUNCATED;
+	if (!claimed)
+		return REASON_TAG_FORGED;
 	*identity = bpf_be64_to_cpu(claimed);
 	return REASON_NONE;
 }
 
 /*
+ * True when no other connection has come with this tag. What one has come with is remembered; its own packet, sent
+ * again, is the same tag with the same addresses and ports.
+ */
+static __always_inline bool is_first_use(const struct replay_key *tag, const struct packet *p)
+{
+	struct replay use = {
+		.source = p->source,
+		.destination = p->destination,
+		.source_port = p->source_port,
+		.destination_port = p->destination_port,
+	};
+	struct replay *before;
+
+	/* Of two at the same moment one inserts, and the other finds what it has inserted. */
+	if (!bpf_map_update_elem(&replays, tag, &use, BPF_NOEXIST))
+		return true;
+	before = bpf_map_lookup_elem(&replays, tag);
+	return before && same_address(&before->source, &use.source) &&
+	       same_address(&before->destination, &use.destination) && before->source_port == use.source_port &&
+	       before->destination_port == use.destination_port;
+}
+
+/*
  * Which identity a packet has proven: *identity, 0 where it bears no tag. Returns enum reason; where that is not
- * REASON_NONE the packet must be dropped, and *identity is 0.
+ * REASON_NONE the packet must be dropped, and *identity is 0. Whether anybody knows that identity is not asked here.
  */
 FUNCTION verify_tag(struct __sk_buff *skb, const struct packet *p, __u64 *identity)
 {
+	const struct settings *settings = settings_now();
+	const struct tag_key *key;
+	struct replay_key tag;
+	__be32 numbers[2]; /* sequence, acknowledged */
+	enum reason reason;
+	__u32 window, ahead, epoch, at;
+	__u64 seal;
+	bool answer;
+
+	if (!p || !identity)
+		return REASON_TRUNCATED;
+	*identity = 0;
+	window = settings ? tag_window_now(settings) : 0;
+	if (!window)
+		return REASON_NONE;
+	reason = find_tag(skb, p, &at);
+	if (reason || !at)
+		return reason;
+	if (read_packet(skb, at + offsetof(struct tag_option, identity), &tag.identity, sizeof(tag.identity)) ||
+	    read_packet(skb, at + offsetof(struct tag_option, control), &seal, sizeof(seal)) ||
+	    read_packet(skb, p->l4 + offsetof(struct tcp_head, sequence), numbers, sizeof(numbers)))
+		return REASON_TRUNCATED;
+	__builtin_memcpy(&tag, &seal, sizeof(seal));
+	answer = p->tcp_flags & TCP_ACK;
+	if (answer != !!(tag.control & TAG_ANSWER) || !tag.identity)
+		return REASON_TAG_MAC;
+	epoch = tag.control >> 6;
+	key = bpf_map_lookup_elem(&tag_keys, &epoch);
+	if (!key || !key->valid)
+		return REASON_TAG_WINDOW;
+	ahead = (tag.control - window) % TAG_WINDOWS;
+	if (ahead == TAG_WINDOWS - 1)
+		window--;
+	else if (ahead <= 1)
+		window += ahead;
+	else
+		return REASON_TAG_WINDOW;
+	if (tag_seal(key, tag.identity, window, numbers[0], answer ? numbers[1] : 0, tag.control) != seal)
+		return REASON_TAG_MAC;
+	if (!is_first_use(&tag, p))
+		return REASON_TAG_REPLAY;
+	count_incident(INCIDENT_TAG_VERIFIED);
+	*identity = bpf_be64_to_cpu(tag.identity);
 	return REASON_NONE;
 }
 

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tag: a sock_ops program on each container's cgroup, which writes the container's identity into the headers that open
+ * its TCP connections. Whose cgroup it is stands in the cgroup's own storage, `tag_owners`.
+ *
+ *   SYN       where the address lies in `domains` with DOMAIN_TAG; nobody else learns who asks
+ *   SYN-ACK   where the SYN it answers bore a tag, which has been verified before it came to the socket
+ *
+ * It judges nothing. It reads domains, settings and the signing key, writes one option, and counts. Where the options
+ * are full, or others have written a tag before (a container within a container), the packet goes as it is.
+ *
+ * What a packet costs: a SYN toward the domain three lookups in `domains` and one SipHash, a SYN-ACK two searches of the
+ * SYN's options and, where they find a tag, the same. The kernel is told to ask for options when a socket connects or
+ * listens, and to stop when the connection is established: data costs nothing. A listener also keeps the headers of
+ * each SYN (TCP_SAVE_SYN), for the SYN-ACK that must be sent again.
+ */
+
+#include "lib/tag.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define FAMILY_INET 2
+#define LEVEL_TCP 6
+#define OPTION_SAVE_SYN 27
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, __u64); /* the cgroup's id */
+	__type(value, struct tag_owner);
+} tag_owners SEC(".maps");
+
+/* What is needed to write one. */
+struct pen {
+	__u64 identity;
+	const struct tag_key *key;
+	__u32 window;
+};
+
+static __always_inline bool take_pen(struct pen *pen)
+{
+	const struct tag_owner *owner = bpf_get_local_storage(&tag_owners, 0);
+	const struct settings *settings = settings_now();
+
+	if (!owner->identity || !settings)
+		return false;
+	pen->identity = owner->identity;
+	pen->window = tag_window_now(settings);
+	pen->key = signing_key(settings);
+	return pen->window && pen->key;
+}
+
+static __always_inline bool leads_to_domain(struct bpf_sock_ops *ops)
+{
+	struct domain_key key = { .prefix = 128 };
+	__u32 *network = (__u32 *)key.network.bytes;
+	struct domain *domain;
+
+	if (ops->family == FAMILY_INET) {
+		network[2] = bpf_htonl(0xffff);
+		network[3] = ops->remote_ip4;
+		barrier_var(network); /* else both last words are one read at two offsets, which the verifier refuses */
+	} else {
+		network[0] = ops->remote_ip6[0];
+		network[1] = ops->remote_ip6[1];
+		network[2] = ops->remote_ip6[2];
+		network[3] = ops->remote_ip6[3];
+	}
+	domain = bpf_map_lookup_elem(&domains, &key);
+	return domain && domain->flags & DOMAIN_TAG;
+}
+
+/* The SYN in hand, or, where its answer is sent again, what the listener has kept of it. */
+static __always_inline bool answers_tag(struct bpf_sock_ops *ops)
+{
+	struct tag_option tag = { .kind = TAG_KIND, .length = 4, .experiment = bpf_htons(TAG_EXPERIMENT) };
+
+	return bpf_load_hdr_opt(ops, &tag, sizeof(tag), BPF_LOAD_HDR_OPT_TCP_SYN) == TAG_LENGTH;
+}
+
+/* A request is not a full socket yet: it answers a SYN. What a full socket sends with SYN and ACK crosses another's SYN. */
+static __always_inline bool wants_tag(struct bpf_sock_ops *ops)
+{
+	if (!(ops->skb_tcp_flags & TCP_SYN))
+		return false;
+	return ops->is_fullsock ? leads_to_domain(ops) : answers_tag(ops);
+}
+
+static __always_inline void reserve_tag(struct bpf_sock_ops *ops)
+{
+	struct pen pen;
+
+	if (!take_pen(&pen) || !wants_tag(ops))
+		return;
+	if (bpf_reserve_hdr_opt(ops, TAG_LENGTH, 0))
+		count_incident(INCIDENT_TAG_NO_ROOM);
+}
+
+static __always_inline void store_tag(struct bpf_sock_ops *ops)
+{
+	const struct tcp_head *head = (void *)(long)ops->skb_data;
+	bool answer = ops->skb_tcp_flags & TCP_ACK;
+	struct tag_option tag;
+	struct pen pen;
+
+	if ((void *)(head + 1) > (void *)(long)ops->skb_data_end)
+		return;
+	if (!take_pen(&pen) || !wants_tag(ops))
+		return;
+	make_tag(&tag, pen.key, pen.window, pen.identity, head->sequence, answer ? head->acknowledged : 0, answer);
+	if (!bpf_store_hdr_opt(ops, &tag, sizeof(tag), 0))
+		count_incident(INCIDENT_TAG_WRITTEN);
+}
+
+static __always_inline void ask_for_options(struct bpf_sock_ops *ops, __u32 also)
+{
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | also);
+}
+
+static __always_inline void ask_no_more(struct bpf_sock_ops *ops)
+{
+	if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
+SEC("sockops")
+int write_tag(struct bpf_sock_ops *ops)
+{
+	struct pen pen;
+	int on = 1;
+
+	switch (ops->op) {
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
+		reserve_tag(ops);
+		break;
+	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
+		store_tag(ops);
+		break;
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		if (take_pen(&pen) && leads_to_domain(ops))
+			ask_for_options(ops, 0);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		/* Whatever is configured now: it may be otherwise when a connection comes. */
+		ask_for_options(ops, 0);
+		bpf_setsockopt(ops, LEVEL_TCP, OPTION_SAVE_SYN, &on, sizeof(on));
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		ask_no_more(ops);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		/* Fast Open calls a connection established when the SYN has come, and answers it after that. */
+		if ((ops->skb_tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+			ask_for_options(ops, BPF_SOCK_OPS_STATE_CB_FLAG);
+		else
+			ask_no_more(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ops->args[0] == BPF_TCP_SYN_RECV)
+			ask_no_more(ops);
+		break;
+	}
+	return 1;
+}
