@@ -1,0 +1,46 @@
+/** Packets that wait in the kernel until both ends agree: in order, bounded, with a deadline. */
+import type { PacketQueue, PacketQueueOptions, PacketSender } from '../netfilter/port.ts';
+import { Discipline } from './discipline.ts';
+import type { Hold, HoldOptions } from './port.ts';
+
+export type { DropReason, HeldFlow, Hold, HoldLimits, HoldOptions, HoldStatistics } from './port.ts';
+
+/** The kernel's queue is longer than the hold by this much, so that what is too much is refused, and counted, here. */
+const QUEUE_SLACK = 1024;
+
+/** The hold's ways into the kernel. It closes both. */
+export interface HoldEdges {
+  /** Opens the queue: `PacketQueue.open`, with what the caller adds (`failOpen`). */
+  readonly queue: (options: PacketQueueOptions) => PacketQueue;
+  readonly sender: PacketSender;
+  /** The queue does not work any more: nothing is held, and what waits is dropped when its deadline passes. */
+  readonly onError: (error: Error) => void;
+  /** Milliseconds, never going back. Default: `performance.now`. */
+  readonly monotonic?: () => number;
+}
+
+/**
+ * Opens the queue and holds what comes. The callbacks of `options` may call the hold, and must not throw.
+ *
+ * @throws RangeError where `mark` is not one bit; what `edges.queue` throws
+ */
+export function openHold(options: HoldOptions, edges: HoldEdges): Hold {
+  const { mark, limits } = options;
+  if (!Number.isInteger(mark) || mark <= 0 || mark > 0x80000000 || (mark & (mark - 1)) !== 0) {
+    throw new RangeError(`The hold's mark must be one bit of 32, not ${mark}`);
+  }
+  let discipline: Discipline | undefined;
+  const queue = edges.queue({
+    number: options.queue,
+    maxPackets: limits.node.packets + QUEUE_SLACK,
+    onPackets: (packets) => discipline?.take(packets),
+    onError: edges.onError,
+  });
+  discipline = new Discipline(options, {
+    queue,
+    sender: edges.sender,
+    monotonic: edges.monotonic ?? (() => performance.now()),
+    onError: edges.onError,
+  });
+  return discipline;
+}
