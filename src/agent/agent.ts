@@ -223,7 +223,7 @@ export class Agent {
     const packets: PacketRecord[] = [];
     for (const record of records) {
       if (record.kind === 'cgroup') this.parts.world.hint(record);
-      else packets.push(record);
+      else if (record.kind === 'verdict' || record.kind === 'drop') packets.push(record);
     }
     this.journal.addRecords(packets);
   }

@@ -1,19 +1,34 @@
+/** How long a number lies idle before another key may have it. */
+export interface Quarantine {
+  /** In units of `now`. */
+  readonly rest: number;
+  /** Never goes back. */
+  readonly now: () => number;
+}
+
 /**
  * Dense numbers for keys, as the kernel's tables want them. A number that is given back rests until all others
- * have been used, so that something that still names it does not meet a stranger.
+ * have been used, and for as long as its quarantine lasts, so that something that still names it does not meet a
+ * stranger. With a quarantine, whoever had it gets it back, however long ago that was, if nobody else has had it.
  */
 export class Allocator<K> {
   readonly #first: number;
   readonly #limit: number;
+  readonly #quarantine: Quarantine | undefined;
   readonly #numbers = new Map<K, number>();
   readonly #keys = new Map<number, K>();
-  readonly #rested: number[] = [];
+  /** Numbers nobody has, longest idle first, and since when. */
+  readonly #idle = new Map<number, number>();
+  /** Of idle numbers, where there is a quarantine: who had them. */
+  readonly #former = new Map<K, number>();
+  readonly #formerKeys = new Map<number, K>();
   #next: number;
 
   /** Numbers from `first` up to, and without, `limit`. */
-  constructor(first: number, limit: number) {
+  constructor(first: number, limit: number, quarantine?: Quarantine) {
     this.#first = first;
     this.#limit = limit;
+    this.#quarantine = quarantine;
     this.#next = first;
   }
 
@@ -21,28 +36,25 @@ export class Allocator<K> {
   adopt(key: K, number: number): void {
     if (number < this.#first || number >= this.#limit) return;
     if (this.#numbers.has(key) || this.#keys.has(number)) return;
-    this.#numbers.set(key, number);
-    this.#keys.set(number, key);
     this.reserve(number);
+    this.#give(key, number);
   }
 
   /** Keeps numbers up to this one from being given to new keys before all later ones have been. */
   reserve(number: number): void {
     if (number < this.#next || number >= this.#limit) return;
-    for (let free = this.#next; free <= number; free++) this.#rested.push(free);
+    const since = this.#now();
+    for (let free = this.#next; free <= number; free++) this.#idle.set(free, since);
     this.#next = number + 1;
   }
 
-  /** The key's number, a new one where it has none; undefined when all are taken. */
+  /** The key's number, a new one where it has none; undefined when all are taken or in quarantine. */
   assign(key: K): number | undefined {
     const held = this.#numbers.get(key);
     if (held !== undefined) return held;
-    let number: number | undefined;
-    if (this.#next < this.#limit) number = this.#next++;
-    else number = this.#takeRested();
-    if (number === undefined) return undefined;
-    this.#numbers.set(key, number);
-    this.#keys.set(number, key);
+    let number = this.#former.get(key);
+    if (number === undefined) number = this.#next < this.#limit ? this.#next++ : this.#rested();
+    if (number !== undefined) this.#give(key, number);
     return number;
   }
 
@@ -51,7 +63,10 @@ export class Allocator<K> {
     if (number === undefined) return;
     this.#numbers.delete(key);
     this.#keys.delete(number);
-    this.#rested.push(number);
+    this.#idle.set(number, this.#now());
+    if (this.#quarantine === undefined) return;
+    this.#former.set(key, number);
+    this.#formerKeys.set(number, key);
   }
 
   numberOf(key: K): number | undefined {
@@ -66,11 +81,24 @@ export class Allocator<K> {
     return this.#numbers.entries();
   }
 
-  #takeRested(): number | undefined {
-    // An adopted number may lie among the rested ones.
-    for (let number = this.#rested.shift(); number !== undefined; number = this.#rested.shift()) {
-      if (!this.#keys.has(number)) return number;
+  #give(key: K, number: number): void {
+    const former = this.#formerKeys.get(number);
+    if (former !== undefined) this.#former.delete(former);
+    this.#formerKeys.delete(number);
+    this.#idle.delete(number);
+    this.#numbers.set(key, number);
+    this.#keys.set(number, key);
+  }
+
+  /** The number that has been idle longest, if that is long enough. */
+  #rested(): number | undefined {
+    for (const [number, since] of this.#idle) {
+      return this.#now() - since >= (this.#quarantine?.rest ?? 0) ? number : undefined;
     }
     return undefined;
+  }
+
+  #now(): number {
+    return this.#quarantine?.now() ?? 0;
   }
 }

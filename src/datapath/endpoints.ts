@@ -22,6 +22,8 @@ export interface EndpointsOptions {
   readonly slotOf: (identity: bigint) => number | undefined;
   /** Flows decided before are decided again: who is who has changed. */
   readonly bumpRevision: () => void;
+  /** Endpoints have gone: what the kernel knows of all but these numbers is to go before the others are free. */
+  readonly onGone: (present: ReadonlySet<number>) => void;
 }
 
 interface Standing {
@@ -120,6 +122,14 @@ export class Endpoints {
     return this.#numbers.keyOf(number) ?? `#${number}`;
   }
 
+  numberOf(id: string): number | undefined {
+    return this.#numbers.numberOf(id);
+  }
+
+  idOf(number: number): string | undefined {
+    return this.#numbers.keyOf(number);
+  }
+
   #foundNumber(where: string, number: number): void {
     this.#adoptable.set(where, number);
     this.#numbers.reserve(number);
@@ -177,13 +187,8 @@ export class Endpoints {
   /** Deletes what is no longer true, after nothing is judged by it any more. Returns the number of rows. */
   #forget(rows: EndpointRows, present: ReadonlySet<string>): number {
     const { tables } = this.#options;
-    const gone = new Set<number>();
-    for (const [id, { number }] of this.#standing) {
-      if (present.has(id)) continue;
-      this.#standing.delete(id);
-      this.#numbers.release(id);
-      gone.add(number);
-    }
+    const gone = [...this.#standing.keys()].filter((id) => !present.has(id));
+    for (const id of gone) this.#standing.delete(id);
     const deleted = [
       trim(tables.interfaces, this.#interfaces, new Set([...rows.interfaces.keys()].map(String))),
       trim(tables.addresses, this.#addresses, new Set(rows.addresses.keys())),
@@ -194,9 +199,12 @@ export class Endpoints {
     const stale = [...tables.endpoint_states.entries()]
       .map(([number]) => number)
       .filter((number) => !known.has(number));
-    tables.endpoint_states.deleteAll(stale);
+    if (stale.length + gone.length > 0) this.#options.onGone(known);
     if (stale.length > 0) this.#forgetSenders(new Set(stale));
-    return deleted.reduce((sum, count) => sum + count, gone.size);
+    // Last: where this is cut short, the next round finds by the states what else is to go.
+    tables.endpoint_states.deleteAll(stale);
+    for (const id of gone) this.#numbers.release(id);
+    return deleted.reduce((sum, count) => sum + count, gone.length);
   }
 
   /** A port that a gone container sent from must not lend its name to the next that uses it. */

@@ -38,6 +38,8 @@ function flowRecord(key: FlowKey, flow: Flow, revision: number, context: RecordC
     state: STATES[flow.state] ?? 'closed',
     current: flow.revision === revision,
     adopted: (flow.flags & FlowFlags.Adopted) !== 0,
+    pending: (flow.flags & FlowFlags.Pending) !== 0,
+    ...(flow.identity === 0n ? {} : { identity: flow.identity }),
     createdAt: context.wallClock(flow.created),
     seenAt: context.wallClock(flow.seen),
     packets: both(flow.packets),

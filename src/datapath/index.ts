@@ -6,18 +6,19 @@ import type { PolicyTables } from '../compile/tables.ts';
 import { type BpfMap, RingBuffer } from '../libbpf/index.ts';
 import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
-import { Slot } from '../model/slot.ts';
-import { Allocator } from './allocator.ts';
 import { Attachments, detachAll } from './attachments.ts';
-import { wallClock } from './clock.ts';
+import { Clock } from './clock.ts';
 import { driftOf } from './drift.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
 import { expedited } from './grace-periods.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Incident, Reason } from './layouts.gen.ts';
+import type { PeerTables } from './peer-port.ts';
+import { KernelPeerTables } from './peer-tables.ts';
 import { applyPolicyPlan, readPolicyTables } from './policy-tables.ts';
 import type {
+  Between,
   Counter,
   Datapath,
   DatapathOptions,
@@ -30,8 +31,10 @@ import type {
 } from './port.ts';
 import { loadPrograms, type Programs, removeOldVersions } from './programs.ts';
 import { decodeRecords, type RecordContext } from './records.ts';
+import { SettingsRow } from './settings.ts';
+import { Slots } from './slots.ts';
 
-const SETTINGS = 0;
+const NOTHING_BETWEEN: Between = { tags: false, holdMark: 0, holdRate: 0, holdOpen: false, refusal: 'silence' };
 const GATE_PROGRAMS = ['cgroup_created', 'cgroup_entered', 'cgroup_removed'] as const;
 
 /**
@@ -54,7 +57,10 @@ class KernelDatapath implements Datapath {
   readonly #programs: Programs;
   readonly #attachments: Attachments;
   readonly #endpoints: Endpoints;
-  readonly #slots: Allocator<bigint>;
+  readonly #slots: Slots;
+  readonly #settings: SettingsRow;
+  readonly #clock = new Clock();
+  readonly #peers: KernelPeerTables;
   readonly #context: RecordContext;
   readonly #ring: RingBuffer;
   readonly #listeners: ((records: readonly KernelRecord[]) => void)[] = [];
@@ -66,47 +72,67 @@ class KernelDatapath implements Datapath {
     this.#programs = loadPrograms(options);
     this.adopted = this.#programs.adopted;
     const { tables } = this.#programs;
-    this.#slots = new Allocator<bigint>(Slot.First, options.sizes.subjects);
-    for (const [slot, { identity }] of tables.subjects.entries())
-      if (identity !== 0n) this.#slots.adopt(identity, slot);
+    this.#slots = new Slots(tables, options.sizes.subjects);
     this.#tables = readPolicyTables(tables);
-    this.#writeSettings({});
+    this.#settings = new SettingsRow(tables.settings);
+    this.#settings.change({ eventRate: options.events.ratePerSecond, eventBurst: options.events.burst });
+    this.#settings.setBetween(options.between ?? NOTHING_BETWEEN);
     this.#attachments = new Attachments(this.#programs, options.pins);
     this.#endpoints = new Endpoints({
       tables,
       attachments: this.#attachments,
       cgroupRoot: options.cgroupRoot,
       burst: options.events.burst,
-      slotOf: (identity) => this.#slots.numberOf(identity),
-      bumpRevision: () => this.#bumpRevision(),
+      slotOf: (identity) => this.#slots.slotOf(identity),
+      bumpRevision: () => this.#settings.bumpRevision(),
+      onGone: (present) => this.#peers.retainEndpoints(present),
     });
-    this.#context = { endpointName: (number) => this.#endpoints.nameOf(number), wallClock: wallClock() };
+    this.#peers = new KernelPeerTables({
+      tables,
+      settings: this.#settings,
+      clock: this.#clock,
+      endpointNumber: (id) => this.#endpoints.numberOf(id),
+      endpointId: (number) => this.#endpoints.idOf(number),
+      slotOf: (identity) => this.#slots.slotOf(identity),
+      identityOf: (slot) => this.#slots.identityOf(slot),
+    });
+    this.#peers.setClock();
+    this.#context = {
+      endpointName: (number) => this.#endpoints.nameOf(number),
+      wallClock: (monotonic) => this.#clock.wall(monotonic),
+    };
     this.#ring = new RingBuffer(this.#programs.events, {
-      onBatch: (batch) => this.#deliver(decodeRecords(batch, this.#context)),
+      onBatch: (batch) => {
+        this.#clock.refresh();
+        this.#deliver(decodeRecords(batch, this.#context));
+      },
       keepAlive: false,
     });
     this.#attachments.attachGate(GATE_PROGRAMS);
   }
 
   get revision(): number {
-    return this.#settings().revision;
+    return this.#settings.now.revision;
+  }
+
+  get peers(): PeerTables {
+    return this.#peers;
+  }
+
+  get missing(): ReadonlyMap<string, string> {
+    return this.#programs.missing;
   }
 
   assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
-    const assigned = new Map<bigint, number>();
-    for (const { id } of identities) {
-      const slot = this.#slots.assign(id);
-      if (slot !== undefined) assigned.set(id, slot);
-    }
-    return assigned;
+    return this.#slots.assign(Array.from(identities, ({ id }) => id));
   }
 
   slotOf(identity: bigint): number | undefined {
-    return this.#slots.numberOf(identity);
+    return this.#slots.slotOf(identity);
   }
 
   identityOf(slot: number): bigint | undefined {
-    return this.#slots.keyOf(slot);
+    return this.#slots.identityOf(slot);
   }
 
   async applyEndpoints(
@@ -132,18 +158,23 @@ class KernelDatapath implements Datapath {
     return this.#tables;
   }
 
+  setBetween(between: Between): void {
+    this.#settings.setBetween(between);
+  }
+
   applyPlan(plan: Plan): void {
+    const leaving = this.#slots.withdraw((slot) => plan.desired.subjects.has(slot));
     try {
-      applyPolicyPlan(this.#programs.tables, plan, () => this.#bumpRevision());
+      applyPolicyPlan(this.#programs.tables, plan, () => this.#settings.bumpRevision());
       this.#tables = plan.desired;
     } catch (error) {
       // What was written is read back, so that the next plan starts from the truth.
       this.#tables = readPolicyTables(this.#programs.tables);
       throw error;
     }
-    for (const [identity, slot] of [...this.#slots.entries()]) {
-      if (!plan.desired.subjects.has(slot)) this.#slots.release(identity);
-    }
+    if (leaving.size === 0) return;
+    this.#peers.forgetSenders(new Set(leaving.values()));
+    this.#slots.release(leaving.keys());
   }
 
   drift(): readonly Drift[] {
@@ -151,6 +182,7 @@ class KernelDatapath implements Datapath {
   }
 
   flows(): Iterable<FlowRecord> {
+    this.#clock.refresh();
     return readFlows(this.#programs.tables.flows, this.revision, this.#context);
   }
 
@@ -208,7 +240,7 @@ class KernelDatapath implements Datapath {
   }
 
   observe(on: boolean): void {
-    this.#writeSettings({ observe: on ? 1 : 0 });
+    this.#settings.change({ observe: on ? 1 : 0 });
   }
 
   onRecords(listener: (records: readonly KernelRecord[]) => void): void {
@@ -216,7 +248,7 @@ class KernelDatapath implements Datapath {
   }
 
   heartbeat(): void {
-    this.#writeSettings({ heartbeat: process.hrtime.bigint() });
+    this.#settings.change({ heartbeat: process.hrtime.bigint() });
   }
 
   close(): void {
@@ -231,22 +263,6 @@ class KernelDatapath implements Datapath {
 
   #deliver(records: readonly KernelRecord[]): void {
     for (const listener of this.#listeners) listener(records);
-  }
-
-  #settings() {
-    const settings = this.#programs.tables.settings.get(SETTINGS);
-    if (settings === undefined) throw new RangeError('The settings table has no entry 0');
-    return settings;
-  }
-
-  #writeSettings(change: { revision?: number; observe?: number; heartbeat?: bigint }): void {
-    const { ratePerSecond, burst } = this.#options.events;
-    const settings = { ...this.#settings(), eventRate: ratePerSecond, eventBurst: burst, ...change };
-    this.#programs.tables.settings.set(SETTINGS, settings);
-  }
-
-  #bumpRevision(): void {
-    this.#writeSettings({ revision: (this.revision + 1) >>> 0 });
   }
 }
 
@@ -263,4 +279,7 @@ const COUNTED_MAPS = [
   'rule_counters',
   'flows',
   'endpoint_states',
+  'identities',
+  'verified',
+  'claims',
 ] as const;

@@ -6,6 +6,7 @@ import type { Plan } from '../compile/diff.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
+import type { ClaimRecord, PeerTables, StrangerRecord } from './peer-port.ts';
 
 /** A flow as the kernel counts it. Times are milliseconds since the epoch. */
 export interface FlowRecord {
@@ -22,6 +23,10 @@ export interface FlowRecord {
   /** Decided under the policy now in force; false: the next packet is decided anew. */
   readonly current: boolean;
   readonly adopted: boolean;
+  /** Opened, and nobody knows yet to whom: no payload passes. */
+  readonly pending: boolean;
+  /** The remote end's, where a tag or a handshake told it; else its address did. */
+  readonly identity?: bigint;
   readonly createdAt: number;
   readonly seenAt: number;
   readonly packets: { readonly egress: bigint; readonly ingress: bigint };
@@ -59,7 +64,7 @@ export interface CgroupRecord {
   readonly pid: number;
 }
 
-export type KernelRecord = VerdictRecord | CgroupRecord;
+export type KernelRecord = VerdictRecord | CgroupRecord | ClaimRecord | StrangerRecord;
 
 export interface Counter {
   readonly packets: bigint;
@@ -105,6 +110,10 @@ export interface Datapath {
   /** True when a former agent's pins were taken over. */
   readonly adopted: boolean;
   readonly revision: number;
+  /** Peers of other nodes. What it says of endpoints of an earlier agent it can say after the first `applyEndpoints`. */
+  readonly peers: PeerTables;
+  /** What is not in force although it was asked for, and why. Keys are objects, programs, `interface 7`. */
+  readonly missing: ReadonlyMap<string, string>;
 
   /** Gives each identity its slot, keeping the ones it has; identities no longer given lose theirs after the next apply. */
   assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number>;
@@ -122,6 +131,11 @@ export interface Datapath {
     options?: { readonly keepOthers?: boolean },
   ): Promise<readonly EndpointStatus[]>;
   endpointStatus(): readonly EndpointStatus[];
+  /**
+   * What is done with packets that go between nodes, from now on. Programs are attached before they are needed, and
+   * detached after: at the endpoints and uplinks of the last `applyEndpoints`, and of every later one.
+   */
+  setBetween(between: Between): void;
 
   /** What the policy tables were after the last apply (read from the kernel after adoption). */
   currentTables(): PolicyTables;
@@ -158,6 +172,22 @@ export interface DatapathOptions {
   readonly cgroupRoot: string;
   readonly sizes: DatapathSizes;
   readonly events: { readonly ratePerSecond: number; readonly burst: number };
+  /** Default: nothing is held and no tags are written. */
+  readonly between?: Between;
+}
+
+/** What is done with packets that go between nodes. */
+export interface Between {
+  /** Write tags, once there are keys. */
+  readonly tags: boolean;
+  /** The bit of `skb->mark` that says "hold"; 0: nothing is held. */
+  readonly holdMark: number;
+  /** Packets an endpoint may have held in a second. */
+  readonly holdRate: number;
+  /** What nobody can hold passes. */
+  readonly holdOpen: boolean;
+  /** What a refused packet is answered with, where its sender is no stranger. */
+  readonly refusal: 'silence' | 'reset' | 'icmp';
 }
 
 /** Entries; bytes of kernel memory each in the comment. */
@@ -174,4 +204,6 @@ export interface DatapathSizes {
   readonly networks: number;
   /** ~80 B. */
   readonly endpoints: number;
+  /** ~100 B; default 131,072. */
+  readonly verified?: number;
 }

@@ -133,7 +133,10 @@ function sizeOf(name: string, sizes: DatapathSizes): number | undefined {
     case 'flows':
       return sizes.flows;
     case 'subjects':
+    case 'identities':
       return sizes.subjects;
+    case 'verified':
+      return sizes.verified;
     case 'peers':
       return sizes.peers;
     case 'ports':

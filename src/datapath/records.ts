@@ -7,8 +7,10 @@ import {
   Direction,
   EventHeadLayout,
   EventKind,
+  PeerEventLayout,
   VerdictEventLayout,
 } from './layouts.gen.ts';
+import type { ClaimRecord, StrangerRecord } from './peer-port.ts';
 import type { CgroupRecord, KernelRecord, VerdictRecord } from './port.ts';
 
 const OPERATIONS: ReadonlyMap<number, CgroupRecord['operation']> = new Map([
@@ -61,7 +63,31 @@ export function decodeRecord(
       pid: event.pid,
     };
   }
+  if ((kind === EventKind.Claim || kind === EventKind.Stranger) && size >= PeerEventLayout.size) {
+    return peerRecord(buffer, offset, kind, context);
+  }
   return undefined;
+}
+
+function peerRecord(
+  buffer: Buffer,
+  offset: number,
+  kind: typeof EventKind.Claim | typeof EventKind.Stranger,
+  context: RecordContext,
+): ClaimRecord | StrangerRecord {
+  const event = PeerEventLayout.read(buffer, offset);
+  const { identity, protocol, token } = event;
+  const what = {
+    time: context.wallClock(event.head.time),
+    identity,
+    endpoint: context.endpointName(event.endpoint),
+    conversation: {
+      protocol,
+      source: { address: formatAddress(event.source.bytes), port: event.sourcePort },
+      destination: { address: formatAddress(event.destination.bytes), port: event.destinationPort },
+    },
+  };
+  return kind === EventKind.Claim ? { kind: 'claim', token, ...what } : { kind: 'stranger', ...what };
 }
 
 function verdictRecord(

@@ -30,6 +30,7 @@ describe('attacks by changes', () => {
       bumpRevision: () => {
         revision += 1;
       },
+      onGone: () => {},
     });
     const at = (name: string, ifindex: number): Endpoint => ({
       id: name,
