@@ -59,6 +59,8 @@ export class Endpoints {
     this.#frontends = written(frontends.entries(), frontendText);
     for (const [ifindex, { endpoint }] of interfaces.entries()) this.#foundNumber(`interface ${ifindex}`, endpoint);
     for (const [cgroup, { endpoint }] of containers.entries()) this.#foundNumber(`cgroup ${cgroup}`, endpoint);
+    // Whose rows an earlier agent had begun to delete: flows and verified peers may still name it.
+    for (const number of options.tables.endpoint_states.keys()) this.#numbers.reserve(number);
   }
 
   /**
