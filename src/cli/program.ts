@@ -1,13 +1,17 @@
 import { Command, Option } from 'commander';
 import { VERSION } from '../agent/version.ts';
 import { agentCommand } from './commands/agent.ts';
+import { caCommand } from './commands/ca.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { eventCommand } from './commands/event.ts';
 import { flowCommand } from './commands/flow.ts';
+import { handshakeCommand } from './commands/handshake.ts';
 import { identityCommand } from './commands/identity.ts';
+import { keysCommand } from './commands/keys.ts';
 import { mapCommand } from './commands/map.ts';
+import { peerCommand } from './commands/peer.ts';
 import { metricsCommand, versionCommand } from './commands/plain.ts';
 import { policyCommand } from './commands/policy.ts';
 import { statusCommand } from './commands/status.ts';
@@ -42,7 +46,11 @@ export function makeProgram(io: Io): Command {
     policyCommand,
     flowCommand,
     eventCommand,
+    handshakeCommand,
+    peerCommand,
     mapCommand,
+    caCommand,
+    keysCommand,
     metricsCommand,
     doctorCommand,
     completionCommand,

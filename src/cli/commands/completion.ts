@@ -1,4 +1,5 @@
 import { Argument, Command } from 'commander';
+import type { HandshakeView, PeerView } from '../../agent/api/between-contract.ts';
 import type { EndpointView, IdentityView, PolicyView } from '../../agent/api/contract.ts';
 import { AgentClient } from '../client.ts';
 import { type Candidate, complete, type NameKind } from '../completion/complete.ts';
@@ -69,6 +70,14 @@ async function ask(client: AgentClient, kind: Exclude<NameKind, 'map'>): Promise
   if (kind === 'endpoint') {
     const endpoints = await client.get<EndpointView[]>('/v1/endpoints');
     return endpoints.map((endpoint) => ({ text: path(endpoint), description: endpoint.addresses.join(',') }));
+  }
+  if (kind === 'handshake') {
+    const handshakes = await client.get<HandshakeView[]>('/v1/handshakes');
+    return handshakes.map(({ id, state }) => ({ text: id, description: state }));
+  }
+  if (kind === 'peer') {
+    const peers = await client.get<PeerView[]>('/v1/peers');
+    return peers.map(({ address, remoteWorkload = '' }) => ({ text: address, description: remoteWorkload }));
   }
   const identities = await client.get<IdentityView[]>('/v1/identities');
   if (kind === 'namespace') return identities.map(({ namespace }) => ({ text: namespace, description: '' }));

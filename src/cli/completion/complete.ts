@@ -6,7 +6,7 @@ export interface Candidate {
 }
 
 /** Kinds of names that only the agent or the datapath knows. */
-export type NameKind = 'endpoint' | 'identity' | 'policy' | 'workload' | 'namespace' | 'map';
+export type NameKind = 'endpoint' | 'identity' | 'policy' | 'workload' | 'namespace' | 'map' | 'handshake' | 'peer';
 
 /** What may stand next: words, names to be asked for, or files. */
 export interface Completion {
@@ -25,6 +25,8 @@ const NAMES: Readonly<Record<string, NameKind>> = {
   'policy delete names': 'policy',
   'policy explain from': 'workload',
   'policy explain to': 'workload',
+  'handshake show id': 'handshake',
+  'peer revoke selector': 'peer',
   'map dump map': 'map',
   'map get map': 'map',
   'map update map': 'map',
@@ -32,8 +34,12 @@ const NAMES: Readonly<Record<string, NameKind>> = {
 };
 
 /** Options whose values are names or files. */
-const OPTION_NAMES: Readonly<Record<string, NameKind>> = { '--namespace': 'namespace', '--about': 'workload' };
-const FILE_OPTIONS = new Set(['--filename', '--config', '--socket', '--pins']);
+const OPTION_NAMES: Readonly<Record<string, NameKind>> = {
+  '--namespace': 'namespace',
+  '--about': 'workload',
+  '--workload': 'workload',
+};
+const FILE_OPTIONS = new Set(['--filename', '--config', '--socket', '--pins', '--directory', '--out', '--file']);
 
 /**
  * What may stand where the last word is.
@@ -100,7 +106,7 @@ function valuesOfArgument(command: Command, argument: Argument): Completion {
   if (choices !== undefined) return { candidates: choices.map((text) => ({ text, description: '' })) };
   const kind = NAMES[`${pathOf(command)} ${argument.name()}`];
   if (kind !== undefined) return { candidates: [], names: kind };
-  return argument.name() === 'paths' ? { candidates: [], files: true } : NOTHING;
+  return ['paths', 'file'].includes(argument.name()) ? { candidates: [], files: true } : NOTHING;
 }
 
 function valuesOf(option: Option): Completion {
