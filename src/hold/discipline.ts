@@ -3,6 +3,8 @@
  * in its place or as it is; the others are taken out of the queue at once and sent from here, because each of them has
  * met connection tracking before the first one's entry was confirmed, and would get a port of its own behind NAT.
  */
+
+import { hasPorts } from '../model/protocol.ts';
 import type { PacketQueue, PacketSender, QueuedPacket } from '../netfilter/port.ts';
 import { Book, type First, type Flow, type Outgoing } from './book.ts';
 import { Outbox } from './outbox.ts';
@@ -99,7 +101,7 @@ export class Discipline implements Hold {
       this.#refuse(queued, 'refused');
     } else if (decision === 'released') {
       this.#outbox.verdict(queued.id, { action: 'drop' });
-      this.#send(outgoing(packet, originalOf(queued)));
+      this.#send(outgoing(packet, originalOf(queued, packet)));
     } else {
       const flow = this.#takeFirst(queued, packet, endpoint, key, now);
       if (flow !== undefined) began.push(flow);
@@ -117,7 +119,7 @@ export class Discipline implements Hold {
     }
     // A copy: what is held must not keep alive the buffer of all that came with it.
     const kept: IpPacket = { ...packet, bytes: Buffer.from(packet.bytes) };
-    const first: First = { packet: kept, id: queued.id, mark: queued.mark, original: originalOf(queued) };
+    const first: First = { packet: kept, id: queued.id, mark: queued.mark, original: originalOf(queued, packet) };
     return this.#book.begin({ key, endpoint, remote, told: this.#describe(packet), began: now, first, size });
   }
 
@@ -129,7 +131,7 @@ export class Discipline implements Hold {
       this.#refuse(queued, refusal);
       return;
     }
-    this.#book.add(flow, outgoing(packet, originalOf(queued)), size);
+    this.#book.add(flow, outgoing(packet, originalOf(queued, packet)), size);
     this.#outbox.verdict(queued.id, { action: 'drop' });
   }
 
@@ -291,7 +293,13 @@ function of({ version, divisible }: IpPacket, bytes: Buffer): Outgoing {
   return { bytes, version, divisible, isToken: false };
 }
 
-/** Where the container sent it: what goes out from here meets the same rewriting again. */
-function originalOf(queued: QueuedPacket): Destination | undefined {
-  return (queued as QueuedPacket & { readonly original?: Destination }).original;
+/**
+ * Where the container sent it: what goes out from here meets the same rewriting again. What connection tracking tells is
+ * of the connection's first packet, so it counts only for packets in the direction of that one.
+ */
+function originalOf({ original }: QueuedPacket, packet: IpPacket): Destination | undefined {
+  if (original === undefined || original.protocol !== packet.protocol) return undefined;
+  if (hasPorts(packet.protocol) && original.sourcePort !== packet.sourcePort) return undefined;
+  if (original.source !== sourceAddress(packet)) return undefined;
+  return { address: original.destination, port: original.destinationPort };
 }

@@ -1,4 +1,5 @@
 /** Verdicts and packets on their way to the kernel: gathered while something is done, then given all at once. */
+import { NetfilterError } from '../netfilter/errors.ts';
 import type { PacketQueue, PacketSender, QueueVerdict } from '../netfilter/port.ts';
 import type { Outgoing } from './book.ts';
 import { fragments } from './rewrite.ts';
@@ -9,7 +10,7 @@ const FRAGMENT_SIZES = [1280, 576] as const;
 export interface OutboxEvents {
   /** A packet could not be sent: there is no way, or a firewall forbids it. */
   readonly onUnsent: (packet: Outgoing) => void;
-  /** The queue took no verdicts. */
+  /** The queue took no verdicts; told once. */
   readonly onError: (error: Error) => void;
 }
 
@@ -25,6 +26,7 @@ export class Outbox {
   #packets: Outgoing[] = [];
   #fragmentId = (Math.random() * 0x1_0000_0000) >>> 0;
   #scheduled = false;
+  #failed = false;
 
   constructor(queue: PacketQueue, sender: PacketSender, events: OutboxEvents) {
     this.#queue = queue;
@@ -63,6 +65,8 @@ export class Outbox {
     try {
       this.#queue.verdicts(verdicts);
     } catch (error) {
+      if (this.#failed) return;
+      this.#failed = true;
       this.#events.onError(error instanceof Error ? error : new Error(String(error)));
     }
   }
@@ -91,5 +95,5 @@ export class Outbox {
 }
 
 function isTooLarge(error: unknown): boolean {
-  return error instanceof Error && /EMSGSIZE/.test(`${'errno' in error ? error.errno : ''} ${error.message}`);
+  return error instanceof NetfilterError && error.code === 'TOO_LARGE';
 }

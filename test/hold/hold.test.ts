@@ -1,0 +1,434 @@
+import assert from 'node:assert/strict';
+import {
+  type DropReason,
+  type HeldFlow,
+  type Hold,
+  type HoldEdges,
+  type HoldOptions,
+  openHold,
+} from '../../src/hold/index.ts';
+import { parsePacket } from '../../src/hold/packet.ts';
+import { claimPayload, withPayload } from '../../src/hold/rewrite.ts';
+import { ipv4, ipv6, type Transport } from '../rig/packets.ts';
+import { icmpEcho, sctp, tcp, udp } from '../rig/transports.ts';
+import { MemoryQueue } from './queue.ts';
+
+const MARK = 0x1000;
+const TOKEN = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
+const AGAIN = Buffer.alloc(16, 7);
+const ROOM = { packets: 1000, bytes: 1_000_000 };
+
+interface Told {
+  readonly flow: HeldFlow;
+  readonly reason: DropReason;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** A hold over a queue in memory. */
+class Rig {
+  readonly queue = new MemoryQueue();
+  readonly flows: HeldFlow[] = [];
+  readonly told: Told[] = [];
+  readonly errors: Error[] = [];
+  readonly owners = new Map([
+    ['10.1.0.2', 'web'],
+    ['10.1.0.3', 'api'],
+    ['fd00::2', 'web'],
+  ]);
+  readonly hold: Hold;
+
+  constructor(options: Partial<HoldOptions> = {}, edges: Partial<HoldEdges> = {}) {
+    const whole: HoldOptions = {
+      queue: 5114,
+      mark: MARK,
+      limits: { node: ROOM, perEndpoint: ROOM, perPeer: ROOM },
+      deadline: 5000,
+      now: () => 1_700_000_000_000,
+      endpointOf: (address) => this.owners.get(address),
+      onFlow: (flow) => this.flows.push(flow),
+      onDropped: (flow, reason, packets, bytes) => this.told.push({ flow, reason, packets, bytes }),
+      ...options,
+    };
+    const onError = (error: Error) => void this.errors.push(error);
+    this.hold = openHold(whole, { queue: (o) => this.queue.open(o), sender: this.queue, onError, ...edges });
+  }
+
+  dropped(reason: DropReason): number {
+    return Number(this.hold.statistics().dropped.get(reason));
+  }
+
+  passed(): string[] {
+    return this.queue.passed.map(({ how, bytes }) => `${how} ${said(bytes)}`);
+  }
+}
+
+function from(source: string, transport: Transport, destination = '10.2.0.3'): Buffer {
+  return (source.includes(':') ? ipv6({ source, destination }, transport) : ipv4({ source, destination }, transport))
+    .bytes;
+}
+
+const datagram = (text: string, sourcePort = 4000, source = '10.1.0.2', destination?: string): Buffer =>
+  from(source, udp({ sourcePort, destinationPort: 53 }, Buffer.from(text)), destination);
+
+function said(bytes: Buffer): string {
+  const packet = parsePacket(bytes);
+  if ('malformed' in packet) return packet.malformed;
+  const body = bytes.subarray(packet.payload);
+  if (body.equals(claimPayload(TOKEN))) return 'token';
+  return body.equals(claimPayload(AGAIN)) ? 'token again' : body.toString();
+}
+
+/** Answers leave together, after what is running now. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('the hold', () => {
+  let rigs: Rig[] = [];
+  const rig = (options?: Partial<HoldOptions>, edges?: Partial<HoldEdges>): Rig => {
+    const made = new Rig(options, edges);
+    rigs.push(made);
+    return made;
+  };
+  afterEach(() => {
+    for (const { hold } of rigs) hold.close();
+    rigs = [];
+  });
+
+  it('tells once of a burst, and lets nothing through', () => {
+    const { queue, flows, hold } = rig();
+    queue.arrive([datagram('1'), datagram('2')]);
+    queue.arrive([datagram('3')]);
+    assert.deepEqual(flows, [
+      {
+        id: 1,
+        conversation: {
+          protocol: 17,
+          source: { address: '10.1.0.2', port: 4000 },
+          destination: { address: '10.2.0.3', port: 53 },
+        },
+        tagged: false,
+        since: 1_700_000_000_000,
+      },
+    ]);
+    assert.deepEqual(queue.passed, []);
+    assert.deepEqual(hold.held(), flows);
+    const { flows: count, packets, bytes, received, released } = hold.statistics();
+    assert.deepEqual([count, packets, bytes, received, released], [1, 3, 87, 3n, 0n]);
+  });
+
+  it('tells apart what differs in a port, a protocol or an address, and joins A and AAAA', () => {
+    const { queue, flows } = rig();
+    queue.arrive([
+      ...[datagram('A'), datagram('AAAA'), datagram('x', 4001), datagram('x', 4000, '10.1.0.3')],
+      ...[datagram('x', 4000, '10.1.0.2', '10.2.0.4'), from('fd00::2', udp({ sourcePort: 4000 }), 'fd00::3')],
+      from('10.1.0.2', tcp({ sourcePort: 4000, destinationPort: 53, flags: ['SYN'] })),
+    ]);
+    assert.equal(flows.length, 6);
+  });
+
+  it('sends the token in the place of the first packet, and clears only its own bit of the mark', async () => {
+    const { queue, flows, hold } = rig();
+    queue.arrive([datagram('1')], { mark: 0x4000_5080 });
+    assert.equal(hold.sendToken(flows[0]!.id, TOKEN), true);
+    await settled();
+    const packet = parsePacket(datagram('1'));
+    assert.ok(!('malformed' in packet));
+    assert.deepEqual(queue.passed, [
+      { how: 'accepted', bytes: withPayload(packet, claimPayload(TOKEN)), mark: 0x4000_4080 },
+    ]);
+  });
+
+  it('clears the uppermost bit too', async () => {
+    const { queue, flows, hold } = rig({ mark: 0x8000_0000 });
+    queue.arrive([datagram('1')], { mark: 0xc000_0001 });
+    hold.release(flows[0]!.id);
+    await settled();
+    assert.equal(queue.passed[0]!.mark, 0x4000_0001);
+  });
+
+  it('sends tokens, then everything in order, each packet as the container made it', async () => {
+    const { queue, flows, hold, passed } = ((made) => ({ ...made, passed: () => made.passed(), hold: made.hold }))(
+      rig(),
+    );
+    queue.arrive([datagram('1'), datagram('2')]);
+    const { id } = flows[0]!;
+    assert.equal(hold.sendToken(id, TOKEN), true);
+    assert.equal(hold.sendToken(id, AGAIN), true);
+    queue.arrive([datagram('3')]);
+    assert.equal(hold.release(id), true);
+    await settled();
+    assert.deepEqual(passed(), ['accepted token', 'sent token again', 'sent 1', 'sent 2', 'sent 3']);
+    assert.deepEqual(
+      queue.passed.slice(2).map(({ bytes }) => bytes),
+      ['1', '2', '3'].map((text) => datagram(text)),
+    );
+    assert.deepEqual(
+      queue.passed.slice(1).map(({ mark }) => mark),
+      [0, 0, 0, 0],
+    );
+    assert.equal(queue.waiting, 0);
+    assert.equal(hold.statistics().released, 3n);
+    assert.deepEqual([hold.release(id), hold.sendToken(id, TOKEN), hold.drop(id, 'refused')], [false, false, false]);
+  });
+
+  it('accepts the first as it is where no token was sent, and sends the others after it', async () => {
+    const made = rig();
+    made.queue.arrive([datagram('1'), datagram('2'), datagram('3')]);
+    made.hold.release(1);
+    await settled();
+    assert.deepEqual(made.passed(), ['accepted 1', 'sent 2', 'sent 3']);
+  });
+
+  const TUPLE = {
+    source: '10.1.0.2',
+    sourcePort: 4000,
+    destination: '10.96.0.10',
+    destinationPort: 5353,
+    protocol: 17,
+  };
+
+  it('sends toward where the container sent, before this host rewrote that', async () => {
+    const made = rig();
+    made.queue.arrive([datagram('1'), datagram('2')], { original: TUPLE });
+    made.hold.sendToken(1, TOKEN);
+    made.hold.sendToken(1, AGAIN);
+    made.hold.release(1);
+    await settled();
+    const ways = made.queue.passed.map(({ bytes }) => `${bytes.subarray(16, 20).join('.')}:${bytes.readUInt16BE(22)}`);
+    assert.deepEqual(ways, ['10.2.0.3:53', ...Array(3).fill('10.96.0.10:5353')]);
+    assert.deepEqual(made.flows[0]!.conversation.destination, { address: '10.2.0.3', port: 53 });
+  });
+
+  for (const [name, original] of [
+    ['an answer', { ...TUPLE, source: '10.2.0.3', sourcePort: 53, destination: '10.96.0.10' }],
+    ['a packet of another port', { ...TUPLE, sourcePort: 4001 }],
+    ['a packet of another protocol', { ...TUPLE, protocol: 6 }],
+  ] as const) {
+    it(`takes for its own destination no other connection's: ${name}`, async () => {
+      const made = rig();
+      made.queue.arrive([datagram('1'), datagram('2')], { original });
+      made.hold.release(1);
+      await settled();
+      assert.deepEqual(made.queue.passed[1]!.bytes, datagram('2'));
+    });
+  }
+
+  it('has no token for what has no place for one, and keeps it', async () => {
+    const made = rig();
+    made.queue.arrive([from('10.1.0.2', sctp({})), from('10.1.0.2', tcp({ flags: ['ACK'] })), datagram('x')]);
+    assert.deepEqual(
+      [1, 2, 3].map((id) => made.hold.sendToken(id, TOKEN)),
+      [false, false, true],
+    );
+    assert.throws(() => made.hold.sendToken(3, Buffer.alloc(15)), RangeError);
+    assert.equal(made.hold.held().length, 3);
+  });
+
+  it('knows a SYN that bears a tag', () => {
+    const { queue, flows } = rig();
+    const options = Buffer.from('fe145a11'.padEnd(40, '0'), 'hex');
+    queue.arrive([from('10.1.0.2', tcp({ flags: ['SYN'], options })), from('10.1.0.2', icmpEcho())]);
+    assert.deepEqual(
+      flows.map(({ tagged }) => tagged),
+      [true, false],
+    );
+  });
+
+  it('lets what was on its way follow for a second, in order', async () => {
+    let now = 0;
+    const made = rig({}, { monotonic: () => now });
+    made.queue.arrive([datagram('1')]);
+    made.hold.release(1);
+    made.queue.arrive([datagram('2'), datagram('3')]);
+    now = 999;
+    made.queue.arrive([datagram('4')]);
+    await settled();
+    assert.deepEqual(made.passed(), ['accepted 1', 'sent 2', 'sent 3', 'sent 4']);
+    now = 1001;
+    made.queue.arrive([datagram('5')]);
+    assert.equal(made.flows.length, 2);
+    assert.equal(made.queue.waiting, 1);
+  });
+
+  it('drops what follows a refusal for a second, and asks again then', () => {
+    let now = 0;
+    const made = rig({}, { monotonic: () => now });
+    made.queue.arrive([datagram('1'), datagram('2')]);
+    assert.equal(made.hold.drop(1, 'refused'), true);
+    made.queue.arrive([datagram('3')]);
+    assert.deepEqual(
+      made.told.map(({ reason, packets, bytes }) => [reason, packets, bytes]),
+      [['refused', 2, 58]],
+    );
+    assert.equal(made.dropped('refused'), 3);
+    now = 1001;
+    made.queue.arrive([datagram('4')]);
+    assert.equal(made.flows.length, 2);
+    assert.equal(made.queue.passed.length, 0);
+  });
+
+  it('asks at once again where nobody could be asked', () => {
+    const made = rig();
+    made.queue.arrive([datagram('1')]);
+    made.hold.drop(1, 'unreachable');
+    made.queue.arrive([datagram('2')]);
+    assert.equal(made.flows.length, 2);
+  });
+
+  it('never lets one endpoint go on because another had its address', () => {
+    const made = rig();
+    made.queue.arrive([datagram('1')]);
+    made.owners.set('10.1.0.2', 'thief');
+    made.queue.arrive([datagram('2')]);
+    assert.deepEqual(
+      made.told.map(({ flow, reason }) => [flow.id, reason]),
+      [[1, 'closed']],
+    );
+    assert.equal(made.hold.release(1), false);
+    made.hold.release(2);
+    made.owners.set('10.1.0.2', 'web');
+    made.queue.arrive([datagram('3')]);
+    assert.deepEqual(made.passed(), ['accepted 2']);
+    assert.equal(made.flows.length, 3);
+  });
+
+  it('drops what is malformed, and what nobody here has sent', () => {
+    const made = rig();
+    made.queue.arrive([datagram('1').subarray(0, 20), datagram('1', 4000, '10.1.0.9')]);
+    made.queue.arrive([datagram('cut')], { length: 4000 });
+    assert.equal(made.dropped('malformed'), 3);
+    assert.deepEqual([made.flows, made.queue.waiting, made.queue.passed], [[], 0, []]);
+  });
+
+  it('drops a flow when its deadline has passed, counted from its first packet', async () => {
+    const made = rig({ deadline: 60 });
+    made.queue.arrive([datagram('1')]);
+    await wait(40);
+    made.queue.arrive([datagram('2'), datagram('x', 4001)]);
+    assert.ok(made.hold.statistics().oldest >= 30);
+    await wait(40);
+    assert.deepEqual(
+      made.told.map(({ flow, reason, packets }) => [flow.id, reason, packets]),
+      [[1, 'expired', 2]],
+    );
+    await wait(40);
+    assert.equal(made.dropped('expired'), 3);
+    assert.deepEqual([made.queue.waiting, made.queue.passed, made.hold.statistics().oldest], [0, [], 0]);
+  });
+
+  const bounds: readonly (readonly [DropReason, Partial<HoldOptions['limits']>, Buffer, Buffer])[] = [
+    ['peer-full', { perPeer: { ...ROOM, packets: 2 } }, datagram('3', 4002), datagram('x', 1, '10.1.0.2', '10.2.0.4')],
+    [
+      'endpoint-full',
+      { perEndpoint: { ...ROOM, packets: 2 } },
+      datagram('3', 1, '10.1.0.2', '10.2.0.4'),
+      datagram('x', 1, '10.1.0.3'),
+    ],
+    ['peer-full', { perPeer: { ...ROOM, bytes: 60 } }, datagram('3', 4002), datagram('x', 1, '10.1.0.2', '10.2.0.4')],
+    ['endpoint-full', { perEndpoint: { ...ROOM, bytes: 60 } }, datagram('3'), datagram('x', 1, '10.1.0.3')],
+  ];
+  for (const [reason, limit, tooMuch, other] of bounds) {
+    it(`drops the newest with ${reason} by ${JSON.stringify(limit)}, and room comes back`, async () => {
+      const made = rig({ limits: { node: ROOM, perEndpoint: ROOM, perPeer: ROOM, ...limit } });
+      made.queue.arrive([datagram('1'), datagram('2', 4001), tooMuch, other]);
+      assert.equal(made.dropped(reason), 1);
+      assert.deepEqual(
+        made.told.map((told) => [told.reason, told.packets, told.bytes]),
+        [[reason, 1, 29]],
+      );
+      assert.ok(!made.hold.held().some(({ id }) => id === made.told[0]!.flow.id), 'reported as a flow of its own');
+      assert.equal(made.flows.length, 3);
+      made.hold.release(made.flows[1]!.id);
+      made.queue.arrive([tooMuch]);
+      assert.equal(made.dropped(reason), 1);
+    });
+  }
+
+  it('drops the newest with node-full', () => {
+    const made = rig({ limits: { node: { packets: 2, bytes: 1000 }, perEndpoint: ROOM, perPeer: ROOM } });
+    made.queue.arrive([datagram('1'), datagram('2', 1, '10.1.0.3'), datagram('3', 2, '10.1.0.3')]);
+    assert.equal(made.dropped('node-full'), 1);
+    assert.ok(made.queue.options.maxPackets > 2, 'the kernel is not full before the hold is');
+  });
+
+  it('reports too much once a second for each flow, and misses none', async () => {
+    const made = rig({ limits: { node: ROOM, perEndpoint: ROOM, perPeer: { ...ROOM, packets: 1 } } });
+    made.queue.arrive([datagram('1'), datagram('2'), datagram('3'), datagram('4')]);
+    made.queue.arrive([datagram('5')]);
+    assert.deepEqual(
+      made.told.map(({ packets }) => packets),
+      [1],
+    );
+    await wait(1100);
+    assert.deepEqual(
+      made.told.map(({ packets, bytes }) => [packets, bytes]),
+      [
+        [1, 29],
+        [3, 87],
+      ],
+    );
+    assert.equal(made.dropped('peer-full'), 4);
+  });
+
+  it('may be asked from within its own callbacks', async () => {
+    const made: Rig = rig({
+      onFlow: (flow) => {
+        made.hold.sendToken(flow.id, TOKEN);
+        made.hold.release(flow.id);
+      },
+    });
+    made.queue.arrive([datagram('1'), datagram('2')]);
+    assert.deepEqual(made.passed(), ['accepted token', 'sent 1', 'sent 2']);
+  });
+
+  it('gives the verdicts of a wake-up together, and those of a read', async () => {
+    const made = rig();
+    made.queue.arrive(Array.from({ length: 50 }, (_, n) => datagram('x', 5000 + (n % 10))));
+    assert.deepEqual(made.queue.calls, [40]);
+    for (const { id } of made.flows) made.hold.release(id);
+    await settled();
+    assert.deepEqual(made.queue.calls, [40, 10]);
+  });
+
+  it('cuts what does not fit through a socket, as the network would have', async () => {
+    const made = rig();
+    made.queue.mtu = 1280;
+    const large = 'x'.repeat(3000);
+    made.queue.arrive([datagram('1'), datagram(large)]);
+    made.hold.release(1);
+    await settled();
+    assert.deepEqual(made.passed(), ['accepted 1', ...Array(3).fill('sent fragment')]);
+    assert.equal(made.hold.statistics().released, 2n);
+  });
+
+  it('counts what cannot be sent', async () => {
+    const made = rig();
+    made.queue.unreachable = true;
+    made.queue.arrive([datagram('1'), datagram('2')]);
+    made.hold.sendToken(1, TOKEN);
+    made.hold.sendToken(1, AGAIN);
+    made.hold.release(1);
+    await settled();
+    assert.equal(made.dropped('unreachable'), 2);
+    assert.equal(made.hold.statistics().released, 0n);
+  });
+
+  it('drops everything when it is closed, once', () => {
+    const made = rig();
+    made.queue.arrive([datagram('1'), datagram('2', 4001)]);
+    made.hold.close();
+    made.hold.close();
+    assert.deepEqual(
+      made.told.map(({ reason }) => reason),
+      ['closed', 'closed'],
+    );
+    assert.deepEqual([made.queue.dropped, made.queue.passed, made.queue.closed], [[1, 2], [], 2]);
+    assert.equal(made.hold.release(1), false);
+    assert.deepEqual(made.hold.held(), []);
+  });
+
+  it('refuses a mark that is not one bit', () => {
+    for (const mark of [0, 3, -1, 1.5, 2 ** 32]) assert.throws(() => rig({ mark }), RangeError);
+  });
+});
