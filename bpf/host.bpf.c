@@ -13,6 +13,7 @@
  * What a packet costs: as in `network`, with the socket's cgroup looked up in place of the interface.
  */
 
+#define NETWORK_HEADER 0
 #include "lib/judge.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -41,6 +42,18 @@ static __always_inline struct container *container_of_socket(struct __sk_buff *s
 	return NULL;
 }
 
+FUNCTION clear_mark(struct __sk_buff *skb)
+{
+	struct settings *settings = settings_now();
+
+	if (!settings)
+		return 0;
+	skb->mark &= ~settings->hold_mark;
+	if (skb->mark == settings->answer_mark)
+		skb->mark = 0;
+	return 0;
+}
+
 static __always_inline int judge_packet(struct __sk_buff *skb, enum direction direction, enum place place)
 {
 	struct container *container = container_of_socket(skb);
@@ -52,6 +65,9 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 		count_drop(REASON_NO_TABLE, skb->len);
 		return DROP;
 	}
+	/* A container that may set marks must not have its packets pass for ones that we have marked. */
+	if (direction == DIRECTION_EGRESS && unlikely(skb->mark))
+		clear_mark(skb);
 	me.endpoint = container->endpoint;
 	me.slot = container->slot;
 	reason = parse_packet(skb, 0, skb->protocol, &p);

@@ -4,10 +4,11 @@
  *
  *   from_endpoint  TC ingress: what the endpoint sends, before any CNI or proxy rule has seen it
  *   to_endpoint    TC egress:  what is about to reach it, after every rewriting
+ *   to_uplink      TC egress of the links that lead out of the node: stops what was to be held and was not
  *
  * They decide whether a packet passes (TCX_NEXT / TC_ACT_UNSPEC: the next program has its say) or not
- * (TC_ACT_SHOT); they change nothing in it. They read the tables of who is who and what may be, write the flow
- * table, the counters and the event ring.
+ * (TC_ACT_SHOT); they change nothing in it but the mark of what must wait for a handshake. They read the tables of
+ * who is who and what may be, write the flow table, the counters and the event ring.
  *
  * What a packet costs: of a known flow, three lookups (interface, settings, flow), one coarse clock and two
  * atomic adds; where several containers share the interface, one cgroup helper and one lookup more. The first
@@ -18,6 +19,7 @@
  */
 
 #define WITH_CONNTRACK
+#define WITH_HOLD
 #include "lib/judge.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -119,6 +121,25 @@ static __always_inline enum reason judge_other(struct __sk_buff *skb, struct pac
 	return REASON_NONE;
 }
 
+/*
+ * Marks of ours mean something between our programs only. None comes with what an endpoint sends (crossing into
+ * another namespace clears it); were one there, it must not pass for ours. What is still to be held where it arrives
+ * has been let go by nobody. False: drop it.
+ */
+FUNCTION heed_mark(struct __sk_buff *skb, enum direction direction)
+{
+	struct settings *settings = settings_now();
+
+	if (!settings || !(skb->mark & settings->hold_mark))
+		return true;
+	if (direction == DIRECTION_EGRESS) {
+		skb->mark &= ~settings->hold_mark;
+		return true;
+	}
+	count_incident(INCIDENT_HOLD_LEAKED);
+	return settings->hold_open;
+}
+
 static __always_inline int judge_frame(struct __sk_buff *skb, enum direction direction)
 {
 	__u32 ifindex = skb->ifindex;
@@ -134,6 +155,8 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 		count_drop(REASON_NO_TABLE, skb->len);
 		return DROP;
 	}
+	if (unlikely(skb->mark) && !heed_mark(skb, direction))
+		return DROP;
 	me.endpoint = interface->endpoint;
 	me.slot = interface->slot;
 	reason = judge_other(skb, &p, me.endpoint, direction, &settled);
@@ -144,8 +167,7 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 	if (unlikely(settled))
 		return PASS;
 	if (unlikely(interface->flags & INTERFACE_SHARED)) {
-		if (direction == DIRECTION_EGRESS || reaches_socket(&p))
-			place = PLACE_SHARED;
+		place = direction == DIRECTION_EGRESS || reaches_socket(&p) ? PLACE_SHARED : PLACE_REST;
 		if (direction == DIRECTION_EGRESS && (container = container_slot(skb, interface)))
 			me.slot = container;
 	}
@@ -166,4 +188,12 @@ SEC("tc")
 int to_endpoint(struct __sk_buff *skb)
 {
 	return judge_frame(skb, DIRECTION_INGRESS);
+}
+
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	if (likely(!skb->mark) || heed_mark(skb, DIRECTION_INGRESS))
+		return PASS;
+	return DROP;
 }

@@ -11,26 +11,34 @@
 #include "parse.h"
 #include "question.h"
 
+/* Takes one of `left`, which fills up to `burst` at `rate` a second; false when there is none. */
+static __always_inline bool take_token(__u64 *refilled, __u32 *left, __u32 rate, __u32 burst)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 waited = now - *refilled;
+	__u64 refill = waited >= SECOND ? rate : waited * rate / SECOND;
+	__u64 budget = *left + refill;
+
+	if (refill)
+		*refilled = now;
+	*left = budget > burst ? burst : budget;
+	if (!*left)
+		return false;
+	--*left;
+	return true;
+}
+
 /* True when the endpoint may raise an event now; then *suppressed is what it could not raise before. */
 static __always_inline bool take_budget(struct endpoint_state *state, __u32 *suppressed)
 {
 	struct settings *settings = settings_now();
-	__u64 now = bpf_ktime_get_coarse_ns();
-	__u64 waited, refill, budget;
 
 	if (!settings)
 		return false;
-	waited = now - state->refilled;
-	refill = waited >= SECOND ? settings->event_rate : waited * settings->event_rate / SECOND;
-	budget = state->budget + refill;
-	if (refill)
-		state->refilled = now;
-	state->budget = budget > settings->event_burst ? settings->event_burst : budget;
-	if (!state->budget) {
+	if (!take_token(&state->refilled, &state->budget, settings->event_rate, settings->event_burst)) {
 		__sync_fetch_and_add(&state->suppressed, 1);
 		return false;
 	}
-	state->budget--;
 	*suppressed = state->suppressed;
 	state->suppressed = 0;
 	return true;
@@ -73,6 +81,38 @@ static __always_inline void emit_verdict(struct __sk_buff *skb, const struct pac
 	bpf_ringbuf_submit(event, 0);
 }
 
+/* Tells that somebody has come with a good tag of an identity that this node does not know. */
+static __always_inline void emit_stranger(const struct packet *p, const struct question *q)
+{
+	__u32 endpoint = q->me.endpoint;
+	struct endpoint_state *state = bpf_map_lookup_elem(&endpoint_states, &endpoint);
+	struct peer_event *event;
+	__u32 suppressed = 0;
+
+	if (!state || !take_budget(state, &suppressed))
+		return;
+	/* That event tells it too; this one has no place for it. */
+	if (suppressed)
+		__sync_fetch_and_add(&state->suppressed, suppressed);
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count_incident(INCIDENT_EVENT_LOST);
+		return;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->head.time = bpf_ktime_get_ns();
+	event->head.kind = EVENT_STRANGER;
+	event->identity = q->identity;
+	event->endpoint = q->me.endpoint;
+	event->local = q->me.slot;
+	event->source = p->source;
+	event->destination = p->destination;
+	event->source_port = p->source_port;
+	event->destination_port = p->destination_port;
+	event->protocol = p->protocol;
+	bpf_ringbuf_submit(event, 0);
+}
+
 /* Counts and tells a packet that will not pass. */
 FUNCTION refuse(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
@@ -91,6 +131,8 @@ FUNCTION refuse(struct __sk_buff *skb, const struct packet *p, struct question *
 		__sync_fetch_and_add(&state->denied_packets, 1);
 		__sync_fetch_and_add(&state->denied_bytes, skb->len);
 	}
+	if (q->reason == REASON_TAG_UNKNOWN)
+		emit_stranger(p, q);
 	emit_verdict(skb, p, q);
 	return 0;
 }

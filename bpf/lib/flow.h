@@ -59,8 +59,8 @@ static __always_inline bool flow_continues(const struct flow *flow, const struct
 {
 	if (now - flow->seen > flow_lifetime(flow, p->protocol))
 		return false;
-	if (opens_tcp(p)) /* again by the same side: a retransmission */
-		return flow->state == FLOW_NEW && flow->direction == direction;
+	if (opens_tcp(p)) /* again by the same side: a retransmission. Where a tag let it in, this one must show its own */
+		return flow->state == FLOW_NEW && flow->direction == direction && !(flow->flags & FLOW_TAGGED);
 	return true;
 }
 

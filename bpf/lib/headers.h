@@ -6,6 +6,11 @@
 
 #include "maps.h"
 
+/* Where the network header begins: behind the link's, unless the object's programs see none. */
+#ifndef NETWORK_HEADER
+#define NETWORK_HEADER ETH_HLEN
+#endif
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04

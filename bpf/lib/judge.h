@@ -9,10 +9,10 @@
  * and in the direction it was opened.
  */
 
-#include "decide.h"
+#include "opened.h"
 #include "emit.h"
-#include "flow.h"
-#include "identity.h"
+#include "hold.h"
+#include "related.h"
 
 /* How the endpoint's own side is proven. */
 enum place {
@@ -20,6 +20,7 @@ enum place {
 	PLACE_HOST = 1,      /* its cgroup: on the host's network, or behind no veth */
 	PLACE_SHARED = 2,    /* a veth of several containers: what reaches their sockets is judged there */
 	PLACE_CONTAINER = 3, /* one of those */
+	PLACE_REST = 4,      /* such a veth, for what reaches no socket */
 };
 
 /*
@@ -56,6 +57,11 @@ static __always_inline bool is_stray(struct __sk_buff *skb, const struct packet 
 	return bpf_skb_load_bytes(skb, 0, &hardware, 1) || !(hardware & 1);
 }
 
+static __always_inline bool at_veth(enum place place)
+{
+	return place == PLACE_INTERFACE || place == PLACE_SHARED || place == PLACE_REST;
+}
+
 /* A packet that claims a local source must not have come from outside the node. */
 static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct packet *p)
 {
@@ -63,43 +69,6 @@ static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct
 	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
 
 	return interface && interface->flags & INTERFACE_UPLINK && owner_of(&p->source);
-}
-
-/* The policy's word on a conversation, whatever direction this packet of it has. A function of its own: it is
- * the bulk of the program, and no packet of a known flow comes here. */
-FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
-{
-	struct subject *subject;
-	__u32 slot;
-	__be16 port;
-
-	if (!p || !q)
-		return REASON_NO_TABLE;
-
-	__builtin_memset(&q->peer, 0, sizeof(q->peer));
-	no_decision(&q->decision);
-	if (q->opened == DIRECTION_EGRESS) {
-		addressed_peer(&q->key.remote, p->protocol, q->key.remote_port, &q->peer);
-		port = q->peer.port;
-	} else {
-		sending_peer(skb, p, &q->key.remote, q->key.remote_port, q->known, &q->peer);
-		port = q->key.local_port;
-	}
-	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6) {
-		__u8 type = p->icmp_type;
-
-		if (q->opened != q->direction)
-			type = p->ipv6 ? ICMPV6_ECHO : ICMP_ECHO;
-		port = bpf_htons(type);
-	}
-	/* To itself, also through a service's address, always. */
-	if (q->peer.party.endpoint && q->peer.party.endpoint == q->me.endpoint)
-		return decide(0, 0, &q->key.remote, p->protocol, port, &q->decision);
-	slot = q->me.slot;
-	subject = bpf_map_lookup_elem(&subjects, &slot);
-	if (!subject || !subject->identity)
-		return REASON_NO_TABLE;
-	return decide(subject->sets[q->opened & 1], q->peer.party.slot, &q->key.remote, p->protocol, port, &q->decision);
 }
 
 /*
@@ -130,6 +99,26 @@ static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const s
 }
 
 /*
+ * A SYN against the direction of one that the endpoint has sent, and that is pending: what was not asked then is asked
+ * now, of whom this one's tag names, in the name of the container that sent the other.
+ */
+static __always_inline enum reason decide_crossing(struct __sk_buff *skb, const struct packet *p, struct question *q,
+						   __u32 sender)
+{
+	__u32 slot = q->me.slot;
+	enum reason reason;
+
+	q->me.slot = sender;
+	q->opened = DIRECTION_EGRESS;
+	reason = decide_opened(skb, p, q);
+	if (!reason) {
+		q->me.slot = slot;
+		q->opened = DIRECTION_INGRESS;
+	}
+	return reason;
+}
+
+/*
  * A datagram nobody knows looks like the first of a conversation. Where connection tracking knows that it answers
  * another, its sender must not be taken for the one who opened: else what it answers would be let in as its reply.
  */
@@ -146,19 +135,31 @@ static __always_inline bool is_answer(struct __sk_buff *skb, const struct packet
 #endif
 }
 
-/* Books the answer in the flow's entry. */
+/* A revision that will not be the current one. */
+#define NOT_CURRENT(revision) ((revision) ^ 0x80000000)
+
+/* Books the answer in the flow's entry; the revision last, which makes it hold. */
 static __always_inline void book(struct flow *flow, const struct question *q, const struct packet *p, __u32 revision,
 				 __u32 bytes, __u64 now)
 {
+	__u32 flags = flow->flags & ~(FLOW_PENDING | FLOW_TAGGED);
+
+	if (q->step)
+		flags |= FLOW_PENDING;
+	if (q->told == TOLD_TAG)
+		flags |= FLOW_TAGGED;
 	flow->local = q->me.slot;
 	flow->peer = q->peer.party.slot;
 	flow->rule = q->decision.rule;
 	flow->staged_rule = q->decision.staged_rule;
-	flow->verdict = q->decision.verdict;
-	flow->staged_verdict = q->decision.staged_verdict;
-	flow->revision = revision;
+	flow->verdict = q->step ? VERDICT_HOLD : q->decision.verdict;
+	flow->staged_verdict = q->step ? VERDICT_HOLD : q->decision.staged_verdict;
+	flow->flags = flags;
+	flow->identity = q->identity;
+	flow->expires = q->expires;
 	flow_advance(flow, p, q->direction);
 	flow_count(flow, q->direction, bytes, now);
+	flow->revision = q->step ? NOT_CURRENT(revision) : revision;
 }
 
 FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct question *q, __u32 revision, __u32 adopted)
@@ -182,52 +183,132 @@ FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct qu
 	return 0;
 }
 
-/* A packet no valid entry speaks for. `flow` is the older entry it continues, if there is one. */
+/* Whether the packet may be here at all, before any policy. *own: see is_stray. */
+static __always_inline enum reason admit(struct __sk_buff *skb, const struct packet *p, const struct question *q,
+					 enum place place, bool *own)
+{
+	if (q->direction == DIRECTION_EGRESS)
+		return source_is_own(skb, p, q->me.endpoint, place) ? REASON_NONE : REASON_SPOOFED;
+	if (!at_veth(place))
+		return REASON_NONE;
+	if (came_from_uplink(skb, p))
+		return REASON_SPOOFED;
+	return is_stray(skb, p, &q->me, own) ? REASON_STRAY : REASON_NONE;
+}
+
+/*
+ * What the other of the two that judge a shared veth's packets, the veth and the container's cgroup, knows of this
+ * conversation: at the cgroup, that the container opened it; at either, whom a tag has told to be there.
+ */
+FUNCTION ask_twin(const struct packet *p, struct question *q, __u32 opening)
+{
+	struct flow_key key;
+	struct flow *twin;
+
+	if (!p || !q)
+		return 0;
+	key = q->key;
+	key.endpoint ^= SCOPE_CONTAINER;
+	twin = bpf_map_lookup_elem(&flows, &key);
+	if (!twin || !flow_continues(twin, p, q->direction, bpf_ktime_get_coarse_ns()))
+		return 0;
+	if (opening && twin->direction == DIRECTION_EGRESS && twin->local == q->me.slot)
+		q->opened = DIRECTION_EGRESS;
+	if (twin->direction != q->opened)
+		return 0;
+	if (twin->flags & FLOW_TAGGED)
+		q->tag = twin->identity;
+	if (twin->flags & FLOW_PENDING)
+		q->pending = true;
+	return 0;
+}
+
+/* The answer, for a packet that is where it may be. */
+static __always_inline enum reason answer(struct __sk_buff *skb, const struct packet *p, struct question *q,
+					  enum place place, const struct flow *flow, const struct flow *crossed, bool *adopted)
+{
+	bool ingress = q->direction == DIRECTION_INGRESS;
+	enum reason reason;
+
+	if (crossed) {
+		reason = decide_crossing(skb, p, q, crossed->local);
+		if (reason)
+			return reason;
+	}
+	if (ingress && place == PLACE_SHARED && !q->pending) {
+		__builtin_memset(&q->peer, 0, sizeof(q->peer));
+		no_decision(&q->decision);
+		q->decision.verdict = q->decision.staged_verdict = VERDICT_ALLOW;
+		q->told = TOLD_NOTHING;
+		q->identity = 0;
+		q->expires = 0;
+		return REASON_NONE;
+	}
+	if (!flow && q->opened == q->direction) {
+		if (p->protocol == IPPROTO_TCP && !opens_tcp(p)) {
+			*adopted = true;
+			return decide_adopted(skb, p, q);
+		}
+		if (is_answer(skb, p)) {
+			*adopted = true;
+			q->opened = !q->direction;
+		}
+	}
+	return decide_opened(skb, p, q);
+}
+
+/*
+ * A packet no valid entry speaks for. `flow` is the older entry it continues, if there is one; `crossed` the pending
+ * one of the endpoint's own that it comes against.
+ */
 static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packet *p, struct question *q, enum place place,
-				       const struct settings *settings, struct flow *flow, __u64 now)
+				       const struct settings *settings, struct flow *flow, const struct flow *crossed,
+				       __u64 now)
 {
 	__u32 revision = settings->revision;
-	bool at_veth = place == PLACE_INTERFACE || place == PLACE_SHARED;
 	bool ingress = q->direction == DIRECTION_INGRESS;
 	enum reason reason;
 	bool adopted = false, own = true;
 
-	if (flow)
+	no_decision(&q->decision);
+	if (flow) {
 		q->opened = flow->direction;
-	q->known = flow ? flow->peer : 0;
-	if (ingress ? at_veth && came_from_uplink(skb, p) : !source_is_own(skb, p, q->me.endpoint, place)) {
-		no_decision(&q->decision);
-		reason = REASON_SPOOFED;
-	} else if (ingress && at_veth && is_stray(skb, p, &q->me, &own)) {
-		no_decision(&q->decision);
-		reason = REASON_STRAY;
-	} else if (ingress && place == PLACE_SHARED) {
+		q->known = flow->peer;
+		q->pending = !!(flow->flags & FLOW_PENDING);
+		/* The veth does not know by itself for whom this is; who has opened it does. */
+		if (q->pending && ingress && (place == PLACE_SHARED || place == PLACE_REST))
+			q->me.slot = flow->local;
+	}
+	reason = admit(skb, p, q, place, &own);
+	if (likely(!reason)) {
 		/* What a container has opened is decided by what it sends, not by what comes back. */
-		if (flow && flow->direction == DIRECTION_EGRESS) {
+		if (ingress && place == PLACE_SHARED && flow && flow->direction == DIRECTION_EGRESS && !q->pending) {
 			flow_advance(flow, p, q->direction);
 			flow_count(flow, q->direction, skb->len, now);
 			return true;
 		}
-		__builtin_memset(&q->peer, 0, sizeof(q->peer));
-		no_decision(&q->decision);
-		q->decision.verdict = q->decision.staged_verdict = VERDICT_ALLOW;
-		reason = REASON_NONE;
-	} else if (!flow && q->opened == q->direction && p->protocol == IPPROTO_TCP && !opens_tcp(p)) {
-		adopted = true;
-		reason = decide_adopted(skb, p, q);
-	} else if (!flow && is_answer(skb, p)) {
-		adopted = true;
-		q->opened = !q->direction;
-		reason = decide_opened(skb, p, q);
-	} else {
-		reason = decide_opened(skb, p, q);
+		if ((place == PLACE_SHARED || place == PLACE_CONTAINER) && !q->tag && !opens_tcp(p))
+			ask_twin(p, q, place == PLACE_CONTAINER && !flow);
+		reason = answer(skb, p, q, place, flow, crossed, &adopted);
 	}
-	q->reason = reason;
-	count_rule(q->decision.rule, skb->len);
-	if (q->decision.staged_rule != q->decision.rule)
-		count_rule(q->decision.staged_rule, skb->len);
-	if (reason) {
+	if (!reason && q->step == STEP_END) {
 		if (flow) {
+			flow_advance(flow, p, q->direction);
+			flow_count(flow, q->direction, skb->len, now);
+		}
+		return true;
+	}
+	if (!reason && q->step == STEP_HOLD)
+		reason = hold_packet(skb, q->me.endpoint);
+	q->reason = reason;
+	if (!q->step || reason == REASON_POLICY) {
+		count_rule(q->decision.rule, skb->len);
+		if (q->decision.staged_rule != q->decision.rule)
+			count_rule(q->decision.staged_rule, skb->len);
+	}
+	if (reason) {
+		/* What is sent to a pending flow without proof says nothing about it. */
+		if (flow && (!q->pending || reason == REASON_POLICY || reason == REASON_REFUSED)) {
 			flow->verdict = VERDICT_DENY;
 			flow->rule = q->decision.rule;
 		}
@@ -241,24 +322,48 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		book(flow, q, p, revision, skb->len, now);
 	else if (own)
 		add_flow(skb, p, q, revision, adopted);
-	if (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict || settings->observe)
+	if (!q->step && (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict ||
+			 settings->observe))
 		emit_verdict(skb, p, q);
 	return true;
 }
 
-/* True at a container's cgroup when the packet answers what that container sent, which its veth has seen. */
-FUNCTION answers_container(struct __sk_buff *skb, const struct packet *p, const struct question *q)
+/* A tag on what leaves an endpoint must name that endpoint; q->own_tag says that it does. */
+FUNCTION check_own_tag(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
+	struct settings *settings = settings_now();
+	struct subject *subject;
 	struct flow_key key;
-	struct flow *sent;
+	struct flow *twin;
+	enum reason reason;
+	__u64 identity = 0;
+	__u32 slot;
 
-	if (!p || !q)
-		return false;
-	key = q->key;
-	key.endpoint = q->me.endpoint;
-	sent = bpf_map_lookup_elem(&flows, &key);
-	return sent && sent->direction == DIRECTION_EGRESS && sent->local == q->me.slot &&
-	       flow_continues(sent, p, DIRECTION_INGRESS, bpf_ktime_get_coarse_ns());
+	if (!p || !q || !settings)
+		return REASON_NO_TABLE;
+	if (!settings->tag_window)
+		return REASON_NONE;
+	reason = carried_tag(skb, p, &identity);
+	if (reason || !identity)
+		return reason;
+	slot = q->me.slot;
+	subject = bpf_map_lookup_elem(&subjects, &slot);
+	if (!subject || subject->identity != identity) {
+		/* A SYN-ACK has no socket that tells which container of several it is of; who let the SYN in knows. */
+		if (opens_tcp(p))
+			return REASON_TAG_FORGED;
+		key = q->key;
+		key.endpoint ^= SCOPE_CONTAINER;
+		twin = bpf_map_lookup_elem(&flows, &key);
+		if (!twin || twin->direction != DIRECTION_INGRESS)
+			return REASON_TAG_FORGED;
+		slot = twin->local;
+		subject = bpf_map_lookup_elem(&subjects, &slot);
+		if (!subject || subject->identity != identity)
+			return REASON_TAG_FORGED;
+	}
+	q->own_tag = true;
+	return REASON_NONE;
 }
 
 /* True when the packet may pass. `exact` says that me->slot was read from the socket in hand. */
@@ -268,27 +373,40 @@ static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p,
 	struct settings *settings = settings_now();
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct question q = { .me = *me, .direction = direction, .opened = direction };
-	struct flow *flow;
+	struct flow *flow, *crossed = NULL;
 
 	if (!settings)
 		return false;
 	flow_key(&q.key, me->endpoint | (place == PLACE_CONTAINER ? SCOPE_CONTAINER : 0), p, direction);
+	if (direction == DIRECTION_EGRESS && unlikely(p->tcp_flags & TCP_SYN)) {
+		q.reason = check_own_tag(skb, p, &q);
+		if (q.reason) {
+			no_decision(&q.decision);
+			refuse(skb, p, &q);
+			return false;
+		}
+	}
 	flow = bpf_map_lookup_elem(&flows, &q.key);
 	if (flow && unlikely(!flow_continues(flow, p, direction, now))) {
 		/* A connection that was quiet for long still says who opened it: nobody gains by being forgotten. */
 		if (p->protocol == IPPROTO_TCP && !opens_tcp(p))
 			goto anew;
+		if (flow->flags & FLOW_PENDING && direction != flow->direction && opens_tcp(p) &&
+		    now - flow->seen <= FLOW_TCP_OPENING)
+			crossed = flow;
 		flow = NULL;
 	}
 	if (likely(flow && flow->revision == settings->revision && (!exact || flow->local == me->slot))) {
-		flow_advance(flow, p, direction);
-		flow_count(flow, direction, skb->len, now);
-		return true;
+		if (likely(!flow->expires || now < flow->expires * SECOND)) {
+			flow_advance(flow, p, direction);
+			flow_count(flow, direction, skb->len, now);
+			return true;
+		}
 	}
+	if (flow && flow->flags & FLOW_TAGGED)
+		q.tag = flow->identity;
 anew:
-	if (place == PLACE_CONTAINER && !flow && answers_container(skb, p, &q))
-		q.opened = DIRECTION_EGRESS;
-	return judge_anew(skb, p, &q, place, settings, flow, now);
+	return judge_anew(skb, p, &q, place, settings, flow, crossed, now);
 }
 
 /* Refuses a packet for a reason of its own, before any policy. */
@@ -302,52 +420,6 @@ FUNCTION refuse_packet(struct __sk_buff *skb, const struct packet *p, const stru
 	q.me = *me;
 	no_decision(&q.decision);
 	return refuse(skb, p, &q);
-}
-
-/* True when the packet an ICMP error speaks about belongs to a flow that was let through. */
-FUNCTION is_related(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum direction direction)
-{
-	struct settings *settings = settings_now();
-	struct packet inner = {};
-	struct flow_key key;
-	struct flow *flow;
-	__u8 version = 0;
-	struct icmp_head head;
-	__u32 start;
-
-	if (!p || !settings)
-		return false;
-	start = p->l4 + sizeof(head);
-	if (bpf_skb_load_bytes(skb, start, &version, 1))
-		return false;
-	if ((version >> 4 == 4 ? parse_ipv4(skb, start, &inner) : parse_ipv6(skb, start, &inner)) || inner.later_fragment)
-		return false;
-	/* Errors go to who sent the packet, and to nobody else. */
-	if (!same_address(&p->destination, &inner.source))
-		return false;
-	/* Eight bytes of the transport header are all an error must carry: RFC 792. */
-	if (bpf_skb_load_bytes(skb, inner.l4, &head, sizeof(head)))
-		return false;
-	switch (inner.protocol) {
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
-		inner.icmp_type = head.type;
-		icmp_ports(&inner, head.id);
-		break;
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_SCTP:
-	case IPPROTO_DCCP:
-		inner.source_port = ((__be16 *)&head)[0];
-		inner.destination_port = ((__be16 *)&head)[1];
-		break;
-	}
-	flow_key(&key, endpoint, &inner, direction == DIRECTION_INGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	/* The packet that met the error was judged a moment ago: a flow of another policy has not been. */
-	return flow && flow->revision == settings->revision && flow->verdict != VERDICT_DENY &&
-	       bpf_ktime_get_coarse_ns() - flow->seen < flow_lifetime(flow, inner.protocol);
 }
 
 #endif
