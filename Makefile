@@ -12,7 +12,7 @@ CLANG ?= clang-19
 BPF_CFLAGS = -g -O2 -mcpu=v3 -target bpf -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=dist/bpf/%.bpf.o)
-ADDON := build/Release/libbpf.node
+ADDONS := build/Release/libbpf.node build/Release/netfilter.node
 LAYOUTS := src/datapath/layouts.gen.ts
 LAYOUT_SELECTION := --maps --variables
 
@@ -41,18 +41,19 @@ dist/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/lib/*.h bpf/api/*.h) | node_modules
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
-addon: $(ADDON) ## The libbpf binding (build/Release/libbpf.node)
+addon: $(ADDONS) ## The libbpf and netfilter bindings (build/Release/*.node)
 
-$(ADDON): binding.gyp $(wildcard src/libbpf/native/*) | node_modules/.installed
+$(ADDONS) &: binding.gyp $(wildcard src/libbpf/native/* src/netfilter/native/*) | node_modules/.installed
 	@echo "node-gyp configure build"; mkdir -p build
 	@$(NODE) node_modules/node-gyp/bin/node-gyp.js configure build --nodedir=$(NODE_HEADERS) --silent > build/addon.log 2>&1 || { cat build/addon.log; exit 1; }
+	@touch $(ADDONS) # one of them may have been new enough
 
 layouts: $(BPF_OBJECTS) ## TypeScript layouts of the structs shared with the kernel, from the objects' BTF
 	$(NODE) src/libbpf/generate-layouts.ts --out $(LAYOUTS) $(LAYOUT_SELECTION) $(BPF_OBJECTS)
 
 build: bin/sallyport ## All of it, and a runnable bin/sallyport
 
-bin/sallyport: $(BPF_OBJECTS) $(ADDON) $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) packaging/launcher
+bin/sallyport: $(BPF_OBJECTS) $(ADDONS) $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) packaging/launcher
 	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.build.json
 	@find src -name '*.proto' -exec sh -c 'mkdir -p dist/$$(dirname $${1#src/}) && cp $$1 dist/$${1#src/}' _ {} \;
 	@mkdir -p bin && install -m 755 packaging/launcher bin/sallyport

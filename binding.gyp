@@ -25,6 +25,25 @@
       "cflags_cc!": ["-fno-rtti", "-std=gnu++20"],
       "libraries": ["<!@(pkg-config --libs libbpf libelf zlib)"],
       "conditions": [["1==1", { "cflags_cc": ["-std=c++17"] }]]
+    },
+    {
+      "target_name": "netfilter",
+      "product_name": "netfilter",
+      "sources": [
+        "src/netfilter/native/addon.cc",
+        "src/netfilter/native/arguments.cc",
+        "src/netfilter/native/handle.cc",
+        "src/netfilter/native/queue.cc",
+        "src/netfilter/native/sender.cc",
+        "src/netfilter/native/verdict.cc",
+        "src/netfilter/native/watch.cc"
+      ],
+      "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
+      "defines": ["NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
+      "cflags_cc": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden", "<!@(pkg-config --cflags libnetfilter_queue libmnl)"],
+      "cflags_cc!": ["-fno-rtti", "-std=gnu++20"],
+      "libraries": ["<!@(pkg-config --libs libnetfilter_queue libmnl)"],
+      "conditions": [["1==1", { "cflags_cc": ["-std=c++17"] }]]
     }
   ]
 }

@@ -1,2 +1,16 @@
-/** Our binding to NFQUEUE: packets wait in the kernel for our verdict. Usable without Sallyport. */
-export type { PacketQueueOptions, QueuedPacket, QueueStatistics, QueueVerdict } from './port.ts';
+/** Our binding to NFQUEUE: packets wait in the kernel for our verdict. Usable without Sallyport: docs/netfilter.md. */
+export { ERROR_TABLE, type NetfilterErrorCode } from './error-table.ts';
+export { NetfilterError, type NetfilterErrorDetails } from './errors.ts';
+export type {
+  InstalledRule,
+  OriginalTuple,
+  PacketQueueOptions,
+  QueuedPacket,
+  QueueRule,
+  QueueStatistics,
+  QueueVerdict,
+  RuleBackend,
+} from './port.ts';
+export { PacketQueue } from './queue.ts';
+export { installQueueRule, removeQueueRules } from './rules.ts';
+export { PacketSender } from './sender.ts';
