@@ -95,7 +95,8 @@ export function jsonOf(value: unknown): unknown {
 }
 
 function numeric(text: string): unknown {
-  return /^\d{1,15}$/.test(text) ? Number(text) : text;
+  // Bytes may look like a number, and would lose their zeros.
+  return /^(0|[1-9]\d{0,14})$/.test(text) ? Number(text) : text;
 }
 
 const hex = (value: bigint): string => value.toString(16).padStart(16, '0');
@@ -181,6 +182,7 @@ function parseBytes(text: string, length: number, wrong: (wanted: string) => Age
   if (length === 8 && /^(0x)?[0-9a-fA-F]{1,16}$/.test(text)) {
     bytes.writeBigUInt64LE(BigInt(text.startsWith('0x') ? text : `0x${text}`));
   } else if (length === 2 && /^\d{1,5}$/.test(text) && Number(text) <= 0xffff) bytes.writeUInt16BE(Number(text));
+  else if (text.length === length * 2 && /^[0-9a-fA-F]+$/.test(text)) bytes.write(text, 'hex');
   else throw wrong(length === 2 ? 'a port' : `${length * 2} hexadecimal digits`);
   return new Uint8Array(bytes);
 }
@@ -188,7 +190,7 @@ function parseBytes(text: string, length: number, wrong: (wanted: string) => Age
 function parseBig(path: string, text: string, wrong: (wanted: string) => AgentError): bigint {
   const digest = DIGESTS.has(path) || DIGESTS.has(last(path));
   if (digest && /^(0x)?[0-9a-fA-F]{1,16}$/.test(text)) return BigInt(text.startsWith('0x') ? text : `0x${text}`);
-  if (!digest && /^\d{1,20}$/.test(text)) return BigInt(text);
+  if (!digest && /^-?\d{1,20}$/.test(text)) return BigInt(text);
   throw wrong(digest ? '16 hexadecimal digits' : 'a number');
 }
 
