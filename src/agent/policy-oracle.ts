@@ -1,7 +1,8 @@
 import { lookup } from '../compile/lookup.ts';
 import type { PolicyTables } from '../compile/tables.ts';
-import type { PolicyAnswer, PolicyOracle } from '../handshake/port.ts';
+import { type PolicyAnswer, type PolicyOracle, type PolicyQuestion, WORLD } from '../handshake/port.ts';
 import { parseAddress } from '../model/address.ts';
+import { Slot } from '../model/slot.ts';
 import { Verdict } from '../model/verdict.ts';
 
 export interface TablesOracleOptions {
@@ -19,7 +20,7 @@ export class TablesOracle implements PolicyOracle {
     this.#options = options;
   }
 
-  decide(question: Parameters<PolicyOracle['decide']>[0]): PolicyAnswer | undefined {
+  decide(question: PolicyQuestion): PolicyAnswer | undefined {
     const { subject, direction } = question;
     const subjects = direction === 'ingress' ? this.#options.subjectsOf(subject) : [subject];
     let refused: PolicyAnswer | undefined;
@@ -31,10 +32,11 @@ export class TablesOracle implements PolicyOracle {
     return refused;
   }
 
-  #ask(identity: bigint, question: Parameters<PolicyOracle['decide']>[0]): PolicyAnswer | undefined {
+  #ask(identity: bigint, question: PolicyQuestion): PolicyAnswer | undefined {
     const { direction, peer, address, protocol, port } = question;
     const tables = this.#options.tables();
-    const [subject, slot] = [this.#options.slotOf(identity), this.#options.slotOf(peer)];
+    const subject = this.#options.slotOf(identity);
+    const slot = peer === WORLD ? Slot.World : this.#options.slotOf(peer);
     if (subject === undefined || slot === undefined || !tables.subjects.has(subject)) return undefined;
     const bytes = parseAddress(address);
     const decision = lookup(tables, {

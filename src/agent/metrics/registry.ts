@@ -60,6 +60,8 @@ export interface Measurements {
   readonly events: Counter<'type' | 'verdict'>;
   readonly apiRequests: Counter<'code'>;
   readonly rejections: Counter<'code'>;
+  readonly handshakes: Counter<'result' | 'step'>;
+  readonly handshakeDuration: Histogram;
 }
 
 /** A registry of its own, with those of the process in it. */
@@ -104,6 +106,18 @@ export function makeMeasurements(): Measurements {
       name: 'sallyport_policy_rejections_total',
       help: 'Faults found in policies, each when it first appears.',
       labelNames: ['code'],
+      registers,
+    }),
+    handshakes: new Counter({
+      name: 'sallyport_handshakes_total',
+      help: 'Handshakes that ended, by how and where.',
+      labelNames: ['result', 'step'],
+      registers,
+    }),
+    handshakeDuration: new Histogram({
+      name: 'sallyport_handshake_duration_seconds',
+      help: 'From the first packet that was held until the handshake succeeded, at the source.',
+      buckets: LATENCY,
       registers,
     }),
   };

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { PeerAgentView } from '../../../src/agent/api/between-contract.ts';
 import type { Config } from '../../../src/agent/config.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
@@ -93,8 +94,8 @@ export class Region {
   async connected(): Promise<void> {
     for (const { name, station } of this.members.values()) {
       await waitFor(`${name} is connected`, async () => {
-        const agents = await station.json<readonly { readonly connected: boolean }[]>(['peer', 'agents']);
-        return agents.every(({ connected }) => connected);
+        const agents = await station.json<readonly PeerAgentView[]>(['peer', 'agents']);
+        return agents.every(({ state }) => state === 'connected');
       });
     }
   }

@@ -1,0 +1,48 @@
+import { openHold } from '../../hold/index.ts';
+import type { Hold, HoldOptions } from '../../hold/port.ts';
+import { installQueueRule, PacketQueue, PacketSender } from '../../netfilter/index.ts';
+import type { InstalledRule } from '../../netfilter/port.ts';
+import type { Config } from '../config.ts';
+
+export interface WaitingRoomOptions extends Pick<HoldOptions, 'now' | 'endpointOf' | 'onFlow' | 'onDropped'> {
+  readonly settings: Config['hold'];
+  /** The queue has failed: nothing can be held any more. */
+  readonly onFault: (error: Error) => void;
+}
+
+/** The queue packets wait in, and the rule that leads them there. */
+export interface WaitingRoom {
+  readonly hold: Hold;
+  readonly rule: InstalledRule;
+  /** Takes the rule away and drops what waits; idempotent. */
+  close(): Promise<void>;
+}
+
+/** @throws NetfilterError where the kernel has no queue, or nothing that leads into it */
+export async function openWaitingRoom(options: WaitingRoomOptions): Promise<WaitingRoom> {
+  const { settings, onFault } = options;
+  const { queue, mark, open, backend, limits, deadline } = settings;
+  const hold = openHold(
+    { ...options, queue, mark, limits, deadline },
+    {
+      queue: (asked) => PacketQueue.open({ ...asked, failOpen: open }),
+      sender: PacketSender.open(),
+      onError: onFault,
+    },
+  );
+  try {
+    // Last: from here on packets come.
+    const rule = await installQueueRule({ mark, queue, bypass: open }, backend);
+    return {
+      hold,
+      rule,
+      close: async () => {
+        await rule.remove();
+        hold.close();
+      },
+    };
+  } catch (error) {
+    hold.close();
+    throw error;
+  }
+}
