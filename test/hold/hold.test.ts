@@ -1,87 +1,9 @@
 import assert from 'node:assert/strict';
-import {
-  type DropReason,
-  type HeldFlow,
-  type Hold,
-  type HoldEdges,
-  type HoldOptions,
-  openHold,
-} from '../../src/hold/index.ts';
+import type { HoldEdges, HoldOptions } from '../../src/hold/index.ts';
 import { parsePacket } from '../../src/hold/packet.ts';
 import { claimPayload, withPayload } from '../../src/hold/rewrite.ts';
-import { ipv4, ipv6, type Transport } from '../rig/packets.ts';
 import { icmpEcho, sctp, tcp, udp } from '../rig/transports.ts';
-import { MemoryQueue } from './queue.ts';
-
-const MARK = 0x1000;
-const TOKEN = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
-const AGAIN = Buffer.alloc(16, 7);
-const ROOM = { packets: 1000, bytes: 1_000_000 };
-
-interface Told {
-  readonly flow: HeldFlow;
-  readonly reason: DropReason;
-  readonly packets: number;
-  readonly bytes: number;
-}
-
-/** A hold over a queue in memory. */
-class Rig {
-  readonly queue = new MemoryQueue();
-  readonly flows: HeldFlow[] = [];
-  readonly told: Told[] = [];
-  readonly errors: Error[] = [];
-  readonly owners = new Map([
-    ['10.1.0.2', 'web'],
-    ['10.1.0.3', 'api'],
-    ['fd00::2', 'web'],
-  ]);
-  readonly hold: Hold;
-
-  constructor(options: Partial<HoldOptions> = {}, edges: Partial<HoldEdges> = {}) {
-    const whole: HoldOptions = {
-      queue: 5114,
-      mark: MARK,
-      limits: { node: ROOM, perEndpoint: ROOM, perPeer: ROOM },
-      deadline: 5000,
-      now: () => 1_700_000_000_000,
-      endpointOf: (address) => this.owners.get(address),
-      onFlow: (flow) => this.flows.push(flow),
-      onDropped: (flow, reason, packets, bytes) => this.told.push({ flow, reason, packets, bytes }),
-      ...options,
-    };
-    const onError = (error: Error) => void this.errors.push(error);
-    this.hold = openHold(whole, { queue: (o) => this.queue.open(o), sender: this.queue, onError, ...edges });
-  }
-
-  dropped(reason: DropReason): number {
-    return Number(this.hold.statistics().dropped.get(reason));
-  }
-
-  passed(): string[] {
-    return this.queue.passed.map(({ how, bytes }) => `${how} ${said(bytes)}`);
-  }
-}
-
-function from(source: string, transport: Transport, destination = '10.2.0.3'): Buffer {
-  return (source.includes(':') ? ipv6({ source, destination }, transport) : ipv4({ source, destination }, transport))
-    .bytes;
-}
-
-const datagram = (text: string, sourcePort = 4000, source = '10.1.0.2', destination?: string): Buffer =>
-  from(source, udp({ sourcePort, destinationPort: 53 }, Buffer.from(text)), destination);
-
-function said(bytes: Buffer): string {
-  const packet = parsePacket(bytes);
-  if ('malformed' in packet) return packet.malformed;
-  const body = bytes.subarray(packet.payload);
-  if (body.equals(claimPayload(TOKEN))) return 'token';
-  return body.equals(claimPayload(AGAIN)) ? 'token again' : body.toString();
-}
-
-/** Answers leave together, after what is running now. */
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+import { AGAIN, datagram, from, Rig, settled, TOKEN, wait } from './setting.ts';
 
 describe('the hold', () => {
   let rigs: Rig[] = [];
@@ -148,17 +70,15 @@ describe('the hold', () => {
   });
 
   it('sends tokens, then everything in order, each packet as the container made it', async () => {
-    const { queue, flows, hold, passed } = ((made) => ({ ...made, passed: () => made.passed(), hold: made.hold }))(
-      rig(),
-    );
+    const made = rig();
+    const { queue, hold } = made;
     queue.arrive([datagram('1'), datagram('2')]);
-    const { id } = flows[0]!;
-    assert.equal(hold.sendToken(id, TOKEN), true);
-    assert.equal(hold.sendToken(id, AGAIN), true);
+    assert.equal(hold.sendToken(1, TOKEN), true);
+    assert.equal(hold.sendToken(1, AGAIN), true);
     queue.arrive([datagram('3')]);
-    assert.equal(hold.release(id), true);
+    assert.equal(hold.release(1), true);
     await settled();
-    assert.deepEqual(passed(), ['accepted token', 'sent token again', 'sent 1', 'sent 2', 'sent 3']);
+    assert.deepEqual(made.passed(), ['accepted token', 'sent token again', 'sent 1', 'sent 2', 'sent 3']);
     assert.deepEqual(
       queue.passed.slice(2).map(({ bytes }) => bytes),
       ['1', '2', '3'].map((text) => datagram(text)),
@@ -169,7 +89,7 @@ describe('the hold', () => {
     );
     assert.equal(queue.waiting, 0);
     assert.equal(hold.statistics().released, 3n);
-    assert.deepEqual([hold.release(id), hold.sendToken(id, TOKEN), hold.drop(id, 'refused')], [false, false, false]);
+    assert.deepEqual([hold.release(1), hold.sendToken(1, TOKEN), hold.drop(1, 'refused')], [false, false, false]);
   });
 
   it('accepts the first as it is where no token was sent, and sends the others after it', async () => {
@@ -315,60 +235,6 @@ describe('the hold', () => {
     await wait(40);
     assert.equal(made.dropped('expired'), 3);
     assert.deepEqual([made.queue.waiting, made.queue.passed, made.hold.statistics().oldest], [0, [], 0]);
-  });
-
-  const bounds: readonly (readonly [DropReason, Partial<HoldOptions['limits']>, Buffer, Buffer])[] = [
-    ['peer-full', { perPeer: { ...ROOM, packets: 2 } }, datagram('3', 4002), datagram('x', 1, '10.1.0.2', '10.2.0.4')],
-    [
-      'endpoint-full',
-      { perEndpoint: { ...ROOM, packets: 2 } },
-      datagram('3', 1, '10.1.0.2', '10.2.0.4'),
-      datagram('x', 1, '10.1.0.3'),
-    ],
-    ['peer-full', { perPeer: { ...ROOM, bytes: 60 } }, datagram('3', 4002), datagram('x', 1, '10.1.0.2', '10.2.0.4')],
-    ['endpoint-full', { perEndpoint: { ...ROOM, bytes: 60 } }, datagram('3'), datagram('x', 1, '10.1.0.3')],
-  ];
-  for (const [reason, limit, tooMuch, other] of bounds) {
-    it(`drops the newest with ${reason} by ${JSON.stringify(limit)}, and room comes back`, async () => {
-      const made = rig({ limits: { node: ROOM, perEndpoint: ROOM, perPeer: ROOM, ...limit } });
-      made.queue.arrive([datagram('1'), datagram('2', 4001), tooMuch, other]);
-      assert.equal(made.dropped(reason), 1);
-      assert.deepEqual(
-        made.told.map((told) => [told.reason, told.packets, told.bytes]),
-        [[reason, 1, 29]],
-      );
-      assert.ok(!made.hold.held().some(({ id }) => id === made.told[0]!.flow.id), 'reported as a flow of its own');
-      assert.equal(made.flows.length, 3);
-      made.hold.release(made.flows[1]!.id);
-      made.queue.arrive([tooMuch]);
-      assert.equal(made.dropped(reason), 1);
-    });
-  }
-
-  it('drops the newest with node-full', () => {
-    const made = rig({ limits: { node: { packets: 2, bytes: 1000 }, perEndpoint: ROOM, perPeer: ROOM } });
-    made.queue.arrive([datagram('1'), datagram('2', 1, '10.1.0.3'), datagram('3', 2, '10.1.0.3')]);
-    assert.equal(made.dropped('node-full'), 1);
-    assert.ok(made.queue.options.maxPackets > 2, 'the kernel is not full before the hold is');
-  });
-
-  it('reports too much once a second for each flow, and misses none', async () => {
-    const made = rig({ limits: { node: ROOM, perEndpoint: ROOM, perPeer: { ...ROOM, packets: 1 } } });
-    made.queue.arrive([datagram('1'), datagram('2'), datagram('3'), datagram('4')]);
-    made.queue.arrive([datagram('5')]);
-    assert.deepEqual(
-      made.told.map(({ packets }) => packets),
-      [1],
-    );
-    await wait(1100);
-    assert.deepEqual(
-      made.told.map(({ packets, bytes }) => [packets, bytes]),
-      [
-        [1, 29],
-        [3, 87],
-      ],
-    );
-    assert.equal(made.dropped('peer-full'), 4);
   });
 
   it('may be asked from within its own callbacks', async () => {

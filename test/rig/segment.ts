@@ -11,6 +11,8 @@ let segmentsMade = 0;
 export interface Uplink {
   readonly node: Node;
   readonly interface: Interface;
+  /** The switch's end of its wire, in the segment's namespace. */
+  readonly port: string;
   readonly ipv4: string;
   readonly ipv6: string;
 }
@@ -56,7 +58,7 @@ export class Segment {
       `addr add ${ipv4}/24 dev ${inside}`,
       `addr add ${ipv6}/64 dev ${inside} nodad`,
     ]);
-    const uplink = { node, interface: await findInterface(node.namespace, inside), ipv4, ipv6 };
+    const uplink = { node, interface: await findInterface(node.namespace, inside), port, ipv4, ipv6 };
     this.uplinks.push(uplink);
     return uplink;
   }

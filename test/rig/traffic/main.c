@@ -27,6 +27,7 @@ static const struct command commands[] = {
 	{ "raw", raw, "[--interface I]: sends packets (frames) given as lines of hexadecimal" },
 	{ "sniff", sniff, "--interface I: prints received frames as lines of hexadecimal" },
 	{ "nfqueue", nfqueue, "--queue N: accepts what is queued, until killed" },
+	{ "link", link_interfaces, "--interface I --peer I [--seed N]: a wire with faults; obeys standard input" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -70,12 +71,14 @@ static void set(struct options *options, const char *name, const char *value)
 {
 	struct { const char *name; const char **to; } strings[] = {
 		{ "--address", &options->address }, { "--bind", &options->bind }, { "--interface", &options->interface },
+		{ "--peer", &options->peer },
 	};
 	struct { const char *name; uint64_t *to; uint64_t max; } numbers[] = {
 		{ "--count", &options->count, UINT64_MAX },     { "--duration", &options->duration_ms, 86400000 },
 		{ "--timeout", &options->timeout_ms, 86400000 }, { "--interval", &options->interval_ms, 86400000 },
 		{ "--size", &options->size, 65536 },            { "--rate", &options->rate, 100000000 },
 		{ "--parallel", &options->parallel, 64 },       { "--queue", &options->queue, 65535 },
+		{ "--seed", &options->seed, UINT64_MAX / 2 },
 	};
 	struct { const char *name; struct ports *to; } lists[] = {
 		{ "--tcp", &options->tcp_echo }, { "--tcp-once", &options->tcp_once },
@@ -129,7 +132,7 @@ int main(int argc, char **argv)
 			usage("an option wants a value");
 	}
 	if (!options.address && command->run != serve && command->run != udp_recv && command->run != raw &&
-	    command->run != sniff && command->run != nfqueue)
+	    command->run != sniff && command->run != nfqueue && command->run != link_interfaces)
 		usage("--address is missing");
 	signal(SIGPIPE, SIG_IGN);
 	return command->run(&options);

@@ -29,7 +29,8 @@ struct ports {
 struct options {
 	const char *address;   /* where to, or what to listen on */
 	const char *bind;      /* the local address; NULL: any */
-	const char *interface; /* raw, sniff */
+	const char *interface; /* raw, sniff, link */
+	const char *peer;      /* link: the other interface */
 	uint16_t port;
 	uint16_t source_port;  /* 0: the kernel chooses */
 	bool udp;
@@ -42,6 +43,7 @@ struct options {
 	uint64_t rate;         /* packets per second; 0: as fast as can be */
 	uint64_t parallel;
 	uint64_t queue;
+	uint64_t seed;         /* link */
 	struct ports tcp_echo, tcp_once, tcp_sink, udp_echo;
 };
 
@@ -57,6 +59,7 @@ int probe(const struct options *options);
 int raw(const struct options *options);
 int sniff(const struct options *options);
 int nfqueue(const struct options *options);
+int link_interfaces(const struct options *options);
 
 /* net.c */
 struct target {
