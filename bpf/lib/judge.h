@@ -11,6 +11,7 @@
 
 #include "opened.h"
 #include "emit.h"
+#include "claim.h"
 #include "hold.h"
 #include "related.h"
 
@@ -257,6 +258,13 @@ static __always_inline enum reason answer(struct __sk_buff *skb, const struct pa
 	return decide_opened(skb, p, q);
 }
 
+/* True when a refusal is of the conversation, not of this packet alone, which a stranger may have sent. */
+static __always_inline bool is_about_flow(enum reason reason)
+{
+	return reason == REASON_POLICY || reason == REASON_NO_TABLE || reason == REASON_UNTAGGED || reason == REASON_REFUSED ||
+	       reason == REASON_TAG_UNKNOWN;
+}
+
 /*
  * A packet no valid entry speaks for. `flow` is the older entry it continues, if there is one; `crossed` the pending
  * one of the endpoint's own that it comes against.
@@ -280,6 +288,14 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 			q->me.slot = flow->local;
 	}
 	reason = admit(skb, p, q, place, &own);
+	if (likely(!reason) && ingress) {
+		int claim = take_claim(skb, p, q);
+
+		if (claim == CLAIM_TAKEN)
+			return false;
+		if (claim == CLAIM_REFUSED)
+			reason = REASON_CLAIM;
+	}
 	if (likely(!reason)) {
 		/* What a container has opened is decided by what it sends, not by what comes back. */
 		if (ingress && place == PLACE_SHARED && flow && flow->direction == DIRECTION_EGRESS && !q->pending) {
@@ -307,8 +323,7 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 			count_rule(q->decision.staged_rule, skb->len);
 	}
 	if (reason) {
-		/* What is sent to a pending flow without proof says nothing about it. */
-		if (flow && (!q->pending || reason == REASON_POLICY || reason == REASON_REFUSED)) {
+		if (flow && is_about_flow(reason)) {
 			flow->verdict = VERDICT_DENY;
 			flow->rule = q->decision.rule;
 		}
@@ -397,6 +412,8 @@ static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p,
 		flow = NULL;
 	}
 	if (likely(flow && flow->revision == settings->revision && (!exact || flow->local == me->slot))) {
+		if (direction == DIRECTION_INGRESS && may_be_claim(skb, p) && take_claim(skb, p, &q))
+			goto anew;
 		if (likely(!flow->expires || now < flow->expires * SECOND)) {
 			flow_advance(flow, p, direction);
 			flow_count(flow, direction, skb->len, now);

@@ -82,21 +82,27 @@ FUNCTION know_domain(struct question *q)
 	return 0;
 }
 
-/* Bytes of a TCP segment behind its header, by its own account: frames may be longer. */
+/* Where a packet ends by its own account: frames may be longer. */
+static __always_inline __u32 packet_end(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 at = p->ipv6 ? offsetof(struct ipv6_header, length) : offsetof(struct ipv4_header, length);
+	__be16 length = 0;
+
+	/* zero is a segmented buffer of more than 64 KiB */
+	if (bpf_skb_load_bytes(skb, NETWORK_HEADER + at, &length, sizeof(length)) || !length)
+		return skb->len;
+	return NETWORK_HEADER + bpf_ntohs(length) + (p->ipv6 ? sizeof(struct ipv6_header) : 0);
+}
+
+/* Bytes of a TCP segment behind its header. */
 FUNCTION tcp_payload(struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 end = skb->len, header;
-	__be16 length = 0;
+	__u32 end, header;
 	__u8 offset = 0;
 
 	if (!p || bpf_skb_load_bytes(skb, p->l4 + offsetof(struct tcp_head, offset), &offset, 1))
 		return 1;
-	if (bpf_skb_load_bytes(skb, NETWORK_HEADER + (p->ipv6 ? offsetof(struct ipv6_header, length) :
-						      offsetof(struct ipv4_header, length)), &length, 2))
-		return 1;
-	/* zero is a segmented buffer of more than 64 KiB */
-	if (length)
-		end = NETWORK_HEADER + bpf_ntohs(length) + (p->ipv6 ? sizeof(struct ipv6_header) : 0);
+	end = packet_end(skb, p);
 	header = p->l4 + (offset >> 4) * 4;
 	return end > header ? end - header : 0;
 }
