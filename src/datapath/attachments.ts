@@ -1,65 +1,19 @@
 /** Where programs hang: made, taken over from an earlier agent, replaced and removed, each kept by a pin. */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { BpfError, BpfLink, type BpfProgram, ClsactFilter, listLinks } from '../libbpf/index.ts';
-import type { Endpoint } from '../model/endpoint.ts';
-import { isShared } from './endpoint-rows.ts';
+import { BpfError, BpfLink, BpfProgram, ClsactFilter, listLinks } from '../libbpf/index.ts';
+import { type CgroupPlace, isTagPin, type Place, type TcPlace, tcPin } from './places.ts';
 import type { Programs } from './programs.ts';
-
-/** One place a program is wanted at. `pin` is its name among the pins, and tells the places apart. */
-export type Place =
-  | {
-      readonly pin: string;
-      readonly program: string;
-      readonly kind: 'tc';
-      readonly ifindex: number;
-      readonly direction: TcDirection;
-    }
-  | {
-      readonly pin: string;
-      readonly program: string;
-      readonly kind: 'cgroup';
-      readonly path: string;
-      readonly hook: CgroupHook;
-    };
-
-type TcDirection = 'ingress' | 'egress';
-type CgroupHook = 'cgroup_inet_ingress' | 'cgroup_inet_egress';
 
 /** Ours among the filters of a clsact qdisc: no tool picks these by itself. */
 const CLSACT = { priority: 1, handle: 0x5a11 } as const;
-
-/** The places an endpoint's packets are judged at. */
-export function placesOf(endpoint: Endpoint, cgroupRoot: string): Place[] {
-  const places: Place[] = [];
-  const cgroups = (program: string, hook: CgroupHook) => {
-    for (const { cgroup } of endpoint.containers) {
-      places.push({ pin: `${hook}-${cgroup.id}`, program, kind: 'cgroup', path: join(cgroupRoot, cgroup.path), hook });
-    }
-  };
-  if (endpoint.mode === 'interface') {
-    for (const { ifindex } of endpoint.interfaces) {
-      places.push({
-        pin: tcPin('ingress', ifindex),
-        program: 'from_endpoint',
-        kind: 'tc',
-        ifindex,
-        direction: 'ingress',
-      });
-      places.push({ pin: tcPin('egress', ifindex), program: 'to_endpoint', kind: 'tc', ifindex, direction: 'egress' });
-    }
-    if (isShared(endpoint)) cgroups('to_container', 'cgroup_inet_ingress');
-  } else if (endpoint.mode === 'cgroup') {
-    cgroups('from_host_endpoint', 'cgroup_inet_egress');
-    cgroups('to_host_endpoint', 'cgroup_inet_ingress');
-  }
-  return places;
-}
 
 /** What holds a program at a place: a pinned link, or a filter that stays without one. */
 interface Held {
   readonly place: Place;
   readonly program: string;
+  /** Written to the cgroup's storage. */
+  owner?: bigint;
   release(): void;
 }
 
@@ -69,6 +23,8 @@ export class Attachments {
   readonly #held = new Map<string, Held>();
   readonly #gate = new Map<string, readonly string[]>();
   #tcx = true;
+  /** What an earlier agent has left was looked through. */
+  #retained = false;
 
   constructor(programs: Programs, pins: string) {
     this.#programs = programs;
@@ -76,30 +32,47 @@ export class Attachments {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
   }
 
+  /** Whether there is such a program. */
+  knows(program: string): boolean {
+    return this.#programs.program(program) !== undefined;
+  }
+
+  /** Whether `ensure` of each, and `retain` of them alone where that is to follow, have nothing to do with programs. */
+  settled(places: ReadonlyMap<string, Place>, alone: boolean): boolean {
+    for (const { pin, program } of places.values()) if (this.#held.get(pin)?.program !== program) return false;
+    return !alone || (this.#retained && this.#held.size === places.size);
+  }
+
   /**
    * Makes sure the program runs at the place: one that an earlier agent left there is replaced in one step.
    * @throws BpfError where the kernel refuses, e.g. because the interface is gone
    */
   ensure(place: Place): void {
-    const held = this.#held.get(place.pin);
-    if (held !== undefined && held.program === place.program) return;
-    const program = this.#program(place.program);
-    const link = this.#adopt(place, program) ?? this.#attach(place, program);
-    this.#held.set(place.pin, { place, program: place.program, release: link });
+    let held = this.#held.get(place.pin);
+    if (held?.program !== place.program) {
+      const program = this.#program(place.program);
+      const release = this.#adopt(place, program) ?? this.#attach(place, program);
+      held = { place, program: place.program, release };
+      this.#held.set(place.pin, held);
+    }
+    if (place.kind === 'cgroup') this.#own(place, held);
   }
 
   /** Takes away what is at other places than these, also what an earlier agent has left. */
   retain(places: ReadonlySet<string>): void {
-    for (const [pin, held] of this.#held) {
-      if (places.has(pin)) continue;
-      held.release();
-      this.#held.delete(pin);
-    }
+    this.#release((pin) => !places.has(pin));
     for (const pin of readdirSync(this.#directory)) {
       if (places.has(pin) || pin.startsWith('gate-')) continue;
       removeLink(join(this.#directory, pin));
     }
     if (!this.#tcx) removeFilters(places);
+    this.#retained = true;
+  }
+
+  /** No container's connections are tagged any more, an earlier agent's neither. */
+  removeTaggers(): void {
+    this.#release(isTagPin);
+    for (const pin of readdirSync(this.#directory)) if (isTagPin(pin)) removeLink(join(this.#directory, pin));
   }
 
   /** Where each program hangs, for people. */
@@ -132,11 +105,30 @@ export class Attachments {
     return program;
   }
 
+  #release(which: (pin: string) => boolean): void {
+    for (const [pin, held] of this.#held) {
+      if (!which(pin)) continue;
+      held.release();
+      this.#held.delete(pin);
+    }
+  }
+
+  /** Tells the program whose cgroup it is at: there is such a storage only once the program is attached. */
+  #own({ owner }: CgroupPlace, held: Held): void {
+    if (owner === undefined || held.owner === owner.identity) return;
+    this.#programs.owners?.set(owner.cgroup, { identity: owner.identity });
+    held.owner = owner.identity;
+  }
+
   #adopt(place: Place, program: BpfProgram): (() => void) | undefined {
     const path = join(this.#directory, place.pin);
     if (!existsSync(path)) return undefined;
     const link = BpfLink.openPinned(path);
     try {
+      // A link keeps the storage of the program it was made for: one of another map can be neither read nor written.
+      if (place.kind === 'cgroup' && place.owner !== undefined && !this.#sharesOwners(link)) {
+        return this.#succeed(place, program, path);
+      }
       link.update(program);
       return () => removeLink(path);
     } catch (error) {
@@ -147,6 +139,28 @@ export class Attachments {
     } finally {
       link.close();
     }
+  }
+
+  #sharesOwners(link: BpfLink): boolean {
+    const { owners } = this.#programs;
+    const program = BpfProgram.openById(link.info().programId);
+    try {
+      return owners !== undefined && program.info().mapIds.includes(owners.map.id);
+    } finally {
+      program.close();
+    }
+  }
+
+  /** Takes the place of a link that cannot be updated: first the new, then not the old. */
+  #succeed(place: CgroupPlace, program: BpfProgram, path: string): () => void {
+    const link = program.attachCgroup(place.path, place.hook);
+    try {
+      removeLink(path);
+      link.pin(path);
+    } finally {
+      link.close();
+    }
+    return () => removeLink(path);
   }
 
   #attach(place: Place, program: BpfProgram): () => void {
@@ -169,8 +183,6 @@ export class Attachments {
     return () => removeLink(path);
   }
 }
-
-type TcPlace = Extract<Place, { kind: 'tc' }>;
 
 /** First where the endpoint sends, before anything has changed the packet; last where it receives. */
 function attachTcx(place: TcPlace, program: BpfProgram): BpfLink {
@@ -197,10 +209,6 @@ function removeFilters(kept: ReadonlySet<string>): void {
       if (!kept.has(tcPin(direction, ifindex))) ClsactFilter.find({ ifindex, direction, ...CLSACT })?.detach();
     }
   }
-}
-
-function tcPin(direction: TcDirection, ifindex: number): string {
-  return `tc-${direction}-${ifindex}`;
 }
 
 /** The pin was all that held the link, and closing it is the end of it. */

@@ -3,9 +3,8 @@
 import { formatAddress } from '../model/address.ts';
 import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import { Allocator } from './allocator.ts';
-import { type Attachments, placesOf } from './attachments.ts';
+import type { Doors, Trouble, Watchmen } from './doors.ts';
 import { type EndpointRows, endpointRows, type HostFacts } from './endpoint-rows.ts';
-import { expedited } from './grace-periods.ts';
 import type { FrontendKey } from './layouts.gen.ts';
 import type { Tables } from './maps.ts';
 import type { Counter, EndpointStatus } from './port.ts';
@@ -16,8 +15,7 @@ const ENDPOINT_LIMIT = 0x80000000;
 
 export interface EndpointsOptions {
   readonly tables: Tables;
-  readonly attachments: Attachments;
-  readonly cgroupRoot: string;
+  readonly doors: Doors;
   readonly burst: number;
   readonly slotOf: (identity: bigint) => number | undefined;
   /** Flows decided before are decided again: who is who has changed. */
@@ -31,6 +29,14 @@ interface Standing {
   readonly number: number;
   readonly enforced: boolean;
   readonly error?: string;
+}
+
+/** What was last asked for. */
+interface Arrangement {
+  readonly endpoints: readonly Endpoint[];
+  readonly uplinks: readonly number[];
+  /** There are no others. */
+  readonly alone: boolean;
 }
 
 /** One table as it was last written: the text of each key and value. */
@@ -47,6 +53,7 @@ export class Endpoints {
   readonly #containers: Written<bigint>;
   readonly #addresses: Written<{ bytes: Uint8Array }>;
   readonly #frontends: Written<FrontendKey>;
+  #last: Arrangement | undefined;
   /** Numbers found in the tables of an earlier agent, by the interface or cgroup that had them. */
   readonly #adoptable = new Map<string, number>();
 
@@ -73,7 +80,7 @@ export class Endpoints {
     host: HostFacts,
     keepOthers: boolean,
   ): readonly EndpointStatus[] {
-    const { tables, attachments, cgroupRoot, slotOf } = this.#options;
+    const { tables, slotOf } = this.#options;
     for (const endpoint of endpoints) this.#number(endpoint);
     const numbering = { endpoint: (id: string) => this.#numbers.numberOf(id), slot: slotOf };
     const rows = endpointRows(endpoints, frontends, host, numbering);
@@ -88,21 +95,19 @@ export class Endpoints {
     ];
     // At once: attaching takes its time, and flows of an address that has changed hands pass until then.
     if (changes.some((count) => count > 0)) this.#options.bumpRevision();
-    const places = new Set<string>();
-    const present = new Set<string>();
-    expedited(() => {
-      for (const endpoint of endpoints) {
-        present.add(endpoint.id);
-        const error = this.#attach(endpoint, places, cgroupRoot);
-        this.#stand(endpoint, error);
-      }
-      if (!keepOthers) attachments.retain(places);
-    });
+    this.#last = { endpoints, uplinks: host.uplinks, alone: !keepOthers };
+    this.#arrange(this.#last);
     if (!keepOthers) {
-      if (this.#forget(rows, present) > 0) this.#options.bumpRevision();
+      if (this.#forget(rows, new Set(endpoints.map(({ id }) => id))) > 0) this.#options.bumpRevision();
       this.#adoptable.clear();
     }
     return this.status();
+  }
+
+  /** Whether tags are written and guards stand, for those there are now and those to come. */
+  set watchmen(watchmen: Watchmen) {
+    this.#options.doors.watchmen = watchmen;
+    if (this.#last !== undefined) this.#arrange(this.#last);
   }
 
   status(): readonly EndpointStatus[] {
@@ -122,6 +127,12 @@ export class Endpoints {
   /** The endpoint's id; `#7` for one that is not there any more. */
   nameOf(number: number): string {
     return this.#numbers.keyOf(number) ?? `#${number}`;
+  }
+
+  /** Ifindexes of endpoints' interfaces, as the kernel's table has them. */
+  get interfaces(): ReadonlySet<number> {
+    const entries = [...this.#options.tables.interfaces.entries()];
+    return new Set(entries.filter(([, { endpoint }]) => endpoint !== 0).map(([ifindex]) => ifindex));
   }
 
   numberOf(id: string): number | undefined {
@@ -147,24 +158,19 @@ export class Endpoints {
     this.#numbers.assign(id);
   }
 
-  #attach(endpoint: Endpoint, places: Set<string>, cgroupRoot: string): string | undefined {
-    const wanted = placesOf(endpoint, cgroupRoot);
-    for (const place of wanted) places.add(place.pin);
-    try {
-      for (const place of wanted) this.#options.attachments.ensure(place);
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
-    return undefined;
+  #arrange({ endpoints, uplinks, alone }: Arrangement): void {
+    const troubles = this.#options.doors.arrange(endpoints, uplinks, alone);
+    for (const endpoint of endpoints) this.#stand(endpoint, troubles.get(endpoint.id) ?? {});
   }
 
-  #stand(endpoint: Endpoint, error: string | undefined): void {
+  #stand(endpoint: Endpoint, { judged, tagged }: Trouble): void {
     const number = this.#numbers.numberOf(endpoint.id) ?? 0;
     const why =
-      error ??
+      judged ??
       (endpoint.mode === 'unprotected' ? endpoint.reason : undefined) ??
-      (number === 0 ? 'no number is free' : undefined);
-    const enforced = error === undefined && endpoint.mode !== 'unprotected' && number !== 0;
+      (number === 0 ? 'no number is free' : undefined) ??
+      (tagged === undefined ? undefined : `its connections have no tags: ${tagged}`);
+    const enforced = judged === undefined && endpoint.mode !== 'unprotected' && number !== 0;
     this.#standing.set(endpoint.id, { endpoint, number, enforced, ...(why === undefined ? {} : { error: why }) });
   }
 

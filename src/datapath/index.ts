@@ -8,6 +8,7 @@ import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
 import { Attachments, detachAll } from './attachments.ts';
 import { Clock } from './clock.ts';
+import { Doors } from './doors.ts';
 import { driftOf } from './drift.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
@@ -31,7 +32,7 @@ import type {
 } from './port.ts';
 import { loadPrograms, type Programs, removeOldVersions } from './programs.ts';
 import { decodeRecords, type RecordContext } from './records.ts';
-import { SettingsRow } from './settings.ts';
+import { checkHoldMark, SettingsRow } from './settings.ts';
 import { Slots } from './slots.ts';
 
 const NOTHING_BETWEEN: Between = { tags: false, holdMark: 0, holdRate: 0, holdOpen: false, refusal: 'silence' };
@@ -56,6 +57,7 @@ class KernelDatapath implements Datapath {
   readonly #options: DatapathOptions;
   readonly #programs: Programs;
   readonly #attachments: Attachments;
+  readonly #doors: Doors;
   readonly #endpoints: Endpoints;
   readonly #slots: Slots;
   readonly #settings: SettingsRow;
@@ -76,12 +78,11 @@ class KernelDatapath implements Datapath {
     this.#tables = readPolicyTables(tables);
     this.#settings = new SettingsRow(tables.settings);
     this.#settings.change({ eventRate: options.events.ratePerSecond, eventBurst: options.events.burst });
-    this.#settings.setBetween(options.between ?? NOTHING_BETWEEN);
     this.#attachments = new Attachments(this.#programs, options.pins);
+    this.#doors = new Doors(this.#attachments, options.cgroupRoot);
     this.#endpoints = new Endpoints({
       tables,
-      attachments: this.#attachments,
-      cgroupRoot: options.cgroupRoot,
+      doors: this.#doors,
       burst: options.events.burst,
       slotOf: (identity) => this.#slots.slotOf(identity),
       bumpRevision: () => this.#settings.bumpRevision(),
@@ -97,6 +98,7 @@ class KernelDatapath implements Datapath {
       identityOf: (slot) => this.#slots.identityOf(slot),
     });
     this.#peers.setClock();
+    this.setBetween(options.between ?? NOTHING_BETWEEN);
     this.#context = {
       endpointName: (number) => this.#endpoints.nameOf(number),
       wallClock: (monotonic) => this.#clock.wall(monotonic),
@@ -120,7 +122,7 @@ class KernelDatapath implements Datapath {
   }
 
   get missing(): ReadonlyMap<string, string> {
-    return this.#programs.missing;
+    return new Map([...this.#programs.missing, ...this.#doors.faults]);
   }
 
   assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
@@ -159,7 +161,12 @@ class KernelDatapath implements Datapath {
   }
 
   setBetween(between: Between): void {
+    const guard = between.holdMark !== 0;
+    checkHoldMark(between.holdMark);
+    // Guards stand before anything is marked, and stay until nothing is any more.
+    if (guard) this.#doors.guard(readHostFacts(this.#endpoints.interfaces).uplinks);
     this.#settings.setBetween(between);
+    this.#endpoints.watchmen = { tags: between.tags, guard };
   }
 
   applyPlan(plan: Plan): void {

@@ -70,6 +70,9 @@ export const PER_CPU_LAYOUTS = {
 /** The one table that is no table: the ring of events. */
 export const EVENTS = 'events';
 
+/** What belongs to cgroups and not to a key of ours; there is none where no connection can be tagged. */
+export const TAG_OWNERS = 'tag_owners';
+
 export type TableName = keyof typeof TABLE_LAYOUTS;
 export type PerCpuName = keyof typeof PER_CPU_LAYOUTS;
 

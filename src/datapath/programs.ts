@@ -1,19 +1,34 @@
 /** Loading the kernel programs over one common set of pinned maps. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BOOL, BpfError, BpfMap, type BpfProgram, type LoadedObject, mountBpffs, openObject } from '../libbpf/index.ts';
-import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, type Tables, typedTables } from './maps.ts';
+import {
+  BOOL,
+  BpfError,
+  BpfMap,
+  type BpfProgram,
+  type LoadedObject,
+  mountBpffs,
+  openObject,
+  TypedMap,
+  U64,
+} from '../libbpf/index.ts';
+import { type TagOwner, TagOwnerLayout } from './layouts.gen.ts';
+import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, TAG_OWNERS, type Tables, typedTables } from './maps.ts';
 import type { DatapathOptions, DatapathSizes } from './port.ts';
 
-const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS];
+const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS, TAG_OWNERS];
 
 const NETWORK = 'network.bpf.o';
 
-/** The programs' objects; without `gate` cgroups are noticed later, by the sources' own means. */
+/**
+ * The programs' objects. Without `gate` cgroups are noticed later, by the sources' own means; without `tag` no
+ * connection is tagged, and each needs a handshake.
+ */
 const OBJECTS = [
   { file: NETWORK, optional: false },
   { file: 'host.bpf.o', optional: false },
   { file: 'gate.bpf.o', optional: true },
+  { file: 'tag.bpf.o', optional: true },
 ] as const;
 
 /** What has been loaded. */
@@ -22,6 +37,8 @@ export interface Programs {
   readonly adopted: boolean;
   readonly tables: Tables;
   readonly events: BpfMap;
+  /** Whose cgroup it is, by its id, where the tagging program is attached. */
+  readonly owners?: TypedMap<bigint, TagOwner>;
   readonly program: (name: string) => BpfProgram | undefined;
   readonly names: readonly string[];
   /** What the kernel would not load, and why: optional objects, and `conntrack`. */
@@ -68,10 +85,12 @@ export function loadPrograms(options: DatapathOptions): Programs {
     if (found === undefined) throw new RangeError(`There is no map "${name}"`);
     return found;
   };
+  const owners = maps.get(TAG_OWNERS);
   return {
     adopted,
     tables: typedTables(map),
     events: map(EVENTS),
+    ...(owners === undefined ? {} : { owners: new TypedMap(owners, U64, TagOwnerLayout) }),
     program: (name) => programs.get(name),
     names: [...programs.keys()],
     missing,
@@ -112,8 +131,9 @@ function loadObject(
       const pin = join(directory, name);
       if (!maps.has(name) && existsSync(pin)) maps.set(name, BpfMap.openPinned(pin));
       const existing = maps.get(name);
+      const size = sizeOf(name, sizes);
       if (existing !== undefined) map.reuse(existing);
-      else map.maxEntries = sizeOf(name, sizes) ?? map.maxEntries;
+      else if (size !== undefined) map.maxEntries = size;
     }
     if (conntrack !== undefined) object.setGlobal('with_conntrack', BOOL, conntrack);
     const loaded = object.load();

@@ -1,6 +1,7 @@
 /** What a change of containers could leave open. Each test is an attack, and says that it fails. */
 import assert from 'node:assert/strict';
 import type { Attachments } from '../../../src/datapath/attachments.ts';
+import { Doors } from '../../../src/datapath/doors.ts';
 import { Endpoints } from '../../../src/datapath/endpoints.ts';
 import { readHostFacts } from '../../../src/datapath/host-facts.ts';
 import type { Endpoint } from '../../../src/model/endpoint.ts';
@@ -20,11 +21,12 @@ describe('attacks by changes', () => {
     const attachments = {
       ensure: () => seen.push(revision),
       retain: () => {},
+      settled: () => false,
+      knows: () => false,
     } as unknown as Attachments;
     const endpoints = new Endpoints({
       tables: lab.programs.tables,
-      attachments,
-      cgroupRoot: '/',
+      doors: new Doors(attachments, '/'),
       burst: 1,
       slotOf: () => 16,
       bumpRevision: () => {

@@ -4,7 +4,7 @@ import { Compiler } from '../../../src/compile/compiler.ts';
 import { diff } from '../../../src/compile/diff.ts';
 import type { KnownIdentity } from '../../../src/compile/input.ts';
 import { openDatapath } from '../../../src/datapath/index.ts';
-import type { Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
+import type { Between, Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import type { Container, Endpoint as ModelEndpoint } from '../../../src/model/endpoint.ts';
 import { deriveIdentity } from '../../../src/model/identity.ts';
@@ -38,7 +38,7 @@ export class Town {
   #datapath: Datapath;
   #yaml = '';
 
-  private constructor(node: Node, pins: string) {
+  private constructor(node: Node, pins: string, between?: Between) {
     this.node = node;
     this.#pins = pins;
     this.options = {
@@ -47,6 +47,7 @@ export class Town {
       cgroupRoot: node.cgroup.path.slice(0, -node.cgroup.name.length - 1),
       sizes: SIZES,
       events: { ratePerSecond: 1000, burst: 1000 },
+      ...(between === undefined ? {} : { between }),
     };
     try {
       this.#datapath = openDatapath(this.options);
@@ -57,10 +58,10 @@ export class Town {
     }
   }
 
-  static async create(attach: 'routed' | 'bridged'): Promise<Town> {
+  static async create(attach: 'routed' | 'bridged', between?: Between): Promise<Town> {
     mountBpffs('/sys/fs/bpf');
     const pins = mkdtempSync('/sys/fs/bpf/sallyport-test-');
-    return new Town(await createNode({ namespace: 'current', attach }), pins);
+    return new Town(await createNode({ namespace: 'current', attach }), pins, between);
   }
 
   get datapath(): Datapath {
