@@ -39,17 +39,23 @@ export interface PolicyAnswer {
   readonly rule: string;
 }
 
+export interface PolicyQuestion {
+  readonly subject: bigint;
+  readonly direction: 'egress' | 'ingress';
+  /** {@link WORLD}: whoever is at the address. */
+  readonly peer: bigint;
+  readonly address: string;
+  readonly protocol: number;
+  readonly port: number;
+}
+
+/** The peer of a question that is judged by its address alone. No identity is 0. */
+export const WORLD = 0n;
+
 /** This node's policy, by the tables that are in the kernel. */
 export interface PolicyOracle {
   /** Undefined while the subject or the peer has no slot. */
-  decide(question: {
-    readonly subject: bigint;
-    readonly direction: 'egress' | 'ingress';
-    readonly peer: bigint;
-    readonly address: string;
-    readonly protocol: number;
-    readonly port: number;
-  }): PolicyAnswer | undefined;
+  decide(question: PolicyQuestion): PolicyAnswer | undefined;
 }
 
 /** Of `PeerTables` of the datapath. */
@@ -59,6 +65,18 @@ export interface KernelPeers {
   verified(): readonly VerifiedPeer[];
   claim(claims: readonly Claim[]): void;
   unclaim(tokens: readonly Uint8Array[]): void;
+}
+
+/** Packets of one conversation that wait: structurally the type of `src/hold/port.ts`. */
+export interface HeldFlow {
+  /** Never used twice. */
+  readonly id: number;
+  /** As the container sent it but for the destination, which is after any rewriting of it. */
+  readonly conversation: Conversation;
+  /** It opens a TCP connection and bears a tag: it may go on when nobody can be asked. */
+  readonly tagged: boolean;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
 }
 
 /** Of the hold. */

@@ -1,0 +1,90 @@
+import type { Context } from './context.ts';
+import { outcomeEntry } from './entries.ts';
+import { type Reason, refusal } from './messages.ts';
+import { type HeldFlow, type LocalEnd, type Result, type Step, WORLD } from './port.ts';
+import { questionOf } from './verified.ts';
+
+/** What is asked for a held flow. */
+export interface Asked {
+  /** 0: nobody has been asked. */
+  readonly id: bigint;
+  readonly flow: HeldFlow;
+  readonly local: LocalEnd | undefined;
+  readonly agent: string | undefined;
+  /** 0: not told yet. */
+  destination: bigint;
+}
+
+/** What a handshake under way looks like from outside. */
+export interface UnderWay {
+  readonly id: bigint;
+  readonly end: 'source' | 'destination';
+  readonly agent: string;
+  readonly state: string;
+  readonly since: number;
+  readonly conversation: HeldFlow['conversation'];
+  readonly source: bigint;
+  readonly destination: bigint;
+}
+
+/** What becomes of the packets that wait. */
+type Fate = 'refused' | 'expired' | 'unreachable';
+
+/** How a handshake ends for its source without a verified peer. */
+export interface Ending {
+  readonly result: Result;
+  readonly step: Step;
+  readonly reason: string;
+  readonly rule?: string;
+  readonly fate: Fate;
+  /** The other end is told so. */
+  readonly tell?: Reason;
+  /** Nothing of the conversation passes for a while. */
+  readonly refusedEntry?: boolean;
+  /** A SYN with a tag goes on: the tag of its answer will decide. */
+  readonly tagGoesOn?: boolean;
+}
+
+/** Tells the other end, the kernel, the hold and the records, in this order. */
+export function finish(context: Context, asked: Asked, ending: Ending): void {
+  const { kernel, held, post, now, timing } = context;
+  const { id, agent, flow, local, destination } = asked;
+  if (ending.refusedEntry === true && local !== undefined) {
+    const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
+    kernel.verify([outcomeEntry(pair, 'refused', now() + timing.refused)]);
+  }
+  if (ending.tell !== undefined && agent !== undefined) {
+    post.send(agent, refusal(id, ending.tell, false, ending.rule, destination));
+  }
+  if (ending.tagGoesOn === true && flow.tagged) held.release(flow.id);
+  else held.drop(flow.id, ending.fate);
+  tell(context, asked, ending);
+}
+
+/** Nobody of the domain is there: the address decides, which is asked before anything goes on. */
+export function goToWorld(context: Context, asked: Asked & { readonly local: LocalEnd }, step: Step): void {
+  const { policy, kernel, held, timing, now } = context;
+  const { flow, local } = asked;
+  const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
+  const question = { ...pair, end: 'source', peer: WORLD, direct: false } as const;
+  const answer = policy.decide(questionOf(question, flow.conversation.destination.port));
+  const allowed = answer?.allowed ?? false;
+  const kind = allowed ? 'world' : 'refused';
+  kernel.verify([outcomeEntry(pair, kind, now() + timing[kind])]);
+  if (allowed) held.release(flow.id);
+  else held.drop(flow.id, 'refused');
+  tell(context, asked, { result: kind, step, reason: 'not-here', rule: answer?.rule ?? '' });
+}
+
+/** Leaves a record. */
+export function tell(
+  context: Context,
+  asked: Asked,
+  ending: Pick<Ending, 'result' | 'step' | 'reason' | 'rule'>,
+): void {
+  const { id, agent, flow, local, destination } = asked;
+  const { conversation, since } = flow;
+  const { result, step, reason, rule = '' } = ending;
+  const source = local?.identity ?? 0n;
+  context.record({ id, end: 'source', agent, result, step, reason, rule, source, destination, conversation, since });
+}

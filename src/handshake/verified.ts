@@ -1,0 +1,206 @@
+import type { Context } from './context.ts';
+import { entryKey, type Pair, remoteSide, verifiedEntries } from './entries.ts';
+import type { VerifiedPeer } from './kernel.ts';
+import type { Reason } from './messages.ts';
+import type { PolicyAnswer, PolicyQuestion } from './port.ts';
+import type { Revocations } from './revocations.ts';
+
+/** What a handshake has left at one end: entries in the kernel, and what is needed to renew or revoke them. */
+export interface Verified extends Pair {
+  /** Of the source's choice. */
+  readonly id: bigint;
+  readonly agent: string;
+  /** The port this node's policy was asked about. */
+  readonly port: number;
+  /** When the handshake began. */
+  readonly since: number;
+  readonly rule: string;
+  lifetime: number;
+  /** When the entries were written last, and when they end. */
+  renewedAt: number;
+  expiresAt: number;
+  /** At the destination: the source agrees too. */
+  confirmed: boolean;
+  /** At the source: Renew has been sent and not been answered. */
+  renewing: boolean;
+}
+
+/** Which verified peers are meant; what is left out means any. */
+export interface VerifiedFilter {
+  readonly id?: bigint;
+  readonly agent?: string;
+  readonly endpoint?: string;
+  /** Of either end. */
+  readonly identity?: bigint;
+  /** Of the other node. */
+  readonly address?: string;
+}
+
+/** Why what was verified no longer is. */
+export interface Revoking {
+  readonly reason: Reason | 'by-hand' | 'full';
+  readonly rule?: string;
+  /** The other end knows: it said so. */
+  readonly told?: boolean;
+}
+
+/** Revoked in one go when the table is full, because each time costs every flow a decision. */
+const EVICTED_AT_ONCE = 1_024;
+
+/**
+ * What is verified, at either end. An entry of the kernel belongs to the handshake that wrote it last: an earlier one
+ * of the same pair is forgotten here without a word, because its entry lives on as the other's.
+ */
+export class VerifiedTable {
+  readonly #context: Context;
+  readonly #revocations: Revocations;
+  /** In the order they were verified. */
+  readonly #byHandshake = new Map<string, Verified>();
+  readonly #byEntry = new Map<string, Verified>();
+  #entries = 0;
+
+  constructor(context: Context, revocations: Revocations) {
+    this.#context = context;
+    this.#revocations = revocations;
+  }
+
+  get size(): { readonly source: number; readonly destination: number } {
+    let source = 0;
+    for (const one of this.#byHandshake.values()) if (one.end === 'source') source += 1;
+    return { source, destination: this.#byHandshake.size - source };
+  }
+
+  /** Lets go of nothing in the kernel. */
+  get empty(): boolean {
+    return this.#byHandshake.size === 0 && this.#byEntry.size === 0 && this.#entries === 0;
+  }
+
+  values(): IterableIterator<Verified> {
+    return this.#byHandshake.values();
+  }
+
+  get(end: Pair['end'], agent: string, id: bigint): Verified | undefined {
+    return this.#byHandshake.get(handshakeKey(end, agent, id));
+  }
+
+  /** Takes it up and writes its entries. */
+  add(one: Verified): void {
+    this.adopt(one);
+    this.#context.kernel.verify(entriesOf(one));
+    if (this.#entries > this.#context.limits.entries) this.#evict();
+  }
+
+  /** Takes up what an earlier agent has verified; its entries are in the kernel, or they are not. */
+  adopt(one: Verified): void {
+    const key = entryKey(entriesOf(one)[0]!);
+    const former = this.#byEntry.get(key);
+    if (former !== undefined) this.#remove(former);
+    this.#byHandshake.set(handshakeKey(one.end, one.agent, one.id), one);
+    this.#byEntry.set(key, one);
+    this.#entries += one.direct ? 2 : 1;
+  }
+
+  /** Its entries last that much longer. */
+  extend(one: Verified, lifetime: number): void {
+    one.lifetime = lifetime;
+    one.renewedAt = this.#context.now();
+    one.expiresAt = one.renewedAt + lifetime;
+    one.renewing = false;
+    this.#context.kernel.verify(entriesOf(one));
+  }
+
+  /** Deletes the entries and tells the other end, and who asks for records. */
+  revoke(ones: readonly Verified[], revoking: Revoking): void {
+    this.forget(ones);
+    for (const one of ones) {
+      if (revoking.told !== true) this.#revocations.send(one, wireReason(revoking.reason));
+      this.#context.record({
+        ...recordOf(one),
+        result: revoking.reason === 'timeout' ? 'timeout' : 'revoked',
+        step: one.confirmed ? 'renew' : 'confirm',
+        reason: revoking.reason,
+        rule: revoking.rule ?? '',
+      });
+    }
+  }
+
+  /** Deletes the entries and says nothing. */
+  forget(ones: readonly Verified[]): void {
+    if (ones.length === 0) return;
+    const entries = ones.flatMap(entriesOf);
+    for (const one of ones) this.#remove(one);
+    this.#context.kernel.forget(entries);
+  }
+
+  find(filter: VerifiedFilter): Verified[] {
+    return [...this.#byHandshake.values()].filter(
+      (one) =>
+        (filter.id === undefined || filter.id === one.id) &&
+        (filter.agent === undefined || filter.agent === one.agent) &&
+        (filter.endpoint === undefined || filter.endpoint === one.endpoint) &&
+        (filter.identity === undefined || filter.identity === one.local || filter.identity === one.peer) &&
+        (filter.address === undefined || filter.address === remoteSide(one).address),
+    );
+  }
+
+  /** Those whose time is over end with their entries. */
+  expire(): void {
+    const now = this.#context.now();
+    for (const one of this.#byHandshake.values()) if (one.expiresAt <= now) this.#remove(one);
+  }
+
+  decide(one: Verified): PolicyAnswer | undefined {
+    return this.#context.policy.decide(questionOf(one, one.port));
+  }
+
+  #remove(one: Verified): void {
+    const key = handshakeKey(one.end, one.agent, one.id);
+    if (this.#byHandshake.get(key) !== one) return;
+    this.#byHandshake.delete(key);
+    this.#entries -= one.direct ? 2 : 1;
+    const entry = entryKey(entriesOf(one)[0]!);
+    if (this.#byEntry.get(entry) === one) this.#byEntry.delete(entry);
+  }
+
+  #evict(): void {
+    const oldest: Verified[] = [];
+    for (const one of this.#byHandshake.values()) {
+      if (oldest.length === EVICTED_AT_ONCE || this.#byHandshake.size - oldest.length <= 1) break;
+      oldest.push(one);
+    }
+    for (const _ of oldest) this.#context.counters.limit('entries');
+    this.revoke(oldest, { reason: 'full' });
+  }
+}
+
+export function entriesOf(one: Verified): readonly VerifiedPeer[] {
+  return verifiedEntries(one, one.expiresAt);
+}
+
+/** What this node's policy is asked about a pair. */
+export function questionOf(pair: Pair, port: number): PolicyQuestion {
+  return {
+    subject: pair.local,
+    direction: pair.end === 'source' ? 'egress' : 'ingress',
+    peer: pair.peer,
+    address: remoteSide(pair).address,
+    protocol: pair.conversation.protocol,
+    port,
+  };
+}
+
+/** The parts of a record that do not depend on how it ended. */
+export function recordOf(one: Verified) {
+  const { id, end, agent, conversation, since, local, peer } = one;
+  const [source, destination] = end === 'source' ? [local, peer] : [peer, local];
+  return { id, end, agent, conversation, since, source, destination };
+}
+
+function wireReason(reason: Revoking['reason']): Reason {
+  if (reason === 'by-hand') return 'other';
+  return reason === 'full' ? 'busy' : reason;
+}
+
+function handshakeKey(end: Pair['end'], agent: string, id: bigint): string {
+  return `${end} ${id.toString(16)} ${agent}`;
+}
