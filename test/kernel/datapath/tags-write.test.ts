@@ -186,8 +186,9 @@ s = socket.socket(socket.AF_INET6); s.settimeout(5); s.connect(("::ffff:${street
 
   it('write it when both open at once, and both ends answer', async () => {
     const { left, right } = street;
-    const script = (own: string, other: string): string => `import socket
-s = socket.socket(); s.settimeout(8); s.bind(("${own}", 7777)); s.connect(("${other}", 7777)); s.send(b"x"); print(s.recv(1))`;
+    const script = (own: string, other: string): string => `import select, socket
+s = socket.socket(); s.setblocking(False); s.bind(("${own}", 7777)); s.connect_ex(("${other}", 7777)); print("asked", flush=True)
+select.select([], [s], [], 30); s.settimeout(30); s.send(b"x"); s.recv(1)`;
     // The first SYNs get lost, so that the second ones cross.
     const point = (mac: (own: string) => string) =>
       Promise.all([
@@ -196,13 +197,12 @@ s = socket.socket(); s.settimeout(8); s.bind(("${own}", 7777)); s.connect(("${ot
       ]);
     await point(() => '02:00:00:00:77:77');
     const heard = await street.hear(async () => {
-      const both = [
-        python(left.place, script(left.ipv4, right.ipv4)),
-        python(right.place, script(right.ipv4, left.ipv4)),
-      ];
-      await sleep(700);
+      const start = (where: Place, own: string, other: string): Background =>
+        where.start(['python3', '-c', script(own, other)]);
+      const both = [start(left.place, left.ipv4, right.ipv4), start(right.place, right.ipv4, left.ipv4)];
+      await Promise.all(both.map((one) => one.output(/asked/)));
       await point((own) => own);
-      await Promise.all(both);
+      for (const one of both) assert.equal((await one.exited).status, 0);
     });
     for (const [packets, identity] of [
       [heard.left, LEFT],
