@@ -84,7 +84,7 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 		refuse_packet(skb, &p, &me, direction, reason);
 		return DROP;
 	}
-	if (!judge(skb, &p, &me, direction, place, true))
+	if (judge(skb, &p, &me, direction, place, true) != OUTCOME_PASS)
 		return DROP;
 	if (unlikely(p.first_fragment))
 		remember_fragment(skb, &p, me.endpoint);

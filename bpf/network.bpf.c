@@ -20,12 +20,13 @@
 
 #define WITH_CONNTRACK
 #define WITH_HOLD
+#define WITH_ANSWERS
 #include "lib/judge.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define PASS (-1)
-#define DROP 2
+#define PASS TC_PASS
+#define DROP TC_DROP
 
 struct arp_packet {
 	__be16 hardware;
@@ -121,23 +122,35 @@ static __always_inline enum reason judge_other(struct __sk_buff *skb, struct pac
 	return REASON_NONE;
 }
 
+enum heed {
+	HEED_JUDGE, /* the mark says nothing */
+	HEED_PASS,
+	HEED_DROP,
+};
+
 /*
  * Marks of ours mean something between our programs only. None comes with what an endpoint sends (crossing into
- * another namespace clears it); were one there, it must not pass for ours. What is still to be held where it arrives
- * has been let go by nobody. False: drop it.
+ * another namespace clears it); were one there, it must not pass for ours, but for an answer as we make them. What is
+ * still to be held where it arrives has been let go by nobody.
  */
 FUNCTION heed_mark(struct __sk_buff *skb, enum direction direction)
 {
 	struct settings *settings = settings_now();
 
-	if (!settings || !(skb->mark & settings->hold_mark))
-		return true;
+	if (!settings)
+		return HEED_JUDGE;
+	if (skb->mark == settings->answer_mark && is_answer_made(skb)) {
+		skb->mark = 0;
+		return HEED_PASS;
+	}
+	if (!(skb->mark & settings->hold_mark))
+		return HEED_JUDGE;
 	if (direction == DIRECTION_EGRESS) {
 		skb->mark &= ~settings->hold_mark;
-		return true;
+		return HEED_JUDGE;
 	}
 	count_incident(INCIDENT_HOLD_LEAKED);
-	return settings->hold_open;
+	return settings->hold_open ? HEED_JUDGE : HEED_DROP;
 }
 
 static __always_inline int judge_frame(struct __sk_buff *skb, enum direction direction)
@@ -148,6 +161,7 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 	struct packet p = {};
 	struct party me;
 	enum reason reason;
+	enum outcome outcome;
 	__u32 container = 0;
 	bool settled;
 
@@ -155,8 +169,12 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 		count_drop(REASON_NO_TABLE, skb->len);
 		return DROP;
 	}
-	if (unlikely(skb->mark) && !heed_mark(skb, direction))
-		return DROP;
+	if (unlikely(skb->mark)) {
+		int heed = heed_mark(skb, direction);
+
+		if (heed != HEED_JUDGE)
+			return heed == HEED_PASS ? PASS : DROP;
+	}
 	me.endpoint = interface->endpoint;
 	me.slot = interface->slot;
 	reason = judge_other(skb, &p, me.endpoint, direction, &settled);
@@ -171,8 +189,9 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 		if (direction == DIRECTION_EGRESS && (container = container_slot(skb, interface)))
 			me.slot = container;
 	}
-	if (!judge(skb, &p, &me, direction, place, container))
-		return DROP;
+	outcome = judge(skb, &p, &me, direction, place, container);
+	if (unlikely(outcome != OUTCOME_PASS))
+		return outcome == OUTCOME_SENT ? TC_REDIRECT : DROP;
 	if (unlikely(p.first_fragment))
 		remember_fragment(skb, &p, me.endpoint);
 	return PASS;
@@ -193,7 +212,7 @@ int to_endpoint(struct __sk_buff *skb)
 SEC("tc")
 int to_uplink(struct __sk_buff *skb)
 {
-	if (likely(!skb->mark) || heed_mark(skb, DIRECTION_INGRESS))
+	if (likely(!skb->mark) || heed_mark(skb, DIRECTION_INGRESS) != HEED_DROP)
 		return PASS;
 	return DROP;
 }

@@ -9,132 +9,15 @@
  * and in the direction it was opened.
  */
 
+#include "admit.h"
 #include "opened.h"
 #include "emit.h"
 #include "claim.h"
 #include "hold.h"
 #include "related.h"
-
-/* How the endpoint's own side is proven. */
-enum place {
-	PLACE_INTERFACE = 0, /* its own veth: its addresses are listed */
-	PLACE_HOST = 1,      /* its cgroup: on the host's network, or behind no veth */
-	PLACE_SHARED = 2,    /* a veth of several containers: what reaches their sockets is judged there */
-	PLACE_CONTAINER = 3, /* one of those */
-	PLACE_REST = 4,      /* such a veth, for what reaches no socket */
-};
-
-/*
- * Behind a veth every address an endpoint may send from is listed. At a cgroup it may also be one that only its own
- * namespace knows (macvlan, ipvlan); what it must not bear is another endpoint's.
- */
-FUNCTION source_is_own(struct __sk_buff *skb, const struct packet *p, __u32 endpoint, enum place place)
-{
-	struct owner *owner;
-
-	if (!p)
-		return false;
-	if (place == PLACE_CONTAINER)
-		return true;
-	owner = owner_of(&p->source);
-	if (place == PLACE_HOST)
-		return !owner || !owner->endpoint;
-	return owner && owner->endpoint == endpoint;
-}
-
-/*
- * At a veth nothing arrives for others but what is sent to all. A container on a bridge can attract what is meant for
- * another (with frames that bear its hardware address), or be sent it by an accomplice. *own is false where the
- * destination is a broadcast's or a group's: then there must be no flow, which would let answers out in its name.
- */
-static __always_inline bool is_stray(struct __sk_buff *skb, const struct packet *p, const struct party *me, bool *own)
-{
-	struct owner *owner = owner_of(&p->destination);
-	__u8 hardware = 0;
-
-	if (owner)
-		return owner->endpoint != me->endpoint;
-	*own = false;
-	return bpf_skb_load_bytes(skb, 0, &hardware, 1) || !(hardware & 1);
-}
-
-static __always_inline bool at_veth(enum place place)
-{
-	return place == PLACE_INTERFACE || place == PLACE_SHARED || place == PLACE_REST;
-}
-
-/* A packet that claims a local source must not have come from outside the node. */
-static __always_inline bool came_from_uplink(struct __sk_buff *skb, const struct packet *p)
-{
-	__u32 ifindex = skb->ingress_ifindex;
-	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
-
-	return interface && interface->flags & INTERFACE_UPLINK && owner_of(&p->source);
-}
-
-/*
- * A TCP packet in mid-stream of a flow that is not in the table: the agent came later, or the table was full.
- * Who opened it is asked of connection tracking; where that is not known, both readings must be allowed, so
- * that nobody gains by being forgotten.
- */
-static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const struct packet *p, struct question *q)
-{
-	enum reason reason;
-
-	count_incident(INCIDENT_ADOPTED);
-#ifdef WITH_CONNTRACK
-	struct connection connection = {};
-
-	read_connection(skb, p, &connection);
-	if (connection.known) {
-		q->opened = connection.reversed ? !q->direction : q->direction;
-		return decide_opened(skb, p, q);
-	}
+#ifdef WITH_ANSWERS
+#include "answer.h"
 #endif
-	q->opened = DIRECTION_INGRESS;
-	reason = decide_opened(skb, p, q);
-	if (reason)
-		return reason;
-	q->opened = DIRECTION_EGRESS;
-	return decide_opened(skb, p, q);
-}
-
-/*
- * A SYN against the direction of one that the endpoint has sent, and that is pending: what was not asked then is asked
- * now, of whom this one's tag names, in the name of the container that sent the other.
- */
-static __always_inline enum reason decide_crossing(struct __sk_buff *skb, const struct packet *p, struct question *q,
-						   __u32 sender)
-{
-	__u32 slot = q->me.slot;
-	enum reason reason;
-
-	q->me.slot = sender;
-	q->opened = DIRECTION_EGRESS;
-	reason = decide_opened(skb, p, q);
-	if (!reason) {
-		q->me.slot = slot;
-		q->opened = DIRECTION_INGRESS;
-	}
-	return reason;
-}
-
-/*
- * A datagram nobody knows looks like the first of a conversation. Where connection tracking knows that it answers
- * another, its sender must not be taken for the one who opened: else what it answers would be let in as its reply.
- */
-static __always_inline bool is_answer(struct __sk_buff *skb, const struct packet *p)
-{
-#ifdef WITH_CONNTRACK
-	struct connection connection = {};
-
-	if (p->protocol == IPPROTO_UDP)
-		read_connection(skb, p, &connection);
-	return connection.known && connection.reversed;
-#else
-	return false;
-#endif
-}
 
 /* A revision that will not be the current one. */
 #define NOT_CURRENT(revision) ((revision) ^ 0x80000000)
@@ -184,19 +67,6 @@ FUNCTION add_flow(struct __sk_buff *skb, const struct packet *p, const struct qu
 	return 0;
 }
 
-/* Whether the packet may be here at all, before any policy. *own: see is_stray. */
-static __always_inline enum reason admit(struct __sk_buff *skb, const struct packet *p, const struct question *q,
-					 enum place place, bool *own)
-{
-	if (q->direction == DIRECTION_EGRESS)
-		return source_is_own(skb, p, q->me.endpoint, place) ? REASON_NONE : REASON_SPOOFED;
-	if (!at_veth(place))
-		return REASON_NONE;
-	if (came_from_uplink(skb, p))
-		return REASON_SPOOFED;
-	return is_stray(skb, p, &q->me, own) ? REASON_STRAY : REASON_NONE;
-}
-
 /*
  * What the other of the two that judge a shared veth's packets, the veth and the container's cgroup, knows of this
  * conversation: at the cgroup, that the container opened it; at either, whom a tag has told to be there.
@@ -224,9 +94,9 @@ FUNCTION ask_twin(const struct packet *p, struct question *q, __u32 opening)
 	return 0;
 }
 
-/* The answer, for a packet that is where it may be. */
-static __always_inline enum reason answer(struct __sk_buff *skb, const struct packet *p, struct question *q,
-					  enum place place, const struct flow *flow, const struct flow *crossed, bool *adopted)
+/* The answer to the question, for a packet that is where it may be. */
+static __always_inline enum reason ask(struct __sk_buff *skb, const struct packet *p, struct question *q, enum place place,
+				       const struct flow *flow, const struct flow *crossed, bool *adopted)
 {
 	bool ingress = q->direction == DIRECTION_INGRESS;
 	enum reason reason;
@@ -265,11 +135,34 @@ static __always_inline bool is_about_flow(enum reason reason)
 	       reason == REASON_TAG_UNKNOWN;
 }
 
+/* What becomes of a packet. */
+enum outcome {
+	OUTCOME_DROP = 0,
+	OUTCOME_PASS = 1,
+	OUTCOME_SENT = 2, /* it has become an answer, and is redirected */
+};
+
+/* Counts, tells and, where that is wanted, answers a packet that will not pass. */
+static __always_inline enum outcome turn_away(struct __sk_buff *skb, const struct packet *p, struct question *q,
+					      const struct settings *settings)
+{
+	refuse(skb, p, q);
+#ifdef WITH_ANSWERS
+	switch (answer_refused(skb, p, q, settings)) {
+	case TC_PASS:
+		return OUTCOME_PASS;
+	case TC_REDIRECT:
+		return OUTCOME_SENT;
+	}
+#endif
+	return OUTCOME_DROP;
+}
+
 /*
  * A packet no valid entry speaks for. `flow` is the older entry it continues, if there is one; `crossed` the pending
  * one of the endpoint's own that it comes against.
  */
-static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packet *p, struct question *q, enum place place,
+static __always_inline enum outcome judge_anew(struct __sk_buff *skb, const struct packet *p, struct question *q, enum place place,
 				       const struct settings *settings, struct flow *flow, const struct flow *crossed,
 				       __u64 now)
 {
@@ -292,7 +185,7 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		int claim = take_claim(skb, p, q);
 
 		if (claim == CLAIM_TAKEN)
-			return false;
+			return OUTCOME_DROP;
 		if (claim == CLAIM_REFUSED)
 			reason = REASON_CLAIM;
 	}
@@ -301,18 +194,18 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 		if (ingress && place == PLACE_SHARED && flow && flow->direction == DIRECTION_EGRESS && !q->pending) {
 			flow_advance(flow, p, q->direction);
 			flow_count(flow, q->direction, skb->len, now);
-			return true;
+			return OUTCOME_PASS;
 		}
 		if ((place == PLACE_SHARED || place == PLACE_CONTAINER) && !q->tag && !opens_tcp(p))
 			ask_twin(p, q, place == PLACE_CONTAINER && !flow);
-		reason = answer(skb, p, q, place, flow, crossed, &adopted);
+		reason = ask(skb, p, q, place, flow, crossed, &adopted);
 	}
 	if (!reason && q->step == STEP_END) {
 		if (flow) {
 			flow_advance(flow, p, q->direction);
 			flow_count(flow, q->direction, skb->len, now);
 		}
-		return true;
+		return OUTCOME_PASS;
 	}
 	if (!reason && q->step == STEP_HOLD)
 		reason = hold_packet(skb, q->me.endpoint);
@@ -327,8 +220,7 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 			flow->verdict = VERDICT_DENY;
 			flow->rule = q->decision.rule;
 		}
-		refuse(skb, p, q);
-		return false;
+		return turn_away(skb, p, q, settings);
 	}
 	/* Also where no socket tells which container it is: it must not pass for the one that sent before. */
 	if (!ingress && place != PLACE_INTERFACE)
@@ -340,7 +232,7 @@ static __always_inline bool judge_anew(struct __sk_buff *skb, const struct packe
 	if (!q->step && (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict ||
 			 settings->observe))
 		emit_verdict(skb, p, q);
-	return true;
+	return OUTCOME_PASS;
 }
 
 /* A tag on what leaves an endpoint must name that endpoint; q->own_tag says that it does. */
@@ -381,8 +273,8 @@ FUNCTION check_own_tag(struct __sk_buff *skb, const struct packet *p, struct que
 	return REASON_NONE;
 }
 
-/* True when the packet may pass. `exact` says that me->slot was read from the socket in hand. */
-static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p, const struct party *me,
+/* What becomes of a packet of a conversation. `exact` says that me->slot was read from the socket in hand. */
+static __always_inline enum outcome judge(struct __sk_buff *skb, const struct packet *p, const struct party *me,
 				  enum direction direction, enum place place, bool exact)
 {
 	struct settings *settings = settings_now();
@@ -391,14 +283,14 @@ static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p,
 	struct flow *flow, *crossed = NULL;
 
 	if (!settings)
-		return false;
+		return OUTCOME_DROP;
 	flow_key(&q.key, me->endpoint | (place == PLACE_CONTAINER ? SCOPE_CONTAINER : 0), p, direction);
 	if (direction == DIRECTION_EGRESS && unlikely(p->tcp_flags & TCP_SYN)) {
 		q.reason = check_own_tag(skb, p, &q);
 		if (q.reason) {
 			no_decision(&q.decision);
 			refuse(skb, p, &q);
-			return false;
+			return OUTCOME_DROP;
 		}
 	}
 	flow = bpf_map_lookup_elem(&flows, &q.key);
@@ -417,7 +309,7 @@ static __always_inline bool judge(struct __sk_buff *skb, const struct packet *p,
 		if (likely(!flow->expires || now < flow->expires * SECOND)) {
 			flow_advance(flow, p, direction);
 			flow_count(flow, direction, skb->len, now);
-			return true;
+			return OUTCOME_PASS;
 		}
 	}
 	if (flow && flow->flags & FLOW_TAGGED)

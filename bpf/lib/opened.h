@@ -109,4 +109,68 @@ FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct que
 	return consult(p, q);
 }
 
+/*
+ * A TCP packet in mid-stream of a flow that is not in the table: the agent came later, or the table was full.
+ * Who opened it is asked of connection tracking; where that is not known, both readings must be allowed, so
+ * that nobody gains by being forgotten.
+ */
+static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	enum reason reason;
+
+	count_incident(INCIDENT_ADOPTED);
+#ifdef WITH_CONNTRACK
+	struct connection connection = {};
+
+	read_connection(skb, p, &connection);
+	if (connection.known) {
+		q->opened = connection.reversed ? !q->direction : q->direction;
+		return decide_opened(skb, p, q);
+	}
+#endif
+	q->opened = DIRECTION_INGRESS;
+	reason = decide_opened(skb, p, q);
+	if (reason)
+		return reason;
+	q->opened = DIRECTION_EGRESS;
+	return decide_opened(skb, p, q);
+}
+
+/*
+ * A SYN against the direction of one that the endpoint has sent, and that is pending: what was not asked then is asked
+ * now, of whom this one's tag names, in the name of the container that sent the other.
+ */
+static __always_inline enum reason decide_crossing(struct __sk_buff *skb, const struct packet *p, struct question *q,
+						   __u32 sender)
+{
+	__u32 slot = q->me.slot;
+	enum reason reason;
+
+	q->me.slot = sender;
+	q->opened = DIRECTION_EGRESS;
+	reason = decide_opened(skb, p, q);
+	if (!reason) {
+		q->me.slot = slot;
+		q->opened = DIRECTION_INGRESS;
+	}
+	return reason;
+}
+
+/*
+ * A datagram nobody knows looks like the first of a conversation. Where connection tracking knows that it answers
+ * another, its sender must not be taken for the one who opened: else what it answers would be let in as its reply.
+ */
+static __always_inline bool is_answer(struct __sk_buff *skb, const struct packet *p)
+{
+#ifdef WITH_CONNTRACK
+	struct connection connection = {};
+
+	if (p->protocol == IPPROTO_UDP)
+		read_connection(skb, p, &connection);
+	return connection.known && connection.reversed;
+#else
+	return false;
+#endif
+}
+
 #endif
