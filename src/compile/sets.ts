@@ -16,6 +16,7 @@ import {
   resolveNames,
   strictestFallback,
 } from './rules.ts';
+import { somePeer } from './some.ts';
 import type { Class, NetworkEntry, PolicySet } from './tables.ts';
 
 /** Finds the class that is equal to one just built, if there is one already. */
@@ -33,7 +34,15 @@ interface Fixed {
   readonly anyone: Class;
   readonly host: Class;
   readonly world: Class;
+  /** Absent for ingress: who comes is known or he is the world. */
+  readonly some?: SomeClass;
   readonly networks: Networks;
+}
+
+interface SomeClass {
+  /** All that it was made from. */
+  readonly ingredients: string;
+  readonly class: Class;
 }
 
 interface Networks {
@@ -123,7 +132,7 @@ export class SetBuilder {
   build(store: ClassStore): PolicySet {
     this.#store = store;
     this.#fixed ??= this.#buildFixed(this.#before);
-    const { anyone, host, world, networks } = this.#fixed;
+    const { anyone, host, world, some, networks } = this.#fixed;
     const made = new ClassCache(
       this.#contextOf(this.#fixed),
       this.#before === undefined ? this.#made : this.#before.#made,
@@ -132,7 +141,8 @@ export class SetBuilder {
     made.settle();
     this.#made = made;
     this.#before = undefined;
-    this.#classes = [anyone, host, world, ...made.values(), ...networks.classes];
+    const reserved = [anyone, host, world, ...(some === undefined ? [] : [some.class])];
+    this.#classes = [...reserved, ...made.values(), ...networks.classes];
     if (this.#set === undefined || !samePeers(this.#set.peers, peers)) {
       this.#set = { id: this.id, peers, networks: networks.entries };
     }
@@ -167,20 +177,29 @@ export class SetBuilder {
       anyone,
       host: reserved(hosts),
       world: reserved(worlds),
+      ...(this.#ownPorts === undefined ? { some: this.#buildSome(before) } : {}),
       networks: this.#buildNetworks(before),
     };
+  }
+
+  #buildSome(before: SetBuilder | undefined): SomeClass {
+    const { rules, fallback, ingredients } = somePeer(this.#rules, this.#fallback);
+    const earlier = before === undefined ? undefined : before.#fixed;
+    if (earlier?.some?.ingredients === ingredients) return earlier.some;
+    return { ingredients, class: this.#store(buildClass(rules, fallback)) };
   }
 
   #contextOf({ everyone }: Fixed): string {
     return JSON.stringify([this.#fallback, this.#serialsOf(everyone), this.#ownNumbers]);
   }
 
-  #buildPeers({ everyone, anyone, host, world }: Fixed, made: ClassCache): Map<number, bigint> {
+  #buildPeers({ everyone, anyone, host, world, some }: Fixed, made: ClassCache): Map<number, bigint> {
     const peers = new Map([
       [Slot.Any, anyone.id],
       [Slot.Host, host.id],
       [Slot.World, world.id],
     ] as [number, bigint][]);
+    if (some !== undefined) peers.set(Slot.Some, some.class.id);
     for (const [slot, rules] of this.#meetings()) {
       const ports = this.#names.length === 0 ? NO_PORTS : (this.#index.identities.get(slot)?.ports ?? NO_PORTS);
       const ingredients = this.#ingredientsOf(rules, lookedUp(this.#names, ports));

@@ -40,7 +40,7 @@ export interface NetworkEntry {
 /** A subject's rules in one direction, named by its content. `peers` follows the identities that exist. */
 export interface PolicySet {
   readonly id: bigint;
-  /** Slot → class. Always has SLOT_ANY, SLOT_HOST and SLOT_WORLD. */
+  /** Slot → class. Always has SLOT_ANY, SLOT_HOST and SLOT_WORLD, and for egress SLOT_SOME. */
   readonly peers: ReadonlyMap<number, bigint>;
   readonly networks: readonly NetworkEntry[];
 }
