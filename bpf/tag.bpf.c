@@ -13,6 +13,10 @@
  * SYN's options and, where they find a tag, the same. The kernel is told to ask for options when a socket connects or
  * listens, and to stop when the connection is established: data costs nothing. A listener also keeps the headers of
  * each SYN (TCP_SAVE_SYN), for the SYN-ACK that must be sent again.
+ *
+ * What listened before the program was attached nobody has told to ask: `adopt_listeners`, an iterator over the TCP
+ * sockets of a network namespace, makes up for that in the cgroups of `adopted_cgroups`, from Linux 6.13 on. It prints
+ * port and outcome (0, or a negative errno) of each.
  */
 
 #include "lib/tag.h"
@@ -20,8 +24,10 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define FAMILY_INET 2
+#define LEVELS_MAX 12 /* below its container's cgroup a process may have moved */
 #define LEVEL_TCP 6
 #define OPTION_SAVE_SYN 27
+#define OPTION_CALLBACKS 1008 /* TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.13 */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
@@ -160,4 +166,80 @@ int write_tag(struct bpf_sock_ops *ops)
 		break;
 	}
 	return 1;
+}
+
+struct kernfs_node {
+	__u64 id;
+} __attribute__((preserve_access_index));
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+	struct cgroup *ancestors[];
+} __attribute__((preserve_access_index));
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} __attribute__((preserve_access_index));
+
+struct sock_common {
+	unsigned char skc_state;
+	__u16 skc_num;
+} __attribute__((preserve_access_index));
+
+struct sock {
+	struct sock_cgroup_data sk_cgrp_data;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} __attribute__((preserve_access_index));
+
+/* Key: a cgroup's id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} adopted_cgroups SEC(".maps");
+
+static __always_inline bool is_adopted(struct sock *socket)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(socket, sk_cgrp_data.cgroup);
+	int level = cgroup ? BPF_CORE_READ(cgroup, level) : -1;
+
+	for (int i = 0; i <= LEVELS_MAX && level - i >= 0; i++) {
+		struct cgroup *above = BPF_CORE_READ(cgroup, ancestors[level - i]);
+		__u64 id = BPF_CORE_READ(above, kn, id);
+
+		if (bpf_map_lookup_elem(&adopted_cgroups, &id))
+			return true;
+	}
+	return false;
+}
+
+/* Not loaded unless asked for: nothing depends on it. */
+SEC("?iter/tcp")
+int adopt_listeners(struct bpf_iter__tcp *context)
+{
+	struct sock_common *socket = context->sk_common;
+	int outcome, flags = 0, on = 1;
+
+	if (!socket || socket->skc_state != BPF_TCP_LISTEN || !is_adopted((struct sock *)socket))
+		return 0;
+	outcome = bpf_getsockopt(socket, LEVEL_TCP, OPTION_CALLBACKS, &flags, sizeof(flags));
+	if (!outcome) {
+		flags |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+		outcome = bpf_setsockopt(socket, LEVEL_TCP, OPTION_CALLBACKS, &flags, sizeof(flags));
+	}
+	if (!outcome)
+		outcome = bpf_setsockopt(socket, LEVEL_TCP, OPTION_SAVE_SYN, &on, sizeof(on));
+	BPF_SEQ_PRINTF(context->meta->seq, "%d %d\n", socket->skc_num, outcome);
+	return 0;
 }

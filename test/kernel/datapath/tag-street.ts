@@ -2,16 +2,29 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DomainFlags, TagOwnerLayout } from '../../../src/datapath/layouts.gen.ts';
-import { type BpfLink, cgroupId, type LoadedObject, openObject, TypedMap, U64 } from '../../../src/libbpf/index.ts';
+import {
+  type BpfLink,
+  cgroupId,
+  type LoadedObject,
+  mountBpffs,
+  openObject,
+  TypedMap,
+  U32,
+  U64,
+} from '../../../src/libbpf/index.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
 import { uniqueName } from '../../rig/names.ts';
 import { Namespace, Place } from '../../rig/netns.ts';
 import { parseTcp, type TcpPacket } from '../../rig/tag.ts';
 import { sniff } from '../../rig/traffic.ts';
 import { addressBytes } from '../../rig/wire.ts';
+import { isAtLeast } from '../libbpf/sampler.ts';
 import { TagTables } from './tag-reader.ts';
 
 const OBJECT = resolve(import.meta.dirname, '../../../dist/bpf/tag.bpf.o');
+
+/** Whether a program can set a listening socket's callbacks from outside. */
+export const CAN_ADOPT = isAtLeast('6.13');
 
 /** An end of the wire. */
 export interface House {
@@ -62,7 +75,9 @@ export class TagStreet {
         `addr add ${house.foreign6}/64 dev eth0 nodad`,
       ]);
     }
-    const street = new TagStreet(openObject(OBJECT).load(), left, right);
+    const object = openObject(OBJECT);
+    object.programs.get('adopt_listeners')!.autoload = CAN_ADOPT;
+    const street = new TagStreet(object.load(), left, right);
     for (const house of [left, right]) street.attach(house.place.cgroup!, house.identity);
     street.reset();
     return street;
@@ -97,6 +112,24 @@ export class TagStreet {
   /** Says whose a cgroup is that the program is attached to. */
   own(cgroup: Cgroup, identity: bigint): void {
     this.owners.set(cgroupId(cgroup.path), { identity });
+  }
+
+  /** Makes the listeners in these cgroups ask for tags; returns port and outcome of each. */
+  async adopt(where: House, cgroups: readonly Cgroup[]): Promise<[port: number, outcome: number][]> {
+    const adopted = new TypedMap(this.#loaded.map('adopted_cgroups'), U64, U32);
+    adopted.deleteAll([...adopted.keys()]);
+    for (const { path } of cgroups) adopted.set(cgroupId(path), 1);
+    mountBpffs('/sys/fs/bpf');
+    const pin = `/sys/fs/bpf/${uniqueName('listeners')}`;
+    const link = this.#loaded.program('adopt_listeners').attach();
+    link.pin(pin);
+    try {
+      const lines = (await where.place.namespace.run(['cat', pin])).trim();
+      return lines === '' ? [] : lines.split('\n').map((line) => line.split(' ').map(Number) as [number, number]);
+    } finally {
+      link.unpin();
+      link.close();
+    }
   }
 
   /** What goes over the wire while `work` is done, and for a moment after. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Incident } from '../../../src/datapath/layouts.gen.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
+import { uniqueName } from '../../rig/names.ts';
 import { Place } from '../../rig/netns.ts';
 import { ethernet, ipv4 } from '../../rig/packets.ts';
 import type { Background } from '../../rig/process.ts';
@@ -9,7 +10,7 @@ import { type TcpPacket, tagOption } from '../../rig/tag.ts';
 import { buildTraffic, connect, sendRaw, serve } from '../../rig/traffic.ts';
 import { type TcpFields, tcp } from '../../rig/transports.ts';
 import { clockOffsetOf, KEYS, WINDOW } from './tag-reader.ts';
-import { type Heard, TagStreet } from './tag-street.ts';
+import { CAN_ADOPT, type Heard, TagStreet } from './tag-street.ts';
 
 const PORT = 8080;
 const LEFT = 0xa11ce0000000001n;
@@ -327,5 +328,41 @@ s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.settimeout(5); ${m
       street.attach(cgroup, RIGHT);
     }
     assertTagged(await talk(street.right.ipv4));
+  });
+
+  it('that listened before write no answer until they are adopted, and then only their own container’s', async function () {
+    const { left, right } = street;
+    const cgroup = right.place.cgroup!;
+    const stranger = new Place(right.place.namespace, new Cgroup(uniqueName('stranger')));
+    street.detach(cgroup);
+    const early = await serve(right.place, { tcp: '8101' });
+    const inner = new Place(right.place.namespace, new Cgroup(`${cgroup.name}/inner/deep`));
+    const deep = await serve(inner, { tcp: '8102' });
+    const other = await serve(stranger, { tcp: '8103' });
+    street.attach(cgroup, RIGHT);
+    street.attach(stranger.cgroup!, 99n);
+    const answer = async (port: number): Promise<string[]> => {
+      const [packet] = of((await talk(right.ipv4, port)).right, 'SYN-ACK');
+      const known = [RIGHT, 99n].find((identity) => packet!.tags[0]?.readBigUInt64BE(4) === identity);
+      if (known !== undefined) assert.deepEqual(hex(packet!.tags), wanted(packet!, known));
+      return hex(packet!.tags);
+    };
+    try {
+      for (const port of [8101, 8102, 8103]) assert.deepEqual(await answer(port), [], `${port} before`);
+      if (!CAN_ADOPT) this.skip(); // Linux 6.13
+      const adopted = await street.adopt(right, [cgroup]);
+      const ports = new Map(adopted);
+      for (const port of [8101, 8102]) assert.equal(ports.get(port), 0, `${port}`);
+      assert.ok(!ports.has(8103), 'of another container');
+      for (const address of [right.ipv4, right.ipv6]) assertTagged(await talk(address, 8101));
+      assertTagged(await talk(right.ipv4, 8102));
+      assert.deepEqual(await answer(8103), [], 'of another container');
+      assert.deepEqual(await street.adopt(left, [cgroup]), [], 'in another namespace');
+    } finally {
+      for (const one of [early, deep, other]) one.close();
+      street.detach(stranger.cgroup!);
+      stranger.cgroup!.close();
+      inner.cgroup!.close();
+    }
   });
 });
