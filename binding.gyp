@@ -35,6 +35,7 @@
         "src/netfilter/native/handle.cc",
         "src/netfilter/native/queue.cc",
         "src/netfilter/native/sender.cc",
+        "src/netfilter/native/table.cc",
         "src/netfilter/native/verdict.cc",
         "src/netfilter/native/watch.cc"
       ],

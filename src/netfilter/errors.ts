@@ -42,7 +42,6 @@ export class NetfilterError extends Error {
 
 const EPERM = -1;
 const EACCES = -13;
-const EBUSY = -16;
 const EMSGSIZE = -90;
 
 type SystemCode = 'QUEUE' | 'VERDICT' | 'SENDER' | 'SEND';
@@ -57,9 +56,6 @@ export function systemError(code: SystemCode, errno: number, attempted: string):
   // A packet that a firewall refuses is EPERM too, and no lack of rights.
   if ((errno === EPERM || errno === EACCES) && code !== 'SEND') {
     return new NetfilterError('PERMISSION', { attempted, errno });
-  }
-  if (errno === EBUSY && code === 'QUEUE') {
-    return new NetfilterError('QUEUE_BUSY', { attempted, errno, reason: 'somebody else listens to it' });
   }
   if (errno === EMSGSIZE && code === 'SEND') return new NetfilterError('TOO_LARGE', { attempted, errno });
   return new NetfilterError(code, { attempted, errno });

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Backend, BackendError, hasIpv6, type Made } from './backend.ts';
 import { runTool } from './command.ts';
+import { native } from './native.ts';
 import type { QueueRule } from './port.ts';
 import { hex, type Named, nameOf, parseName } from './rule-name.ts';
 
@@ -82,13 +83,14 @@ async function exchange(variant: Variant, family: Family, out: readonly string[]
   if (!outcome.ok) throw new BackendError(`${label(variant, family)}-restore: ${outcome.complaint}`);
 }
 
-/** An empty base chain of nf_tables, which iptables-nft had made for us, is still a hook on every packet's way. */
-async function dropEmptyChain(variant: Variant, family: Family): Promise<void> {
+/** The chain and the table that iptables-nft had made for us go too, if nobody else has put anything in. */
+async function dropEmptyTable(variant: Variant, family: Family): Promise<void> {
   if (variant !== 'nft') return;
   const listing = await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-S', CHAIN]);
   if (listing?.stdout.trim() !== `-P ${CHAIN} ACCEPT`) return;
   // The kernel refuses when somebody has put a rule in meanwhile; an older iptables-nft refuses always.
   await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-X', CHAIN]);
+  native.deleteEmptyTable(family === 6, 'mangle');
 }
 
 class Iptables implements Backend {
@@ -125,7 +127,7 @@ class Iptables implements Backend {
         await exchange(this.#variant, family, out, [ruleText(rule)]);
         done.push(async () => {
           await exchange(this.#variant, family, await this.#texts(family, new Set([nameOf(rule)])), out.toReversed());
-          if (out.length === 0) await dropEmptyChain(this.#variant, family);
+          if (out.length === 0) await dropEmptyTable(this.#variant, family);
         });
         const text = (await this.#texts(family, new Set([nameOf(rule)])))[0];
         if (text === undefined) throw new BackendError(`${label(this.#variant, family)}: the rule is not there`);
@@ -149,7 +151,7 @@ class Iptables implements Backend {
       const texts = await this.#texts(family, new Set(names));
       if (texts.length === 0) continue;
       await exchange(this.#variant, family, texts, []);
-      await dropEmptyChain(this.#variant, family);
+      await dropEmptyTable(this.#variant, family);
     }
   }
 

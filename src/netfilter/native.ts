@@ -44,6 +44,9 @@ export interface Native {
   openSender(): { readonly handle: SenderHandle; readonly ipv6: boolean } | Errno;
   sendPacket(sender: SenderHandle, packet: Uint8Array, mark: number): Errno;
 
+  /** EBUSY where something is in it, so that nobody's rules are lost. */
+  deleteEmptyTable(ipv6: boolean, name: string): Errno;
+
   close(handle: QueueHandle | SenderHandle): void;
 }
 

@@ -45,7 +45,7 @@ export class PacketQueue implements Port {
     this.#onError = onError;
     const { failOpen = false, conntrack = true } = options;
     const opened = native.openQueue(number, maxPackets, copyBytes, failOpen, conntrack, receiveBufferBytes);
-    if (typeof opened === 'number') fail('QUEUE', opened, attempted);
+    if (typeof opened === 'number') refuse(number, opened, attempted);
     this.#handle = opened.handle;
     this.conntrack = opened.conntrack;
     const error = native.watchQueue(this.#handle, () => this.#wake(), keepAlive);
@@ -208,11 +208,27 @@ class Arrival implements QueuedPacket {
   }
 }
 
-/** Columns of the file are in net/netfilter/nfnetlink_queue.c, `seq_show`. */
+/** The kernel refuses a queue that another listens to with EPERM, as it does who has no right to any. */
+function refuse(number: number, errno: number, attempted: string): never {
+  const row = kernelRow(number);
+  if (row === undefined) fail('QUEUE', errno, attempted);
+  throw new NetfilterError('QUEUE_BUSY', { attempted, errno, reason: `netlink port ${row[1]} listens to it` });
+}
+
 function kernelCounters(number: number): { waiting: number; droppedFull: number; droppedSocket: number } {
-  // Of this thread: its namespace may not be the process's.
-  const text = readFileSync('/proc/thread-self/net/netfilter/nfnetlink_queue', 'latin1');
-  const rows = text.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
-  const row = rows.find(([queue]) => queue === number) ?? [];
+  const row = kernelRow(number) ?? [];
   return { waiting: row[2] ?? 0, droppedFull: row[5] ?? 0, droppedSocket: row[6] ?? 0 };
+}
+
+/** Columns of the file are in net/netfilter/nfnetlink_queue.c, `seq_show`. */
+function kernelRow(number: number): readonly number[] | undefined {
+  let text: string;
+  try {
+    // Of this thread: its namespace may not be the process's.
+    text = readFileSync('/proc/thread-self/net/netfilter/nfnetlink_queue', 'latin1');
+  } catch {
+    return undefined; // no right to read it, or no queues in this kernel
+  }
+  const rows = text.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
+  return rows.find(([queue]) => queue === number);
 }

@@ -18,6 +18,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   netfilter::ExportVerdicts(env, exports);
   netfilter::ExportWatch(env, exports);
   netfilter::ExportSender(env, exports);
+  netfilter::ExportTable(env, exports);
   exports.Set("close", Napi::Function::New<Close>(env));
   return exports;
 }

@@ -55,5 +55,6 @@ void ExportQueue(Napi::Env env, Napi::Object exports);
 void ExportVerdicts(Napi::Env env, Napi::Object exports);
 void ExportWatch(Napi::Env env, Napi::Object exports);
 void ExportSender(Napi::Env env, Napi::Object exports);
+void ExportTable(Napi::Env env, Napi::Object exports);
 
 }  // namespace netfilter
