@@ -32,7 +32,8 @@ export interface FlowStart {
   readonly endpoint: string;
   /** The remote address. */
   readonly remote: string;
-  readonly told: HeldFlow;
+  /** What others know of it; `tagged` ends when a packet comes that bears no tag. */
+  readonly told: HeldFlow & { tagged: boolean };
   /** Milliseconds by a clock that never goes back. */
   readonly began: number;
   readonly first: First;

@@ -131,11 +131,12 @@ export class Discipline implements Hold {
       this.#refuse(queued, refusal);
       return;
     }
+    if (!packet.tagged) flow.told.tagged = false;
     this.#book.add(flow, outgoing(packet, originalOf(queued, packet)), size);
     this.#outbox.verdict(queued.id, { action: 'drop' });
   }
 
-  #describe(packet: IpPacket): HeldFlow {
+  #describe(packet: IpPacket): Flow['told'] {
     this.#lastId += 1;
     return {
       id: this.#lastId,
@@ -182,7 +183,8 @@ export class Discipline implements Hold {
   release(id: number): boolean {
     const flow = this.#book.get(id);
     if (flow === undefined || !this.#book.remove(flow)) return false;
-    this.#recent.note(`${flow.endpoint}\0${flow.key}`, 'released', this.#parts.monotonic());
+    // A tag goes on when nobody could be asked: that speaks for no other packet.
+    if (!flow.told.tagged) this.#recent.note(`${flow.endpoint}\0${flow.key}`, 'released', this.#parts.monotonic());
     if (flow.tokenSent) {
       this.#send(outgoing(flow.first.packet, flow.first.original));
     } else {

@@ -41,7 +41,7 @@ export interface IpPacket {
   readonly payload: number;
   /** A TCP SYN, and no SYN-ACK. */
   readonly opensTcp: boolean;
-  /** It opens TCP and bears a tag. */
+  /** It opens TCP, bears a tag, and no payload, for which no tag speaks. */
   readonly tagged: boolean;
   /** A payload can be put in the place of its own: UDP, UDP-Lite, TCP SYN, echo requests. */
   readonly replaceable: boolean;
@@ -162,7 +162,7 @@ function parseTransport(bytes: Buffer, version: 4 | 6, network: Network): IpPack
         if (header < 20) return refuse('header');
         if (header > room) return refuse('truncated');
         const opensTcp = ((bytes[transport + 13] ?? 0) & (TCP_SYN | TCP_ACK)) === TCP_SYN;
-        const tagged = opensTcp && bearsTag(bytes, transport + 20, transport + header);
+        const tagged = opensTcp && header === room && bearsTag(bytes, transport + 20, transport + header);
         return made(source, destination, header, { opensTcp, tagged, replaceable: opensTcp && !sealed });
       }
       if (protocol === UDP || protocol === UDP_LITE) {

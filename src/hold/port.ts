@@ -7,7 +7,10 @@ export interface HeldFlow {
   readonly id: number;
   /** As the container sent it but for the destination, which is after any rewriting of it. */
   readonly conversation: Conversation;
-  /** True where the packet opens a TCP connection and bears a tag: it may go on when nobody can be asked. */
+  /**
+   * True while each packet of it is a SYN with a tag and without payload: it may go on when nobody can be asked. To be read
+   * when that is so: another packet may have come since the flow began.
+   */
   readonly tagged: boolean;
   /** Milliseconds since the epoch. */
   readonly since: number;
@@ -40,7 +43,10 @@ export interface HoldOptions {
   /** Whose the sender's address is; undefined: nobody's, the packet is dropped as malformed. */
   readonly endpointOf: (address: string) => string | undefined;
   readonly onFlow: (flow: HeldFlow) => void;
-  /** All packets of the flow are gone, none of them sent. */
+  /**
+   * All packets of the flow are gone, none of them sent. With a reason that ends in `-full`: packets that found no room,
+   * told at most once a second for each conversation; the flow is one of its own then, of which `onFlow` has not told.
+   */
   readonly onDropped: (flow: HeldFlow, reason: DropReason, packets: number, bytes: number) => void;
 }
 

@@ -155,6 +155,30 @@ describe('the hold', () => {
     );
   });
 
+  it('takes no packet for tagged because another one of its flow was', async () => {
+    const options = Buffer.from('fe145a11'.padEnd(40, '0'), 'hex');
+    const tagged = from('10.1.0.2', tcp({ flags: ['SYN'], options }));
+    for (const other of [
+      from('10.1.0.2', tcp({ flags: ['SYN'], options }, Buffer.from('payload'))),
+      from('10.1.0.2', tcp({ flags: ['SYN'] })),
+      from('10.1.0.2', tcp({ flags: ['ACK'] }, Buffer.from('payload'))),
+    ]) {
+      const made = rig();
+      made.queue.arrive([tagged, tagged]);
+      assert.equal(made.flows[0]!.tagged, true);
+      made.queue.arrive([other]);
+      assert.equal(made.flows[0]!.tagged, false);
+      made.hold.drop(1, 'unreachable');
+      // Nor does one that went on because nobody could be asked speak for what comes after it.
+      made.queue.arrive([tagged]);
+      made.hold.release(2);
+      made.queue.arrive([other]);
+      await settled();
+      assert.equal(made.queue.passed.length, 1);
+      assert.deepEqual([made.flows.length, made.flows[2]!.tagged], [3, false]);
+    }
+  });
+
   it('lets what was on its way follow for a second, in order', async () => {
     let now = 0;
     const made = rig({}, { monotonic: () => now });

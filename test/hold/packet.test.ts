@@ -153,6 +153,7 @@ describe('a packet that waits', () => {
       false,
     ],
     ['an option of no length', tcp({ flags: ['SYN'], options: Buffer.from([8, 0, 0, 0]) }), true, false],
+    ['a tagged SYN with payload', tcp({ flags: ['SYN'], options: TAG }, body), true, false],
     ['the option in the payload', tcp({ flags: ['SYN'] }, TAG), true, false],
   ];
   for (const [name, transport, opensTcp, tagged] of syns) {
