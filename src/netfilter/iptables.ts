@@ -60,7 +60,7 @@ async function lines(variant: Variant, family: Family): Promise<Line[]> {
 export function parseLines(listing: string): Line[] {
   return listing.split('\n').flatMap((line) => {
     const [, text] = /^-A POSTROUTING (.*)$/.exec(line.trim()) ?? [];
-    const [, comment] = /--comment "?([A-Za-z0-9_]+)"?(?: |$)/.exec(text ?? '') ?? [];
+    const [, , comment] = /--comment ("?)([A-Za-z0-9_]+)\1(?: |$)/.exec(text ?? '') ?? [];
     const named = comment === undefined ? undefined : parseName(comment);
     return text === undefined || named === undefined || !/ -j NFQUEUE /.test(text) ? [] : [{ named, text }];
   });

@@ -16,7 +16,11 @@ const MAX_PACKET = 0xffff - 4;
 /** 8,192 packets of 1,500 bytes, as the kernel accounts for them. */
 const DEFAULT_RECEIVE_BUFFER = 16 << 20;
 /** linux/netfilter.h. */
-const ACTIONS: Readonly<Record<string, number>> = { drop: 0, accept: 1, repeat: 4 };
+const ACTIONS: ReadonlyMap<unknown, number> = new Map([
+  ['drop', 0],
+  ['accept', 1],
+  ['repeat', 4],
+]);
 
 /** One NFQUEUE of this process's network namespace; open until `close()`, whoever still knows it. */
 export class PacketQueue implements Port {
@@ -115,7 +119,7 @@ export class PacketQueue implements Port {
   }
 
   #encode(words: Uint32Array, at: number, id: number, verdict: QueueVerdict, packets: Uint8Array[]): void {
-    const action = ACTIONS[verdict?.action];
+    const action = ACTIONS.get(verdict?.action);
     if (action === undefined) throw argumentError(`give packet ${String(id)} a verdict`, 'there is no such action');
     words[at] = checkInteger(id, 0, MAX_U32, 'a packet id');
     words[at + 1] = action;

@@ -6,10 +6,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Namespace } from '../../rig/netns.ts';
+import { type Kind, ResidueError, residue, type Snapshot, takeSnapshot } from '../../rig/residue.ts';
 
 const INSIDE = 'SALLYPORT_TEST_INSIDE';
 const MOCHA = resolve(import.meta.dirname, '../../../node_modules/mocha/bin/mocha.js');
-const HOOKS = resolve(import.meta.dirname, '../../rig/residue-hooks.ts');
 
 interface Result {
   readonly fullTitle: string;
@@ -26,7 +26,12 @@ interface Report {
 /** As `describe`, in a namespace of its own. `file` is the test file's name. */
 export function describeInside(title: string, file: string, body: (this: Mocha.Suite) => void): void {
   if (process.env[INSIDE] !== undefined) {
-    describe(title, body);
+    describe(title, function () {
+      const { beforeAll, afterAll } = namespaceHooks();
+      before(beforeAll);
+      body.call(this);
+      after(afterAll);
+    });
     return;
   }
   describe(title, function () {
@@ -43,7 +48,7 @@ export function describeInside(title: string, file: string, body: (this: Mocha.S
         const reporter = ['--reporter', 'json', '--reporter-option', `output=${output}`];
         const limits = ['--timeout', String(Math.max(60_000, this.test?.parent?.timeout() ?? 0))];
         // A fault that stops one test must not be taken for one of the others'.
-        const mocha = [process.execPath, ...process.execArgv, MOCHA, '--require', HOOKS, ...limits, ...reporter, file];
+        const mocha = [process.execPath, ...process.execArgv, MOCHA, ...limits, ...reporter, file];
         const outcome = await namespace.attempt(mocha, { timeout: 890_000, env: { [INSIDE]: '1' } });
         said = `${outcome.signal ?? ''} ${outcome.stdout}${outcome.stderr}`.trim();
         report = JSON.parse(readFileSync(output, 'utf8')) as Report;
@@ -68,6 +73,28 @@ export function describeInside(title: string, file: string, body: (this: Mocha.S
       };
     }
   });
+}
+
+/** What belongs to the namespace is looked at inside; the rest by the hooks of the whole run, outside. */
+function namespaceHooks(): { beforeAll(): Promise<void>; afterAll(): Promise<void> } {
+  const kinds: ReadonlySet<Kind> = new Set([
+    'interface',
+    'address',
+    'route',
+    'qdisc',
+    'iptables rule',
+    'nftables rule',
+  ]);
+  let start: Snapshot = new Map();
+  return {
+    async beforeAll() {
+      start = await takeSnapshot();
+    },
+    async afterAll() {
+      const traces = residue(start, await takeSnapshot()).filter(({ kind }) => kinds.has(kind));
+      if (traces.length > 0) throw new ResidueError(traces);
+    },
+  };
 }
 
 function raised({ fullTitle, err }: Result): Error {
