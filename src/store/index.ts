@@ -135,7 +135,7 @@ class SqliteStore implements Store {
       return;
     }
     this.#queue.push(rowOf(record));
-    if (this.#queue.length % BATCH === 0 && this.#told === undefined) this.#flushOne();
+    if (this.#queue.length % BATCH === 0 && this.#failingSince === undefined) this.#flushOne();
     this.#later(FLUSH_MS);
   }
 

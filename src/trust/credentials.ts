@@ -38,7 +38,6 @@ export interface Credentials {
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
-/** Certificate and key are two files: a pair that does not fit is looked at once more after this, milliseconds. */
 const PATIENCE_MS = 500;
 /** The part of its life in which a certificate is said to end soon. */
 const LAST_PART = 0.1;
@@ -164,6 +163,8 @@ function hasSigned(issuer: X509Certificate, certificate: X509Certificate): boole
 
 export interface CredentialsWatchOptions extends FileWatchOptions {
   readonly now?: () => number;
+  /** Certificate and key are two files: what does not fit is told when it lasts longer, milliseconds. Default 500. */
+  readonly patienceMs?: number;
 }
 
 export interface CredentialsWatch {
@@ -185,7 +186,7 @@ export function watchCredentials(
   onError: (error: TrustError) => void,
   options: CredentialsWatchOptions = {},
 ): CredentialsWatch {
-  const now = options.now ?? Date.now;
+  const { now = Date.now, patienceMs = PATIENCE_MS } = options;
   let current: Credentials | undefined;
   let told = '';
   let failing: { readonly message: string; readonly since: number } | undefined;
@@ -198,7 +199,7 @@ export function watchCredentials(
   const fails = (error: TrustError): number | undefined => {
     if (failing?.message !== error.message) failing = { message: error.message, since: performance.now() };
     const waited = performance.now() - failing.since;
-    if (current !== undefined && waited < PATIENCE_MS) return PATIENCE_MS - waited;
+    if (current !== undefined && waited < patienceMs) return patienceMs - waited;
     tell(error);
     return undefined;
   };

@@ -154,20 +154,20 @@ describe('credentials', () => {
       time = Date.now();
     });
     afterEach(() => watch?.close());
-    const start = (intervalMs = 3_600_000): void => {
+    const start = (intervalMs = 3_600_000, patienceMs = 200): void => {
       watch = watchCredentials(
         files,
         OWNER,
         (credentials) => changes.push(credentials),
         (error) => errors.push(error),
-        { intervalMs, quietMs: 20, now: () => time },
+        { intervalMs, patienceMs, quietMs: 20, now: () => time },
       );
     };
     const keys = (): string[] => changes.map(({ key }) => key);
 
     it('are told at once, and when they are replaced, whichever file comes first', async () => {
       write(first);
-      start();
+      start(3_600_000, 20_000);
       assert.deepEqual(keys(), [first.key]);
       assert.equal(watch?.current?.key, first.key);
       // The pair does not fit for longer than changes are gathered.
@@ -234,7 +234,7 @@ describe('credentials', () => {
       }
       symlinkSync('..one', join(root, '..data'));
       for (const file of ['agent.crt', 'agent.key', 'authority.crt']) symlinkSync(`..data/${file}`, join(root, file));
-      start();
+      start(3_600_000, 20_000);
       assert.deepEqual(keys(), [first.key]);
       symlinkSync('..two', join(root, '..data_tmp'));
       renameSync(join(root, '..data_tmp'), join(root, '..data'));

@@ -273,7 +273,7 @@ describe('the file of tag keys', () => {
 
   it('changes what signs by time alone, on time', async () => {
     time = Date.now();
-    const file = rotateTagKeys(firstTagKeys(), { now: Date.now(), activateInMs: 200, keepMs: 200 });
+    const file = rotateTagKeys(firstTagKeys(), { now: Date.now(), activateInMs: 800, keepMs: 400 });
     writeTagKeys(path, file, { force: false });
     watch = watchTagKeys(
       path,
