@@ -39,8 +39,10 @@ export const OBJECTS = resolve(import.meta.dirname, '../../../dist/bpf');
 export const IFINDEX = 1;
 const DROP = 2;
 const PASS_ON = 0xffffffff;
+const REDIRECT = 7;
 /** `struct __sk_buff` up to what a test run may set. */
 const SKB_SIZE = 192;
+const MARK_OFFSET = 8;
 const INGRESS_IFINDEX_OFFSET = 36;
 
 export interface Outcome {
@@ -49,12 +51,31 @@ export interface Outcome {
   readonly reason?: string;
   /** The rule that counted it, as `policy direction name`. */
   readonly rule?: string;
+  /** `skb->mark` afterwards, where it is not 0. */
+  readonly mark?: number;
+  /** What the packet has become, where it is sent back. */
+  readonly answer?: Buffer;
 }
 
 export interface Inhabitant {
   /** `namespace/kind/name`. */
   readonly workload: string;
+  /** None: it runs on another node. */
   readonly addresses: readonly string[];
+}
+
+export interface VerifiedEntry {
+  readonly remote: string;
+  /** The endpoint's own number and slot are the first inhabitant's. */
+  readonly opened: 'egress' | 'ingress';
+  /** This conversation only. */
+  readonly protocol?: number;
+  readonly remotePort?: number;
+  readonly localPort?: number;
+  readonly identity: bigint;
+  /** Seconds from now. */
+  readonly lifetime?: number;
+  readonly flags?: number;
 }
 
 /** No tags, no holding, no answers. */
@@ -115,6 +136,7 @@ export class Laboratory {
       if (parsed === undefined) throw new Error(`not a workload: ${workload}`);
       const identity = deriveIdentity('test', { workload: parsed, container: parsed.name, labels: {} });
       const slot = Slot.First + index;
+      tables.identities.set(identity.id, slot);
       this.#identities.set(slot, { ...identity, ports: [] });
       tables.endpoint_states.set(index + 1, FRESH);
       for (const address of addresses) this.own(address, { endpoint: index + 1, slot, flags: 0 });
@@ -159,6 +181,42 @@ export class Laboratory {
     this.programs.tables.addresses.set({ bytes: parse(address) }, owner);
   }
 
+  set(some: Partial<Settings>): void {
+    const { settings } = this.programs.tables;
+    settings.set(0, { ...(settings.get(0) ?? SETTINGS), ...some });
+  }
+
+  /** The identity of the inhabitant of that name. */
+  identity(name: string): bigint {
+    for (const { id, workload } of this.#identities.values()) if (workload.name === name) return id;
+    throw new RangeError(`nobody is called ${name}`);
+  }
+
+  /** Every address below is of the domain from now on. `flags`: `DomainFlags`. */
+  domain(address: string, length: number, flags: number): void {
+    this.programs.tables.domains.set({ prefix: 96 + length, network: { bytes: parse(address) } }, { flags });
+  }
+
+  /** What a handshake has brought about. */
+  verify(entry: VerifiedEntry): void {
+    const now = Number(process.hrtime.bigint() / 1_000_000_000n);
+    this.programs.tables.verified.set(verifiedKey(entry), {
+      identity: entry.identity,
+      expires: now + (entry.lifetime ?? 300),
+      used: 0,
+      flags: entry.flags ?? 0,
+    });
+  }
+
+  /** When the entry last decided a packet, in seconds of the monotonic clock. */
+  usedAt(entry: Omit<VerifiedEntry, 'identity'>): number | undefined {
+    return this.programs.tables.verified.get(verifiedKey(entry))?.used;
+  }
+
+  incident(number: number): bigint {
+    return (this.programs.tables.incidents.get(number) ?? []).reduce((sum, count) => sum + count, 0n);
+  }
+
   /** Makes the link `ifindex` one that leads out of the node. */
   uplink(ifindex: number): void {
     this.programs.tables.interfaces.set(ifindex, {
@@ -169,11 +227,14 @@ export class Laboratory {
     });
   }
 
-  /** Forgets all flows and fragments: what comes next is met for the first time. */
+  /** Forgets all flows, fragments and strangers: what comes next is met for the first time. */
   forget(): void {
-    const { flows, fragments } = this.programs.tables;
+    const { flows, fragments, verified, replays, claims } = this.programs.tables;
     flows.deleteAll([...flows.keys()]);
     fragments.deleteAll([...fragments.keys()]);
+    verified.deleteAll([...verified.keys()]);
+    replays.deleteAll([...replays.keys()]);
+    claims.deleteAll([...claims.keys()]);
   }
 
   bump(): void {
@@ -187,9 +248,19 @@ export class Laboratory {
     return this.#run('from_endpoint', frame);
   }
 
+  /** The same with a mark on it, which none can have. */
+  sendsMarked(frame: Buffer, mark: number): Outcome {
+    return this.#run('from_endpoint', frame, 0, mark);
+  }
+
   /** What reaches the first inhabitant, having come to the node by `ifindex`. */
-  receives(frame: Buffer, ifindex = 0): Outcome {
-    return this.#run('to_endpoint', frame, ifindex);
+  receives(frame: Buffer, ifindex = 0, mark = 0): Outcome {
+    return this.#run('to_endpoint', frame, ifindex, mark);
+  }
+
+  /** What is about to leave the node. */
+  leaves(frame: Buffer, mark: number): Outcome {
+    return this.#run('to_uplink', frame, 0, mark);
   }
 
   flows(): FlowRecord[] {
@@ -214,15 +285,17 @@ export class Laboratory {
 
   readonly #context = { endpointName: (number: number) => `#${number}`, wallClock: (time: bigint) => Number(time) };
 
-  #run(name: string, frame: Buffer, ingressIfindex = 0): Outcome {
+  #run(name: string, frame: Buffer, ingressIfindex = 0, mark = 0): Outcome {
     const program = this.programs.program(name);
     if (program === undefined) throw new Error(`no program ${name}`);
     const drops = this.#drops();
     const rules = this.#rules();
     const context = Buffer.alloc(SKB_SIZE);
     context.writeUInt32LE(ingressIfindex, INGRESS_IFINDEX_OFFSET);
-    const { retval } = program.testRun({ data: frame, context });
-    if (retval !== DROP && retval !== PASS_ON) throw new Error(`${name} returned ${retval}`);
+    context.writeUInt32LE(mark, MARK_OFFSET);
+    const { retval, data, context: after } = program.testRun({ data: frame, context });
+    if (retval !== DROP && retval !== PASS_ON && retval !== REDIRECT) throw new Error(`${name} returned ${retval}`);
+    const marked = after.readUInt32LE(MARK_OFFSET);
     const counted = [...this.#rules()].find(([id, packets]) => packets !== rules.get(id))?.[0];
     const info = counted === undefined ? undefined : this.#tables.rules.get(counted);
     const reason = [...this.#drops()].find(([id, packets]) => packets !== drops.get(id))?.[0];
@@ -230,6 +303,8 @@ export class Laboratory {
       passed: retval === PASS_ON,
       ...(reason === undefined ? {} : { reason: ReasonName(reason) }),
       ...(info === undefined ? {} : { rule: `${info.policy} ${info.direction} ${info.name}` }),
+      ...(marked === 0 || retval === DROP ? {} : { mark: marked }),
+      ...(retval === REDIRECT || (retval === PASS_ON && !data.equals(frame)) ? { answer: Buffer.from(data) } : {}),
     };
   }
 
@@ -248,6 +323,11 @@ export class Laboratory {
   #rules(): Map<number, bigint> {
     return new Map([...this.programs.tables.rule_counters.entries()].map(([id, { packets }]) => [id, packets]));
   }
+}
+
+function verifiedKey({ remote, opened, protocol = 0, remotePort = 0, localPort = 0 }: Omit<VerifiedEntry, 'identity'>) {
+  const local = opened === 'egress' ? Slot.First : 0;
+  return { endpoint: 1, local, remote: { bytes: parse(remote) }, remotePort, localPort, protocol };
 }
 
 function parse(address: string): Uint8Array {
