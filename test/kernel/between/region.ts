@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { PeerAgentView } from '../../../src/agent/api/between-contract.ts';
 import type { Config } from '../../../src/agent/config.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
+import { type BehindNat, putBehindNat } from '../../rig/nat.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
 import { run } from '../../rig/process.ts';
 import { createSegment, type Segment, type Uplink } from '../../rig/segment.ts';
@@ -18,10 +19,17 @@ const HANDSHAKE_PORT = 7350;
 export interface RegionPlan {
   /** Node name → names of its endpoints; each has an echo server on TCP and UDP 80 and 8080. */
   readonly nodes: Readonly<Record<string, readonly string[]>>;
-  /** Nodes that reach each other's endpoints by routes, without NAT. Default: true. */
-  readonly routed?: boolean;
+  /** Nodes behind NAT; the others reach each other's endpoints by routes. */
+  readonly behind?: Readonly<Record<string, NatPlan>>;
   /** What a node's configuration has besides, or instead. */
   readonly settings?: (member: Member, region: Region) => DeepPartial<Config>;
+}
+
+/** What a node is behind. Its agent is reached at the outermost address, as are the forwarded ports. */
+export interface NatPlan {
+  readonly layers: number;
+  /** Port of the outermost address → endpoint and its port. */
+  readonly forwards?: Readonly<Record<number, readonly [endpoint: string, port: number]>>;
 }
 
 type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : DeepPartial<T[K]> };
@@ -31,6 +39,8 @@ export interface Member {
   readonly name: string;
   readonly node: Node;
   readonly uplink: Uplink;
+  /** Undefined: its endpoints are reached by routes. */
+  readonly nat: BehindNat | undefined;
   readonly station: Station;
 }
 
@@ -44,7 +54,10 @@ export class Region {
     this.segment = segment;
     this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-region-'));
     this.close = closeOnExit(() => {
-      for (const { station } of this.members.values()) station.close();
+      for (const { station, nat } of this.members.values()) {
+        station.close();
+        nat?.close();
+      }
       segment.close();
       rmSync(this.directory, { recursive: true, force: true });
     });
@@ -56,8 +69,8 @@ export class Region {
     const region = new Region(await createSegment());
     await region.#sallyport(['ca', 'init', '--directory', region.#at('ca'), '--domain', DOMAIN]);
     await region.#sallyport(['keys', 'init', '--file', region.tagKeys]);
-    for (const [name, endpoints] of Object.entries(plan.nodes)) await region.#add(name, endpoints);
-    if (plan.routed ?? true) await region.segment.routeAll();
+    for (const [name, endpoints] of Object.entries(plan.nodes)) await region.#add(name, endpoints, plan.behind?.[name]);
+    await region.#route();
     for (const member of region.members.values()) {
       member.station.configure(merge(region.settingsOf(member), plan.settings?.(member, region) ?? {}));
     }
@@ -107,13 +120,13 @@ export class Region {
 
   /** The settings of a member before the plan's own. */
   settingsOf(member: Member): Record<string, unknown> {
-    const { name, station, uplink } = member;
+    const { name, station, uplink, nat } = member;
     const others = [...this.members.values()].filter((other) => other !== member);
     return {
       ...station.settings,
       node: name,
       domain: DOMAIN,
-      network: { prefixes: [] },
+      network: { publicAddresses: nat === undefined ? [] : [nat.visible.ipv4, nat.visible.ipv6] },
       tags: { keys: this.tagKeys },
       handshake: {
         listen: `${uplink.ipv4}:${HANDSHAKE_PORT}`,
@@ -122,16 +135,28 @@ export class Region {
         authority: this.#at(`${name}/authority.crt`),
         agents: others.map((other) => ({
           name: other.name,
-          address: `${other.uplink.ipv4}:${HANDSHAKE_PORT}`,
-          cidrs: [other.node.ipv4Network, other.node.ipv6Network],
+          address: `${seenAt(other).ipv4}:${HANDSHAKE_PORT}`,
+          cidrs: networksOf(other),
         })),
       },
     };
   }
 
-  async #add(name: string, endpoints: readonly string[]): Promise<void> {
+  /** Nodes that are not behind NAT know the way to each other's endpoints; those that are, to everybody's. */
+  async #route(): Promise<void> {
+    const open = [...this.members.values()].filter(({ nat }) => nat === undefined);
+    const doors = [...this.members.values()].flatMap(({ nat }) => nat?.boxes.at(-1)?.outside ?? []);
+    for (const to of open) {
+      for (const from of [...open.map(({ uplink }) => uplink), ...doors]) {
+        if (from !== to.uplink) await this.segment.routeTo(from, to.uplink);
+      }
+    }
+  }
+
+  async #add(name: string, endpoints: readonly string[], plan: NatPlan | undefined): Promise<void> {
     const node = await createNode({ name });
-    const uplink = await this.segment.connect(node);
+    const nat = plan === undefined ? undefined : await putBehindNat(node, this.segment, { layers: plan.layers });
+    const uplink = nat?.uplink ?? (await this.segment.connect(node));
     await this.#sallyport(['ca', 'issue', name, '--directory', this.#at('ca'), '--out', this.#at(name)]);
     const sources = {
       docker: { enabled: 'false' },
@@ -139,9 +164,13 @@ export class Region {
       cgroups: [{ path: `/${node.cgroup.name}/*`, workload: 'shop/Service/{name}' }],
     };
     const station = new Station(node.host, sources, node);
-    this.members.set(name, { name, node, uplink, station });
+    this.members.set(name, { name, node, uplink, nat, station });
     for (const endpoint of endpoints) {
       await serve(await node.createEndpoint(endpoint), { tcp: '80,8080', udp: '80,8080' });
+    }
+    await nat?.forward(HANDSHAKE_PORT, { ...uplink, port: HANDSHAKE_PORT });
+    for (const [port, [endpoint, inner]] of Object.entries(plan?.forwards ?? {})) {
+      await nat?.forward(Number(port), { ...station.endpoint(endpoint), port: inner });
     }
   }
 
@@ -152,6 +181,19 @@ export class Region {
   async #sallyport(args: readonly string[]): Promise<void> {
     await run([...PROGRAM, ...args]);
   }
+}
+
+/** The address others see a node at. */
+export function seenAt({ uplink, nat }: Member): { readonly ipv4: string; readonly ipv6: string } {
+  return nat?.visible ?? uplink;
+}
+
+/** Where a node's endpoints are, as others see it. */
+function networksOf(member: Member): string[] {
+  const { node, nat } = member;
+  return nat === undefined
+    ? [node.ipv4Network, node.ipv6Network]
+    : [`${nat.visible.ipv4}/32`, `${nat.visible.ipv6}/128`];
 }
 
 /** Sections of `over` go over those of `base`; lists and values replace. */
