@@ -114,6 +114,20 @@ export class TagStreet {
     this.owners.set(cgroupId(cgroup.path), { identity });
   }
 
+  /** How often the program has run; counted while statistics are on. */
+  get runs(): number {
+    return Number(this.#loaded.program('write_tag').info().runCount);
+  }
+
+  /** As a new agent does: loads the program again over the same tables, and puts it in the old one's place. */
+  renew(): LoadedObject {
+    const object = openObject(OBJECT);
+    for (const [name, map] of object.maps) map.reuse(this.#loaded.map(name));
+    const loaded = object.load();
+    for (const link of this.#links.values()) link.update(loaded.program('write_tag'));
+    return loaded;
+  }
+
   /** Makes the listeners in these cgroups ask for tags; returns port and outcome of each. */
   async adopt(where: House, cgroups: readonly Cgroup[]): Promise<[port: number, outcome: number][]> {
     const adopted = new TypedMap(this.#loaded.map('adopted_cgroups'), U64, U32);

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Incident } from '../../../src/datapath/layouts.gen.ts';
+import { enableStatistics } from '../../../src/libbpf/index.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
 import { uniqueName } from '../../rig/names.ts';
 import { Place } from '../../rig/netns.ts';
 import { ethernet, ipv4 } from '../../rig/packets.ts';
 import type { Background } from '../../rig/process.ts';
 import { type TcpPacket, tagOption } from '../../rig/tag.ts';
-import { buildTraffic, connect, sendRaw, serve } from '../../rig/traffic.ts';
+import { buildTraffic, connect, rr, sendRaw, serve } from '../../rig/traffic.ts';
 import { type TcpFields, tcp } from '../../rig/transports.ts';
 import { clockOffsetOf, KEYS, WINDOW } from './tag-reader.ts';
 import { CAN_ADOPT, type Heard, TagStreet } from './tag-street.ts';
@@ -328,6 +329,34 @@ s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.settimeout(5); ${m
       street.attach(cgroup, RIGHT);
     }
     assertTagged(await talk(street.right.ipv4));
+  });
+
+  it('pay for opening a connection, and nothing for its data', async () => {
+    const statistics = enableStatistics();
+    const runsOf = async (count: number): Promise<number> => {
+      const before = street.runs;
+      await rr(street.left.place, { address: street.right.ipv4, port: PORT }, { count, durationMs: 20_000 });
+      return street.runs - before;
+    };
+    try {
+      const few = await runsOf(1);
+      assert.ok(few > 0);
+      assert.ok((await runsOf(500)) <= few + 2);
+    } finally {
+      statistics.close();
+    }
+  });
+
+  it('keep their owners when a new program takes the old one’s place', async () => {
+    const renewed = street.renew();
+    try {
+      assertTagged(await talk(street.right.ipv4));
+      street.own(street.left.place.cgroup!, 5n);
+      const [syn] = of((await talk(street.right.ipv4)).left, 'SYN');
+      assert.deepEqual(hex(syn!.tags), wanted(syn!, 5n));
+    } finally {
+      renewed.close();
+    }
   });
 
   it('that listened before write no answer until they are adopted, and then only their own container’s', async function () {
