@@ -104,11 +104,7 @@ describe('a tag that arrives', () => {
       for (const bit of [1, 0x80]) {
         const reading = reader.verify(packet(Buffer.concat([LINUX, turned(tag(), byte, bit)])));
         const inControl = byte === 12; // another epoch; with the lowest bit the next window
-        assert.deepEqual(
-          reading,
-          refused(inControl && bit === 0x80 ? 'TagWindow' : 'TagMac'),
-          `byte ${byte} ^ ${bit}`,
-        );
+        assert.deepEqual(reading, refused(inControl && bit === 0x80 ? 'TagWindow' : 'TagMac'), `byte ${byte} ^ ${bit}`);
       }
     }
     for (const byte of [0, 2, 3]) {
