@@ -17,6 +17,8 @@ export const TAGGED = '10.8.0.6';
 /** An agent's NAT box: no tags are written toward it. */
 export const BOX = '203.0.113.10';
 export const WORLD = '192.0.2.7';
+/** What a token begins with: `CLAIM_MAGIC` of bpf/api/peer.h. */
+export const CLAIM_MAGIC = 0x5a11f0a7c1a1d0e5n;
 export const HOLD_MARK = 0x1000;
 export const ANSWER_MARK = 0x2000;
 
