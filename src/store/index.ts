@@ -11,6 +11,7 @@ import {
   recordsOf,
   rowOf,
 } from './records.ts';
+import { StoredValues } from './values.ts';
 
 export { StoreError, type StoreErrorCode } from './error.ts';
 export type { RecordFilter, RecordPage } from './records.ts';
@@ -42,7 +43,7 @@ export interface VerifiedValues {
   /** Adds them or puts them in place of what had these keys. Written with the next batch. */
   save(values: Iterable<readonly [key: string, value: unknown]>): void;
   forget(keys: Iterable<string>): void;
-  /** These and no others. */
+  /** These and no others; what has not changed is not written again. */
   replace(values: Iterable<readonly [key: string, value: unknown]>): void;
 }
 
@@ -83,8 +84,6 @@ const PRUNE_MS = 60_000;
 const PRUNE_MOST = 5_000;
 const IN_MEMORY_MOST = 10_000;
 const OF_ONE_HANDSHAKE = 100;
-export const VERIFIED_MOST = 262_144;
-const VALUE_CHARACTERS_MOST = 16_384;
 
 export function openStore(path: string, options: StoreOptions): Store {
   return new SqliteStore(path, options);
@@ -97,10 +96,7 @@ class SqliteStore implements Store {
   #insert!: StatementSync;
   #inMemory = false;
   #queue: RecordRow[] = [];
-  /** Values to be written, undefined where one is to go. */
-  readonly #values = new Map<string, string | undefined>();
-  /** What is in the table is to go first. */
-  #replaced = false;
+  readonly #values = new StoredValues();
   #lost = 0;
   /** The trouble that was told. */
   #told: string | undefined;
@@ -115,15 +111,15 @@ class SqliteStore implements Store {
     this.#path = path;
     this.#options = { onError: () => {}, now: Date.now, bytesMost: BYTES_MOST, ...options };
     this.#use(openDatabase(path, this.#options));
+    const change = (work: () => void): void => {
+      this.#attempt(work);
+      this.#later(FLUSH_MS);
+    };
     this.verified = {
-      load: () => this.#load(),
-      save: (values) => this.#save(values),
-      forget: (keys) => this.#forget(keys),
-      replace: (values) => {
-        this.#values.clear();
-        this.#replaced = true;
-        this.#save(values);
-      },
+      load: () => this.#attempt(() => this.#values.load(this.#database)) ?? new Map(),
+      save: (values) => change(() => this.#values.save(this.#database, values)),
+      forget: (keys) => change(() => this.#values.forget(this.#database, keys)),
+      replace: (values) => change(() => this.#values.replace(this.#database, values)),
     };
     this.#pruning = setInterval(() => this.#attempt(() => this.#prune()), PRUNE_MS);
     this.#pruning.unref();
@@ -157,7 +153,12 @@ class SqliteStore implements Store {
 
   statistics(): StoreStatistics {
     const count = this.#attempt(() => this.#database.prepare('SELECT count(*) AS n FROM records').get()?.n);
-    return { records: Number(count ?? 0), waiting: this.#queue.length, lost: this.#lost, inMemory: this.#inMemory };
+    return {
+      records: Number(count ?? 0),
+      waiting: this.#queue.length,
+      lost: this.#lost + this.#values.lost,
+      inMemory: this.#inMemory,
+    };
   }
 
   close(): void {
@@ -175,12 +176,13 @@ class SqliteStore implements Store {
     this.#database = database;
     this.#inMemory = inMemory;
     this.#insert = database.prepare(INSERT_RECORD);
+    this.#values.forgetDatabase();
     if (error !== undefined) this.#options.onError(error);
     setImmediate(() => this.#attempt(() => this.#prune()));
   }
 
   #waits(): boolean {
-    return this.#queue.length > 0 || this.#values.size > 0 || this.#replaced;
+    return this.#queue.length > 0 || this.#values.waits;
   }
 
   #later(ms: number): void {
@@ -207,28 +209,22 @@ class SqliteStore implements Store {
 
   #write(): void {
     const batch = this.#queue.slice(0, BATCH);
-    this.#transaction(() => {
-      // What goes makes room for what comes.
-      if (this.#replaced) this.#database.exec('DELETE FROM verified');
-      const put = this.#database.prepare('INSERT OR REPLACE INTO verified (key, value) VALUES (?, ?)');
-      const remove = this.#database.prepare('DELETE FROM verified WHERE key = ?');
-      for (const [key, value] of this.#values) {
-        if (value === undefined) remove.run(key);
-        else put.run(key, value);
-      }
+    const written = this.#transaction(() => {
+      const done = this.#values.write(this.#database);
       for (const row of batch) this.#insert.run(...row);
+      return done;
     });
     this.#queue.splice(0, batch.length);
-    this.#values.clear();
-    this.#replaced = false;
+    written();
     this.#trim();
   }
 
-  #transaction(work: () => void): void {
+  #transaction<T>(work: () => T): T {
     this.#database.exec('BEGIN IMMEDIATE');
     try {
-      work();
+      const result = work();
       this.#database.exec('COMMIT');
+      return result;
     } catch (thrown) {
       // A full disk or a damaged file may have ended it already.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
@@ -311,38 +307,5 @@ class SqliteStore implements Store {
     const text = 'DELETE FROM records WHERE id IN (SELECT id FROM records WHERE time < ? ORDER BY time LIMIT ?)';
     const aged = Number(this.#database.prepare(text).run(oldest, PRUNE_MOST).changes);
     if (aged === PRUNE_MOST || this.#trim() === PRUNE_MOST) setImmediate(() => this.#attempt(() => this.#prune()));
-  }
-
-  #load(): ReadonlyMap<string, unknown> {
-    this.flush();
-    const text = 'SELECT key, value FROM verified LIMIT ?';
-    const rows = this.#attempt(() => this.#database.prepare(text).all(VERIFIED_MOST)) ?? [];
-    const values = new Map<string, unknown>();
-    for (const { key, value } of rows) {
-      try {
-        values.set(String(key), JSON.parse(String(value)));
-      } catch {
-        // Nothing that was written here; it goes with the next replacement.
-      }
-    }
-    return values;
-  }
-
-  #save(values: Iterable<readonly [key: string, value: unknown]>): void {
-    if (this.#closed) return;
-    for (const [key, value] of values) {
-      const text = JSON.stringify(value);
-      if (this.#values.size >= VERIFIED_MOST || text === undefined || text.length > VALUE_CHARACTERS_MOST) {
-        this.#lost += 1;
-      } else this.#values.set(key, text);
-    }
-    this.#later(FLUSH_MS);
-  }
-
-  #forget(keys: Iterable<string>): void {
-    if (this.#closed) return;
-    for (const key of keys)
-      if (this.#values.size < VERIFIED_MOST || this.#values.has(key)) this.#values.set(key, undefined);
-    this.#later(FLUSH_MS);
   }
 }

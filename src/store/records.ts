@@ -12,7 +12,7 @@ export interface RecordFilter {
   readonly result?: Result | undefined;
   /**
    * At either end: `name`, `Kind/name` or `namespace/Kind/name`, each with `*` and `?`; with a slash at the end,
-   * whatever begins so: `shop/`.
+   * whatever begins so: `shop/`. One container of it: with `[name]` behind.
    */
   readonly workload?: string | undefined;
   /** At either end. */
@@ -142,8 +142,11 @@ export function listRecords(database: DatabaseSync, filter: RecordFilter): Recor
     where('(source_identity = ? OR destination_identity = ?)', identity, identity);
   }
   if (filter.workload !== undefined) {
-    const pattern = workloadPattern(filter.workload);
-    where('(source_workload GLOB ? OR destination_workload GLOB ?)', pattern, pattern);
+    // Who asks for a workload means each container of it, too.
+    const whole = workloadPattern(filter.workload);
+    const inside = `${whole}[[]*]`;
+    const condition = (column: string): string => `${column} GLOB ? OR ${column} GLOB ?`;
+    where(`(${condition('source_workload')} OR ${condition('destination_workload')})`, whole, inside, whole, inside);
   }
   if (filter.after !== undefined) where('(time, id) < (?, ?)', ...readCursor(filter.after));
   // The index on time has the id at its end: the order costs nothing.

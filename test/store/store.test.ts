@@ -63,7 +63,7 @@ describe('the store', () => {
       store.add(record(1, { ...ends('shop/Service/web', 'shop/Service/api'), result: 'refused' }));
       store.add(record(2, { ...ends('shop/Service/api', 'bank/Deployment/web'), end: 'destination' }));
       store.add(record(3, { ...ends('docker/Container/webs', 'docker/Container/[x]'), result: 'timeout' }));
-      store.add(record(4, { source: {}, destination: {} }));
+      store.add(record(4, { source: {}, destination: { workload: 'shop/Service/db[main]' } }));
       return store;
     };
     const cases: [name: string, filter: object, expected: number[]][] = [
@@ -77,8 +77,11 @@ describe('the store', () => {
       ['of a workload by its name, at either end', { workload: 'web' }, [2, 1]],
       ['of a workload by kind and name', { workload: 'Service/web' }, [1]],
       ['of a workload by all of its name', { workload: 'shop/Service/api' }, [2, 1]],
+      ['of a workload whose containers are told apart', { workload: 'shop/Service/db' }, [4]],
+      ['of one container', { workload: 'db[main]' }, [4]],
+      ['of another container', { workload: 'db[mai]' }, []],
       ['by a pattern', { workload: 'we?s' }, [3]],
-      ['by a pattern of a namespace', { workload: 'shop/*/*' }, [2, 1]],
+      ['by a pattern of a namespace', { workload: 'shop/*/*' }, [4, 2, 1]],
       ['by the beginning', { workload: 'docker/' }, [3]],
       ['with no classes in patterns', { workload: '[x]' }, [3]],
       ['with no classes in patterns, not even by half', { workload: 'Container/[a-z]*' }, []],
@@ -240,6 +243,39 @@ describe('the store', () => {
       next.verified.replace([]);
       next.close();
       assert.equal(room.start().verified.load().size, 0);
+    });
+
+    it('writes only what changed', () => {
+      const store = room.start();
+      const values = (n: number): [string, number][] =>
+        Array.from({ length: 3_000 }, (_, i) => [`k${i}`, i === 7 ? n : i]);
+      store.verified.replace(values(0));
+      store.flush();
+      const other = new DatabaseSync(room.path);
+      other.exec(
+        'CREATE TABLE log (key TEXT); CREATE TRIGGER a AFTER INSERT ON verified BEGIN INSERT INTO log VALUES (new.key); END',
+      );
+      other.exec('CREATE TRIGGER b AFTER DELETE ON verified BEGIN INSERT INTO log VALUES (old.key); END');
+      store.verified.replace(values(1));
+      store.verified.replace(values(2).slice(0, 2_999));
+      store.verified.save([['k8', 8]]);
+      store.flush();
+      assert.deepEqual(
+        other
+          .prepare('SELECT key FROM log ORDER BY key')
+          .all()
+          .map(({ key }) => key),
+        ['k2999', 'k7'],
+      );
+      // What changes and changes back before it is written.
+      store.verified.save([['k9', 0]]);
+      store.verified.save([['k9', 9]]);
+      store.verified.forget(['k10']);
+      store.verified.save([['k10', 10]]);
+      store.flush();
+      assert.equal(other.prepare('SELECT count(*) AS n FROM log').get()?.n, 2);
+      other.close();
+      assert.deepEqual([...store.verified.load()].sort(), values(2).slice(0, 2_999).sort());
     });
 
     it('takes none that are too long or nothing at all', () => {

@@ -136,7 +136,9 @@ describe('the store goes on', () => {
     assert.deepEqual(room.codes(), ['FULL']);
     assert.equal(store.statistics().waiting, 300);
     assert.deepEqual(store.list({ limit: 10 }).records, []);
+    assert.equal(store.verified.load().size, 18);
     store.verified.replace([]);
+    assert.equal(store.verified.load().size, 0);
     fill(store, 300, 310);
     await waitFor('it writes again by itself', () => store.statistics().waiting === 0);
     assert.equal(store.list({ limit: 1_000 }).records.length, 310);

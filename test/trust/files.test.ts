@@ -66,6 +66,14 @@ describe('files of certificates and keys', () => {
     );
     assert.equal(existsSync(join(root, 'a')), false);
     assert.equal(readFileSync(join(root, 'b'), 'utf8'), 'old');
+    // Nor by what came to be there since it was looked.
+    const twice = ['first', 'second'].map((text) => ({ path: join(root, 'c'), text, mode: 0o600 as const }));
+    assert.equal(
+      codeOf(() => writeTrusted(twice, { force: false })),
+      'EXISTS',
+    );
+    assert.equal(readFileSync(join(root, 'c'), 'utf8'), 'first');
+    rmSync(join(root, 'c'));
     writeTrusted(files, { force: true });
     assert.equal(readFileSync(join(root, 'b'), 'utf8'), 'new');
     assert.equal(modeOf(join(root, 'b')), '600');
