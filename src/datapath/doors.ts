@@ -2,7 +2,7 @@
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Attachments } from './attachments.ts';
 import { expedited } from './grace-periods.ts';
-import { GUARD, guardPlacesOf, type Place, placesOf, TAGGER, tagPlacesOf } from './places.ts';
+import { GUARD, guardPlacesOf, type Place, placesOf, TAGGER, type TcPlace, tagPlacesOf } from './places.ts';
 
 /** What stands at doors beside the judges. */
 export interface Watchmen {
@@ -94,7 +94,7 @@ export class Doors {
     return { ...(judged === undefined ? {} : { judged }), ...(tagged === undefined ? {} : { tagged }) };
   }
 
-  #guard(places: readonly Place[]): void {
+  #guard(places: readonly TcPlace[]): void {
     if (places.length === 0) return;
     if (!this.#attachments.knows(GUARD)) {
       this.#faults.set(GUARD, 'the kernel objects have no such program');
@@ -102,7 +102,7 @@ export class Doors {
     }
     for (const place of places) {
       const error = this.#ensure([place]);
-      if (error !== undefined) this.#faults.set(place.pin, error);
+      if (error !== undefined) this.#faults.set(`interface ${place.ifindex}`, error);
     }
   }
 

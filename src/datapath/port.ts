@@ -112,7 +112,10 @@ export interface Datapath {
   readonly revision: number;
   /** Peers of other nodes. What it says of endpoints of an earlier agent it can say after the first `applyEndpoints`. */
   readonly peers: PeerTables;
-  /** What is not in force although it was asked for, and why. Keys are objects, programs, `interface 7`. */
+  /**
+   * What is not in force although it was asked for, and why: objects (`tag.bpf.o`), `conntrack`, and the uplinks
+   * (`interface 7`) by which packets could leave that were to be held.
+   */
   readonly missing: ReadonlyMap<string, string>;
 
   /** Gives each identity its slot, keeping the ones it has; identities no longer given lose theirs after the next apply. */
@@ -172,7 +175,7 @@ export interface DatapathOptions {
   readonly cgroupRoot: string;
   readonly sizes: DatapathSizes;
   readonly events: { readonly ratePerSecond: number; readonly burst: number };
-  /** Default: nothing is held and no tags are written. */
+  /** Default: nothing is held and no tags are written, also where an earlier agent did. */
   readonly between?: Between;
 }
 
@@ -180,7 +183,7 @@ export interface DatapathOptions {
 export interface Between {
   /** Write tags, once there are keys. */
   readonly tags: boolean;
-  /** The bit of `skb->mark` that says "hold"; 0: nothing is held. */
+  /** The bit of `skb->mark` that says "hold"; 0: nothing is held; what an agent speaks for is dropped instead. */
   readonly holdMark: number;
   /** Packets an endpoint may have held in a second. */
   readonly holdRate: number;
