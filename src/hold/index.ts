@@ -8,7 +8,7 @@ export type { DropReason, HeldFlow, Hold, HoldLimits, HoldOptions, HoldStatistic
 /** The kernel's queue is longer than the hold by this much, so that what is too much is refused, and counted, here. */
 const QUEUE_SLACK = 1024;
 
-/** The hold's ways into the kernel. It closes both. */
+/** The hold's ways into the kernel. It closes both, the sender also where the queue cannot be opened. */
 export interface HoldEdges {
   /** Opens the queue: `PacketQueue.open`, with what the caller adds (`failOpen`). */
   readonly queue: (options: PacketQueueOptions) => PacketQueue;
@@ -30,12 +30,18 @@ export function openHold(options: HoldOptions, edges: HoldEdges): Hold {
     throw new RangeError(`The hold's mark must be one bit of 32, not ${mark}`);
   }
   let discipline: Discipline | undefined;
-  const queue = edges.queue({
-    number: options.queue,
-    maxPackets: limits.node.packets + QUEUE_SLACK,
-    onPackets: (packets) => discipline?.take(packets),
-    onError: edges.onError,
-  });
+  let queue: PacketQueue;
+  try {
+    queue = edges.queue({
+      number: options.queue,
+      maxPackets: limits.node.packets + QUEUE_SLACK,
+      onPackets: (packets) => discipline?.take(packets),
+      onError: edges.onError,
+    });
+  } catch (error) {
+    edges.sender.close();
+    throw error;
+  }
   discipline = new Discipline(options, {
     queue,
     sender: edges.sender,

@@ -39,6 +39,8 @@ describe('the bounds of the hold', () => {
       made.hold.release(made.flows[1]!.id);
       made.queue.arrive([tooMuch]);
       assert.equal(made.dropped(reason), 1);
+      made.queue.arrive([datagram('9', 4009)]);
+      assert.equal(made.dropped(reason), 2, 'and no more room than there was');
     });
   }
 

@@ -321,4 +321,16 @@ describe('the hold', () => {
   it('refuses a mark that is not one bit', () => {
     for (const mark of [0, 3, -1, 1.5, 2 ** 32]) assert.throws(() => rig({ mark }), RangeError);
   });
+
+  it('closes the sender where the queue cannot be opened', () => {
+    let closed = 0;
+    const close = () => {
+      closed += 1;
+    };
+    const queue = (): never => {
+      throw new Error('busy');
+    };
+    assert.throws(() => new Rig({}, { queue, sender: { send: () => {}, close } }), /busy/);
+    assert.equal(closed, 1);
+  });
 });

@@ -197,6 +197,11 @@ describe('a malformed packet', () => {
     ['a routing header with a way to go', over6(datagram, [routingHeader(2, 1, ['fd00::9'])]).bytes, 'extensions'],
     ['an extension header beyond the packet', over6(raw(0, Buffer.from([17, 9, 1, 4, 0, 0, 0, 0]))).bytes, 'truncated'],
     [
+      'one beyond it before an unknown protocol',
+      over6(raw(0, Buffer.from([47, 9, 1, 4, 0, 0, 0, 0]))).bytes,
+      'truncated',
+    ],
+    [
       'eight extension headers',
       over6(datagram, Array(8).fill(optionsHeader(Protocol.Destination))).bytes,
       'extensions',
