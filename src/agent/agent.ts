@@ -6,6 +6,8 @@ import type { NameBook, PacketRecord } from '../events/decode.ts';
 import { EventJournal, type Notice } from '../events/journal.ts';
 import { logRepeats, logSink } from '../events/log.ts';
 import type { PolicyProblem } from '../model/problem.ts';
+import { BetweenNodes } from './between/between-nodes.ts';
+import { betweenReadings } from './between/readings.ts';
 import type { Config } from './config.ts';
 import { Enforcement } from './enforcement.ts';
 import { asAgentError } from './errors.ts';
@@ -45,6 +47,7 @@ export class Agent {
   readonly enforcement: Enforcement;
   readonly reconciler: Reconciler;
   readonly measurements: Measurements;
+  readonly between: BetweenNodes;
   readonly #stopping = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
   /** When the oldest policy change that is not applied yet was made. */
@@ -92,7 +95,18 @@ export class Agent {
       now,
       onRound: (outcome) => this.#roundEnded(outcome),
     });
-    for (const reading of readings(this.#metricSources())) addReading(this.measurements.registry, reading);
+    this.between = new BetweenNodes({
+      ...parts,
+      enforcement: this.enforcement,
+      measurements: this.measurements,
+      note: (notice) => this.note(notice),
+      onElsewhere: () => this.reconciler.request(),
+    });
+    const sources = this.#metricSources();
+    const { registry } = this.measurements;
+    for (const reading of readings(sources)) addReading(registry, reading);
+    for (const reading of betweenReadings({ ...sources, ...this.between.metricSources() }))
+      addReading(registry, reading);
   }
 
   /** What the kernel's numbers stand for now. */
@@ -145,6 +159,7 @@ export class Agent {
     this.#every(drift, () => void this.drift());
     this.#every(config.events.repeat, () => logRepeats(this.parts.logger, this.journal.digest, config.events.log));
     world.onChange(() => this.reconciler.request());
+    await this.between.start();
     await Promise.all([this.policies.start(signal), world.start(signal)]);
     await this.reconciler.applied().catch((error: unknown) => {
       // Told by the round already, and tried again by the loop.
@@ -205,7 +220,7 @@ export class Agent {
     for (const timer of this.#timers) clearInterval(timer);
     this.#collector.close();
     await this.reconciler.close();
-    await Promise.all([this.policies.close(), world.close()]);
+    await Promise.all([this.policies.close(), world.close(), this.between.close()]);
     logRepeats(logger, this.journal.digest, config.events.log);
     this.journal.close();
     // What a former agent left in force is not ours to end before we have taken it over.
@@ -225,6 +240,7 @@ export class Agent {
       if (record.kind === 'cgroup') this.parts.world.hint(record);
       else if (record.kind === 'verdict' || record.kind === 'drop') packets.push(record);
     }
+    this.between.receive(records);
     this.journal.addRecords(packets);
   }
 
@@ -240,7 +256,9 @@ export class Agent {
       const { endpoints, frontends, complete } = world.snapshot();
       const { hostRevision } = world;
       const policies = this.policies.ledger.policies.map((located) => located.policy);
-      await this.enforcement.apply({ endpoints, frontends, complete, hostRevision, policies, elsewhere: [] }, anew);
+      const elsewhere = this.between.elsewhere();
+      await this.enforcement.apply({ endpoints, frontends, complete, hostRevision, policies, elsewhere }, anew);
+      this.between.applied(this.enforcement.applied, before);
     } catch (error) {
       // Still not applied, and as old as it was.
       if (changedAt !== undefined) this.policyChangeBegan(changedAt);

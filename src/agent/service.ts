@@ -9,6 +9,7 @@ import { formatIdentity } from '../model/identity.ts';
 import { type Policy, policyName } from '../model/policy.ts';
 import type { LocatedPolicy } from '../model/policy-file.ts';
 import type { Agent } from './agent.ts';
+import type { RecordQuery, RevokeRequest } from './api/between-contract.ts';
 import type {
   ApplyView,
   DigestView,
@@ -26,6 +27,7 @@ import type {
 import type { ExplainView } from './api/explanation.ts';
 import type { AgentService, FlowFilter, PolicySelector } from './api/service.ts';
 import { endpointView, flowView, identityView, policyView } from './api/views.ts';
+import { BetweenAnswers } from './between/service.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import { explainRequest } from './explain.ts';
 import { pickEndpoint, pickIdentity, pickPolicy } from './names.ts';
@@ -35,9 +37,11 @@ import { VERSION } from './version.ts';
 /** The API's answers, from the agent's state. */
 export class Service implements AgentService {
   readonly #agent: Agent;
+  readonly #between: BetweenAnswers;
 
   constructor(agent: Agent) {
     this.#agent = agent;
+    this.#between = new BetweenAnswers(agent);
   }
 
   get journal(): EventJournal {
@@ -143,6 +147,30 @@ export class Service implements AgentService {
       count,
       event: last,
     }));
+  }
+
+  handshakes() {
+    return this.#between.handshakes();
+  }
+
+  handshake(id: string) {
+    return this.#between.handshake(id);
+  }
+
+  records(query: RecordQuery) {
+    return this.#between.records(query);
+  }
+
+  peers() {
+    return this.#between.peers();
+  }
+
+  peerAgents() {
+    return this.#between.peerAgents();
+  }
+
+  revoke(request: RevokeRequest, caller: string) {
+    return this.#between.revoke(request, caller);
   }
 
   async metrics(): Promise<string> {

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
-import type * as z from 'zod';
 import type { Event } from '../../events/event.ts';
 import type { EventFilter } from '../../events/journal.ts';
 import { AgentError } from '../errors.ts';
+import { addBetweenRoutes } from './between-routes.ts';
 import type { Callers } from './callers.ts';
 import {
   type DigestView,
@@ -16,6 +16,7 @@ import {
   policyQuery,
 } from './contract.ts';
 import { STREAM_HEARTBEAT_MS } from './limits.ts';
+import { read } from './read.ts';
 import type { AgentService } from './service.ts';
 import { streamEvents } from './stream.ts';
 
@@ -23,14 +24,6 @@ export interface RouteOptions {
   readonly service: AgentService;
   readonly callers: Callers;
   readonly now: () => number;
-}
-
-/** Checks a part of a request. @throws AgentError USAGE, naming each field, what was found, what is wanted */
-function read<T extends z.ZodType>(schema: T, value: unknown, part: string): z.output<T> {
-  const result = schema.safeParse(value ?? {});
-  if (result.success) return result.data;
-  const faults = result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message }));
-  throw new AgentError('USAGE', `The ${part} of the request is malformed`, { faults });
 }
 
 /** Adds every path under /v1. */
@@ -81,6 +74,8 @@ export function addRoutes(app: FastifyInstance, { service, callers, now }: Route
     return service.deletePolicy(name, read(policyQuery, request.query, 'query'), callerOf(request.raw.socket));
   });
   app.post('/v1/explain', (request) => service.explain(read(explainBody, request.body, 'body')));
+
+  addBetweenRoutes(app, service, (request) => callerOf(request.raw.socket));
 
   app.get('/v1/flows', (request) => service.flows(read(flowQuery, request.query, 'query')));
 

@@ -1,4 +1,5 @@
 import type { EventFilter, EventJournal } from '../../events/journal.ts';
+import type { BetweenService } from './between-routes.ts';
 import type {
   ApplyView,
   DigestView,
@@ -26,7 +27,7 @@ export interface PolicySelector {
 }
 
 /** What the API asks of the agent. Everything that changes something says who asked. */
-export interface AgentService {
+export interface AgentService extends BetweenService {
   readonly journal: EventJournal;
   version(): VersionView;
   status(): StatusView;

@@ -1,0 +1,319 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
+import type { Notice } from '../../events/journal.ts';
+import { type Handshake, openHandshake } from '../../handshake/index.ts';
+import type { HandshakeRecord } from '../../handshake/port.ts';
+import type { HeldFlow } from '../../hold/port.ts';
+import { openStore, type Store } from '../../store/index.ts';
+import { watchCredentials } from '../../trust/credentials.ts';
+import { watchTagKeys } from '../../trust/tag-key-file.ts';
+import type { Config } from '../config.ts';
+import type { Enforcement, Wanted } from '../enforcement.ts';
+import { EndpointBook } from '../local-node.ts';
+import type { Measurements } from '../metrics/registry.ts';
+import { TablesOracle } from '../policy-oracle.ts';
+import type { BetweenSources } from './readings.ts';
+import { refusedConnection } from './refused-connection.ts';
+import { openWaitingRoom, type WaitingRoom } from './waiting-room.ts';
+
+export interface BetweenParts {
+  readonly config: Config;
+  readonly node: string;
+  readonly datapath: Datapath;
+  readonly enforcement: Enforcement;
+  readonly measurements: Measurements;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly note: (notice: Notice) => void;
+  /** Who runs elsewhere has changed. */
+  readonly onElsewhere: () => void;
+}
+
+/** The wall clock is told to the kernel this often; what it has drifted by in between is nothing to a tag's window. */
+const CLOCK_MS = 10_000;
+const SWEEP_MS = 30_000;
+const SAVE_MS = 2_000;
+
+/**
+ * This node among others: tags and their keys, packets that wait, handshakes with other agents, and what is kept of
+ * them. Whatever of it does not work (no keys, no certificate, no queue) is told and leaves the rest working; what
+ * would have needed it does not pass.
+ */
+export class BetweenNodes {
+  readonly book: EndpointBook;
+  readonly #parts: BetweenParts;
+  readonly #closers: (() => void | Promise<void>)[] = [];
+  #room: WaitingRoom | undefined;
+  #handshake: Handshake | undefined;
+  #store: Store | undefined;
+  #tags = false;
+
+  constructor(parts: BetweenParts) {
+    this.#parts = parts;
+    this.book = new EndpointBook({
+      publicAddresses: parts.config.network.publicAddresses,
+      senderOf: (side, protocol) => parts.datapath.peers.senderOf(side, protocol),
+    });
+  }
+
+  /** Other agents are configured, or heard. */
+  get shakesHands(): boolean {
+    const { listen, agents } = this.#parts.config.handshake;
+    return listen !== 'off' || agents.length > 0;
+  }
+
+  get handshake(): Handshake | undefined {
+    return this.#handshake;
+  }
+
+  get store(): Store | undefined {
+    return this.#store;
+  }
+
+  get room(): WaitingRoom | undefined {
+    return this.#room;
+  }
+
+  /** Who runs elsewhere, as their agents announce it. */
+  elsewhere(): Wanted['elsewhere'] {
+    return this.#handshake?.identities() ?? [];
+  }
+
+  /** Begins. What the kernel is told here, it is told before the first round. */
+  async start(): Promise<void> {
+    const { config, datapath } = this.#parts;
+    const { network, handshake } = config;
+    datapath.peers.setClock();
+    datapath.peers.setDomains([
+      ...network.prefixes.map((cidr) => ({ cidr, hold: false })),
+      ...handshake.agents.flatMap(({ cidrs }) => cidrs.map((cidr) => ({ cidr, hold: true }))),
+    ]);
+    this.#every(CLOCK_MS, () => datapath.peers.setClock());
+    this.#every(SWEEP_MS, () => datapath.peers.sweep());
+    this.#followTagKeys();
+    if (this.shakesHands) {
+      this.#openStore();
+      await this.#openRoom();
+    }
+    this.#tellKernel();
+    if (this.shakesHands) this.#followCredentials();
+  }
+
+  /** A round has ended well: what it applied is what handshakes are judged by from now on. */
+  applied(wanted: Wanted, before: Wanted): void {
+    const moved = wanted.endpoints !== before.endpoints || wanted.frontends !== before.frontends;
+    if (moved) this.book.update(wanted.endpoints, wanted.frontends);
+    // Until all are known, one that is missing may still be there.
+    if (moved && wanted.complete) this.#handshake?.endpointsChanged();
+    if (moved || wanted.policies !== before.policies || wanted.elsewhere !== before.elsewhere) {
+      this.#handshake?.policyChanged();
+    }
+  }
+
+  metricSources(): Pick<BetweenSources, 'hold' | 'underWay' | 'verified' | 'agents' | 'faults' | 'recordsLost'> {
+    return {
+      hold: () => this.#room?.hold.statistics(),
+      underWay: () => this.#handshake?.underWay().length ?? 0,
+      verified: () => this.#handshake?.statistics().verified ?? 0,
+      agents: () => {
+        const states = new Map([['connected', 0]]);
+        for (const { state } of this.#handshake?.agents() ?? []) states.set(state, (states.get(state) ?? 0) + 1);
+        return states;
+      },
+      faults: () => {
+        const statistics = this.#handshake?.statistics();
+        if (statistics === undefined) return new Map();
+        return new Map([...statistics.ignored, ...statistics.limited, ...statistics.protocolErrors]);
+      },
+      recordsLost: () => this.#store?.statistics().lost ?? 0,
+    };
+  }
+
+  receive(records: readonly KernelRecord[]): void {
+    for (const record of records) {
+      if (record.kind === 'claim') this.#handshake?.tokenArrived(record);
+      else if (record.kind === 'stranger') this.#handshake?.stranger(record.identity);
+      else if (record.kind === 'verdict') this.#judged(record);
+    }
+  }
+
+  /** Stops; what is verified stays so. The rule that leads packets into the queue goes with what waits there. */
+  async close(): Promise<void> {
+    this.#save();
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+
+  #every(milliseconds: number, work: () => void): void {
+    const timer = setInterval(work, milliseconds);
+    this.#closers.push(() => clearInterval(timer));
+  }
+
+  #tellKernel(): void {
+    const { config, datapath } = this.#parts;
+    const { mark, rate, open } = config.hold;
+    datapath.setBetween({
+      tags: this.#tags,
+      holdMark: this.#room === undefined ? 0 : mark,
+      holdRate: rate,
+      holdOpen: open,
+      refusal: config.network.refusal,
+    });
+  }
+
+  #followTagKeys(): void {
+    const { config, datapath } = this.#parts;
+    const { keys: file, window } = config.tags;
+    if (file === 'off') return;
+    const watch = watchTagKeys(
+      file,
+      (keys) => {
+        datapath.peers.setTagKeys({ ...keys, window: window / 1000 });
+        const tags = keys.keys.length > 0;
+        if (tags === this.#tags) return;
+        this.#tags = tags;
+        this.#tellKernel();
+      },
+      (error) => {
+        // Who has no key file does not tag; who had one does not lose its keys by that.
+        if (error.code === 'MISSING' && !this.#tags) return;
+        this.#fault('tags', error);
+      },
+    );
+    this.#closers.push(() => watch.close());
+  }
+
+  #openStore(): void {
+    const { config, now } = this.#parts;
+    const { keep, most } = config.handshake.records;
+    const store = openStore(join(config.state.directory, 'records.sqlite'), {
+      keepMs: keep,
+      most,
+      now,
+      onError: (error) => this.#fault('records', error),
+    });
+    this.#store = store;
+    this.#closers.push(() => store.close());
+  }
+
+  async #openRoom(): Promise<void> {
+    const { config, now } = this.#parts;
+    try {
+      this.#room = await openWaitingRoom({
+        settings: config.hold,
+        now,
+        endpointOf: (address) => this.book.endpointOf(address),
+        onFlow: (flow) => this.#held(flow),
+        onDropped: (flow) => this.#handshake?.dropped(flow.id),
+        onFault: (error) => this.#fault('hold', error),
+      });
+      const { room } = this;
+      this.#closers.push(() => room?.close());
+    } catch (error) {
+      this.#fault('hold', error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #held(flow: HeldFlow): void {
+    if (this.#handshake !== undefined) this.#handshake.heldFlow(flow);
+    else if (flow.tagged) this.#room?.hold.release(flow.id);
+    else this.#room?.hold.drop(flow.id, 'unreachable');
+  }
+
+  #followCredentials(): void {
+    const { config, node } = this.#parts;
+    const { certificate, key, authority } = config.handshake;
+    const watch = watchCredentials(
+      { certificate, key, authority },
+      { domain: config.domain, node },
+      (credentials) => {
+        if (this.#handshake === undefined) this.#openHandshake(() => watch?.current ?? credentials);
+        else this.#handshake.reload();
+      },
+      (error) => this.#fault('certificate', error),
+    );
+    this.#closers.push(() => watch.close());
+  }
+
+  #openHandshake(credentials: Parameters<typeof openHandshake>[0]['credentials']): void {
+    const { config, node, datapath, now, measurements, onElsewhere } = this.#parts;
+    const { listen, agents, deadline, lifetime, silent } = config.handshake;
+    const handshake = openHandshake({
+      name: node,
+      domain: config.domain,
+      ...(listen === 'off' ? {} : { listen }),
+      credentials,
+      agents,
+      node: this.book,
+      policy: new TablesOracle({
+        tables: () => datapath.currentTables(),
+        slotOf: (identity) => datapath.slotOf(identity),
+        subjectsOf: (identity) => this.book.subjectsOf(identity),
+      }),
+      kernel: datapath.peers,
+      held: {
+        sendToken: (flow, token) => this.#room?.hold.sendToken(flow, token) ?? false,
+        release: (flow) => this.#room?.hold.release(flow) ?? false,
+        drop: (flow, reason) => this.#room?.hold.drop(flow, reason) ?? false,
+      },
+      deadline,
+      lifetime,
+      silent,
+      now,
+      onRecord: (record) => this.#record(record),
+      onDuration: (end, result, ms) => {
+        if (end === 'source' && result === 'verified') measurements.handshakeDuration.observe(ms / 1000);
+      },
+      onIdentities: onElsewhere,
+      onFault: (error) => this.#fault('handshake', error),
+    });
+    this.#handshake = handshake;
+    if (this.#store !== undefined) handshake.restore([...this.#store.verified.load().values()]);
+    this.#every(SAVE_MS, () => this.#save());
+    this.#closers.push(() => handshake.close());
+    onElsewhere();
+  }
+
+  /** What a new agent will need to renew and revoke what this one has verified. */
+  #save(): void {
+    if (this.#handshake === undefined || this.#store === undefined) return;
+    const values = this.#handshake.export();
+    this.#store.verified.replace(values.map((value) => [`${value.end} ${value.agent} ${value.handshake}`, value]));
+  }
+
+  #judged(record: VerdictRecord): void {
+    const { datapath, enforcement, node } = this.#parts;
+    const refused = refusedConnection(record, {
+      identityOf: (slot) => {
+        const id = datapath.identityOf(slot);
+        return id === undefined ? undefined : enforcement.identities.get(id);
+      },
+      ruleOf: (rule) => datapath.currentTables().rules.get(rule),
+      endpointOf: (address) => this.book.endpointOf(address),
+      node,
+    });
+    if (refused === undefined) return;
+    this.#record(refused);
+    const { end, source, destination, conversation, rule } = refused;
+    if (end === 'source' || source.identity === undefined || destination.identity === undefined) return;
+    this.#handshake?.refusedInKernel({
+      source: source.identity,
+      destination: destination.identity,
+      conversation,
+      rule,
+    });
+  }
+
+  #record(record: HandshakeRecord): void {
+    const { measurements, logger } = this.#parts;
+    const { result, step } = record;
+    measurements.handshakes.inc({ result, step });
+    if (result === 'verified') return;
+    this.#store?.add(record);
+    logger.debug({ record: { ...record, source: undefined, destination: undefined } }, 'A handshake ended');
+  }
+
+  #fault(subject: string, error: Error): void {
+    this.#parts.note({ type: 'agent', severity: 'error', action: 'fails', subject, message: error.message });
+  }
+}
