@@ -15,7 +15,7 @@ import { type Revoking, type Verified, type VerifiedFilter, VerifiedTable } from
 
 /** Both halves of handshakes and what they leave: no socket, no clock of its own. */
 export class Engine {
-  readonly counters = new Counters();
+  readonly counters: Counters;
   readonly #context: Context;
   readonly #verified: VerifiedTable;
   readonly #revocations: Revocations;
@@ -28,8 +28,9 @@ export class Engine {
   #stopSweep: () => void = () => {};
   #closed = false;
 
-  constructor(options: EngineOptions) {
-    this.#context = { ...options, counters: this.counters, record: (outcome) => this.#record(outcome) };
+  constructor(options: EngineOptions, counters = new Counters()) {
+    this.counters = counters;
+    this.#context = { ...options, counters, record: (outcome) => this.#record(outcome) };
     this.#revocations = new Revocations(this.#context);
     this.#verified = new VerifiedTable(this.#context, this.#revocations);
     this.#source = new SourceMachine(this.#context, this.#verified);
@@ -113,7 +114,9 @@ export class Engine {
     for (const one of this.#verified.values()) {
       const answer = this.#verified.decide(one);
       if (answer?.allowed !== false) continue;
-      denied.set(answer.rule, [...(denied.get(answer.rule) ?? []), one]);
+      const others = denied.get(answer.rule);
+      if (others === undefined) denied.set(answer.rule, [one]);
+      else others.push(one);
     }
     for (const [rule, ones] of denied) this.#verified.revoke(ones, { reason: 'policy', rule });
     this.#source.policyChanged();

@@ -20,7 +20,8 @@ export interface HandshakeStatistics {
   /** Refused or dropped because a bound was reached, by bound. */
   readonly limited: ReadonlyMap<Limited, number>;
   readonly underWay: { readonly source: number; readonly destination: number };
-  readonly verified: { readonly source: number; readonly destination: number };
+  /** Handshakes, of both ends, whose entries have not ended. */
+  readonly verified: number;
 }
 
 export type Limited =

@@ -64,13 +64,10 @@ export class VerifiedTable {
     this.#revocations = revocations;
   }
 
-  get size(): { readonly source: number; readonly destination: number } {
-    let source = 0;
-    for (const one of this.#byHandshake.values()) if (one.end === 'source') source += 1;
-    return { source, destination: this.#byHandshake.size - source };
+  get size(): number {
+    return this.#byHandshake.size;
   }
 
-  /** Lets go of nothing in the kernel. */
   get empty(): boolean {
     return this.#byHandshake.size === 0 && this.#byEntry.size === 0 && this.#entries === 0;
   }
