@@ -7,7 +7,7 @@ import { openDatapath } from '../../../src/datapath/index.ts';
 import type { Between, Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import type { Container, Endpoint as ModelEndpoint } from '../../../src/model/endpoint.ts';
-import { deriveIdentity } from '../../../src/model/identity.ts';
+import { deriveIdentity, type Identity } from '../../../src/model/identity.ts';
 import { parsePolicyFile } from '../../../src/model/policy-file.ts';
 import { formatProblem } from '../../../src/model/problem.ts';
 import type { Cgroup } from '../../rig/cgroup.ts';
@@ -33,6 +33,7 @@ export class Town {
   readonly node: Node;
   readonly options: DatapathOptions;
   readonly #endpoints = new Map<string, ModelEndpoint>();
+  readonly #strangers: Identity[] = [];
   readonly #pins: string;
   readonly #compiler = new Compiler();
   #datapath: Datapath;
@@ -100,6 +101,13 @@ export class Town {
     });
   }
 
+  /** Somebody of another node, by the service's name and, in a pod, the container's. */
+  know(name: string, container = name): bigint {
+    const identity = this.#identity(name, container);
+    this.#strangers.push(identity);
+    return identity.id;
+  }
+
   leave(name: string): void {
     this.#endpoints.delete(name);
   }
@@ -110,7 +118,8 @@ export class Town {
     const { policies, problems } = parsePolicyFile('test.yaml', Buffer.from(yaml));
     if (problems.length > 0) throw new Error(problems.map(formatProblem).join('\n'));
     const endpoints = [...this.#endpoints.values()];
-    const all = endpoints.flatMap(({ identity, containers }) => [identity, ...containers.map((one) => one.identity)]);
+    const here = endpoints.flatMap(({ identity, containers }) => [identity, ...containers.map((one) => one.identity)]);
+    const all = [...here, ...this.#strangers];
     const identities = new Map<number, KnownIdentity>();
     for (const [id, slot] of this.#datapath.assignSlots(all)) {
       const identity = all.find((one) => one.id === id);
