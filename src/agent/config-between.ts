@@ -15,7 +15,10 @@ const pathOrOff = (standard: string) =>
 
 const peerAgent = z.strictObject({
   name: z.string().min(1).max(253).describe('Its node name, as in its certificate'),
-  address: z.string().regex(HOST_PORT, 'wanted host:port or [ipv6]:port'),
+  address: z
+    .string()
+    .refine((text) => text === '' || HOST_PORT.test(text), 'wanted host:port or [ipv6]:port; nothing where it dials us')
+    .default(''),
   cidrs: z.array(cidr).max(256).default([]),
   workloads: z.array(z.string().max(700)).max(256).default(['*/*/*']),
   direct: z.boolean().default(false),

@@ -6,7 +6,7 @@ import { type Handshake, openHandshake } from '../../handshake/index.ts';
 import type { HandshakeRecord } from '../../handshake/port.ts';
 import type { HeldFlow } from '../../hold/port.ts';
 import { openStore, type Store } from '../../store/index.ts';
-import { watchCredentials } from '../../trust/credentials.ts';
+import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
 import type { Config } from '../config.ts';
 import type { Enforcement, Wanted } from '../enforcement.ts';
@@ -223,11 +223,13 @@ export class BetweenNodes {
   #followCredentials(): void {
     const { config, node } = this.#parts;
     const { certificate, key, authority } = config.handshake;
+    let current: Credentials | undefined;
     const watch = watchCredentials(
       { certificate, key, authority },
       { domain: config.domain, node },
       (credentials) => {
-        if (this.#handshake === undefined) this.#openHandshake(() => watch?.current ?? credentials);
+        current = credentials;
+        if (this.#handshake === undefined) this.#openHandshake(() => current ?? credentials);
         else this.#handshake.reload();
       },
       (error) => this.#fault('certificate', error),

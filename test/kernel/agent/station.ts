@@ -115,12 +115,16 @@ export class Station {
   async start(flags: readonly string[] = []): Promise<void> {
     this.launch(flags);
     const wanted = this.#node?.endpoints.size ?? 0;
-    await waitFor('the agent is ready', async () => {
-      if (!this.agent.running) throw new Error(`the agent ended: ${this.agent.stdout}${this.agent.stderr}`);
-      const { status, stdout } = await this.cli(['status', '-o', 'json']);
-      if (status !== 0 && status !== 8) return false;
-      return (JSON.parse(stdout) as StatusView).endpoints.enforced >= wanted;
-    });
+    await waitFor(
+      'the agent is ready',
+      async () => {
+        if (!this.agent.running) throw new Error(`the agent ended: ${this.agent.stdout}${this.agent.stderr}`);
+        const { status, stdout } = await this.cli(['status', '-o', 'json']);
+        if (status !== 0 && status !== 8) return false;
+        return (JSON.parse(stdout) as StatusView).endpoints.enforced >= wanted;
+      },
+      60_000,
+    );
   }
 
   /** Starts the agent and waits for nothing. */

@@ -106,10 +106,14 @@ export class Region {
   /** Waits until every agent is connected with every agent it is configured with. */
   async connected(): Promise<void> {
     for (const { name, station } of this.members.values()) {
-      await waitFor(`${name} is connected`, async () => {
-        const agents = await station.json<readonly PeerAgentView[]>(['peer', 'agents']);
-        return agents.every(({ state }) => state === 'connected');
-      });
+      await waitFor(
+        `${name} is connected`,
+        async () => {
+          const agents = await station.json<readonly PeerAgentView[]>(['peer', 'agents']);
+          return agents.every(({ state }) => state === 'connected');
+        },
+        30_000,
+      );
     }
   }
 
