@@ -32,7 +32,7 @@ export class Renewal {
       if (answer?.allowed === false) denied.push(one);
       else if (answer !== undefined) one.renewing = post.send(one.agent, { kind: 'renew', id: one.id }) || one.renewing;
     }
-    this.#table.revoke(denied, { reason: 'policy' });
+    this.#table.revoke(denied, { reason: 'policy', step: 'renew' });
   }
 
   /** As destination: the policy is asked again. */
@@ -45,9 +45,10 @@ export class Renewal {
       return;
     }
     const answer = this.#table.decide(one);
-    if (node.endpoint(one.endpoint) === undefined) this.#table.revoke([one], { reason: 'gone' });
-    else if (!agents.speaksFor(agent, one.peer)) this.#table.revoke([one], { reason: 'not-yours' });
-    else if (answer?.allowed === false) this.#table.revoke([one], { reason: 'policy', rule: answer.rule });
+    if (node.endpoint(one.endpoint) === undefined) this.#table.revoke([one], { reason: 'gone', step: 'renew' });
+    else if (!agents.speaksFor(agent, one.peer)) this.#table.revoke([one], { reason: 'not-yours', step: 'renew' });
+    else if (answer?.allowed === false)
+      this.#table.revoke([one], { reason: 'policy', step: 'renew', rule: answer.rule });
     else if (answer !== undefined) {
       this.#table.extend(one, timing.lifetime);
       post.send(agent, { kind: 'renewed', id, lifetime: timing.lifetime });

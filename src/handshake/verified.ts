@@ -2,7 +2,7 @@ import type { Context } from './context.ts';
 import { entryKey, type Pair, remoteSide, verifiedEntries } from './entries.ts';
 import type { VerifiedPeer } from './kernel.ts';
 import type { Reason } from './messages.ts';
-import type { PolicyAnswer, PolicyQuestion } from './port.ts';
+import type { PolicyAnswer, PolicyQuestion, Step } from './port.ts';
 import type { Revocations } from './revocations.ts';
 
 /** What a handshake has left at one end: entries in the kernel, and what is needed to renew or revoke them. */
@@ -40,6 +40,8 @@ export interface VerifiedFilter {
 export interface Revoking {
   readonly reason: Reason | 'by-hand' | 'full';
   readonly rule?: string;
+  /** Default `confirm`: the last one there was. */
+  readonly step?: Step;
   /** The other end knows: it said so. */
   readonly told?: boolean;
 }
@@ -113,8 +115,8 @@ export class VerifiedTable {
       if (revoking.told !== true) this.#revocations.send(one, wireReason(revoking.reason));
       this.#context.record({
         ...recordOf(one),
-        result: revoking.reason === 'timeout' ? 'timeout' : 'revoked',
-        step: one.confirmed ? 'renew' : 'confirm',
+        result: one.confirmed ? 'revoked' : 'timeout',
+        step: revoking.step ?? 'confirm',
         reason: revoking.reason,
         rule: revoking.rule ?? '',
       });
