@@ -3,6 +3,7 @@
  * addresses. Nobody holds: what waits is dropped where it would arrive.
  */
 import assert from 'node:assert/strict';
+import { Reason } from '../../../src/datapath/layouts.gen.ts';
 import type { Between } from '../../../src/datapath/port.ts';
 import type { Endpoint } from '../../rig/node.ts';
 import type { Background } from '../../rig/process.ts';
@@ -17,6 +18,13 @@ const PORTS = 'ports: [{protocol: TCP, port: 8080}, {protocol: UDP, port: 5353}]
 const to = (name: string): string =>
   shopPolicy('web', 'web', `  egress: [{to: [{workload: Service/${name}}], ${PORTS}}]`);
 const FROM_WEB = shopPolicy('api', 'api', `  ingress: [{from: [{workload: Service/web}], ${PORTS}}]`);
+
+/** Sends a marked datagram. */
+const MARKED = `import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.4)
+s.setsockopt(socket.SOL_SOCKET, 36, int(sys.argv[2])); s.sendto(b"x" * 8, (sys.argv[1], 5353))
+try: s.recv(9); print("answered")
+except TimeoutError: print("silence")`;
 
 describe('containers of two nodes', function () {
   this.timeout(120_000);
@@ -166,15 +174,35 @@ describe('containers of two nodes', function () {
     right.close();
   });
 
+  it('on the host network find each other by tags too; what would have to be held does not pass', async () => {
+    const exporter = here.node.createHostContainer('exporter');
+    assert.ok(exporter.cgroup !== undefined);
+    here.settleHost('exporter', exporter.cgroup);
+    const policy = (name: string): string => to(name).replaceAll('web', 'exporter');
+    const attempt = (udp: boolean): Promise<Attempt> =>
+      connect(exporter, { address: api.ipv4, port: udp ? 5353 : 8080, udp }, { timeoutMs: 600, exchange: true });
+    const unverified = (): bigint => here.datapath.dropCounters().get(Reason.Unverified)?.packets ?? 0n;
+    await enforce(policy('api'), '');
+    assert.equal((await attempt(false)).result, 'ok');
+    const before = unverified();
+    assert.notEqual((await attempt(true)).result, 'ok');
+    assert.ok(unverified() > before);
+    await here.enforce(policy('db'));
+    assert.notEqual((await attempt(false)).result, 'ok', 'whoever answers is not the one');
+    await here.enforce('');
+    const listening = await serve(evil, { udp: '5353' });
+    const outcome = await exporter.run(['python3', '-c', MARKED, evil.ipv4, String(HOLD_MARK)]);
+    assert.equal(outcome.trim(), 'answered', 'a mark of its own is no mark');
+    listening.close();
+    here.leave('exporter');
+    await here.enforce('');
+    exporter.cgroup.close();
+  });
+
   it('cannot let packets through by marks', async () => {
     await enforce(to('api'), FROM_WEB);
-    const script = `import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.4)
-s.setsockopt(socket.SOL_SOCKET, 36, int(sys.argv[2])); s.sendto(b"x", (sys.argv[1], 5353))
-try: s.recv(9); print("answered")
-except TimeoutError: print("silence")`;
     for (const mark of [HOLD_MARK, 1, 0xffffffff >>> 1]) {
-      const outcome = await web.run(['python3', '-c', script, api.ipv4, String(mark)]);
+      const outcome = await web.run(['python3', '-c', MARKED, api.ipv4, String(mark)]);
       assert.equal(outcome.trim(), 'silence', `mark ${mark}`);
     }
   });
