@@ -124,16 +124,16 @@ describeInside('A rule that leads packets to a queue', import.meta.filename, () 
       });
 
       it('replaces what another backend has made, and a rule of another queue or mark', async () => {
-        for (const older of available) {
-          for (const change of [{}, { queue: QUEUE + 1 }, { mark: 0x20000 }]) {
-            await installQueueRule({ ...RULE, ...change }, older);
-            await installQueueRule({ ...RULE, owner: 'somebody', queue: 9, mark: 1 }, older);
-            const rules = await installQueueRule(RULE, backend);
-            assert.ok(await rules.verify());
-            await rules.remove();
-            assert.equal(await removeQueueRules(), 0, `${older} ${JSON.stringify(change)} was left`);
-            assert.equal(await removeQueueRules({ owner: 'somebody' }), 1);
-          }
+        const changes: Partial<QueueRule>[] = [{}, { queue: QUEUE + 1 }, { mark: 0x20000 }];
+        for (const [i, change] of changes.entries()) {
+          const older = available[i % available.length]!;
+          await installQueueRule({ ...RULE, ...change }, older);
+          await installQueueRule({ ...RULE, owner: 'somebody', queue: 9, mark: 1 }, older);
+          const rules = await installQueueRule(RULE, backend);
+          assert.ok(await rules.verify());
+          await rules.remove();
+          assert.equal(await removeQueueRules(), 0, `${older} ${JSON.stringify(change)} was left`);
+          assert.equal(await removeQueueRules({ owner: 'somebody' }), 1);
         }
       });
 
