@@ -7,14 +7,17 @@
  *   to_uplink      TC egress of the links that lead out of the node: stops what was to be held and was not
  *
  * They decide whether a packet passes (TCX_NEXT / TC_ACT_UNSPEC: the next program has its say) or not
- * (TC_ACT_SHOT); they change nothing in it but the mark of what must wait for a handshake. They read the tables of
- * who is who and what may be, write the flow table, the counters and the event ring.
+ * (TC_ACT_SHOT). What passes they leave as it is, but for the mark of what must wait for a handshake (lib/hold.h);
+ * what is refused may become its own answer (lib/answer.h: TC_ACT_REDIRECT). They read the tables of who is who and
+ * what may be, write the flow table, the counters and the event ring.
  *
  * What a packet costs: of a known flow, three lookups (interface, settings, flow), one coarse clock and two
  * atomic adds; where several containers share the interface, one cgroup helper and one lookup more. The first
- * packet of a flow also: up to three lookups for who is who, one for the subject, at most seven for the decision,
- * one or two for the rule's counter, one insertion; connection tracking is asked only for senders that hide
- * behind the host's address, for TCP met in mid-stream and for the first datagram of a UDP flow. Denied packets pay the same again for the event.
+ * packet of a flow also: up to three lookups for who is who, four more where that is nobody of this node (two of
+ * verified peers, the domain, an identity's slot) and one MAC where it bears a tag, one for the subject, at most seven
+ * for the decision, one or two for the rule's counter, one insertion; connection tracking is asked only for senders
+ * that hide behind the host's address, for TCP met in mid-stream and for the first datagram of a UDP flow. Denied
+ * packets pay the same again for the event.
  * What is sent to all (broadcasts, groups) has no flow at the receiving end: each packet of it is decided.
  */
 

@@ -26,6 +26,7 @@ FUNCTION hold_packet(struct __sk_buff *skb, __u32 endpoint)
 	count_incident(INCIDENT_HELD);
 	return REASON_NONE;
 #else
+	/* An argument that is not used would not be passed, and the function not be the one that is called. */
 	return endpoint == ~0U ? REASON_NO_TABLE : REASON_UNVERIFIED;
 #endif
 }

@@ -56,6 +56,7 @@ describe('peers of other nodes', () => {
       assert.equal(lab.flows()[0]?.current, false);
       assert.deepEqual(lab.sends(segment({ flags: ['ACK'], payload: Buffer.alloc(9) })), UNVERIFIED);
       assert.deepEqual(lab.sends(segment({ flags: ['RST'] })), UNVERIFIED);
+      assert.deepEqual(lab.sends(segment({ flags: ['SYN', 'ACK'], tag: web })), UNVERIFIED);
       assert.deepEqual(lab.receives(synAck({ tag: api })), { passed: true, rule: 'shop/web egress to-api' });
       assert.deepEqual(lab.sends(segment({ flags: ['ACK'], payload: Buffer.alloc(9) })), PASSED);
       const [flow] = lab.flows();
