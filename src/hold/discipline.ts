@@ -174,13 +174,18 @@ export class Discipline implements Hold {
     return true;
   }
 
-  /** Others have bits in the mark too. */
+  /** Others have bits in the mark too. Repeated, so that the rules after ours see the packet as they would have. */
   #accept(first: First, packet?: Buffer): void {
     const mark = (first.mark & ~this.#options.mark) >>> 0;
-    this.#outbox.verdict(first.id, { action: 'accept', mark, ...(packet && { packet }) });
+    this.#outbox.verdict(first.id, { action: 'repeat', mark, ...(packet && { packet }) });
   }
 
+  /**
+   * What has come and was not read yet goes with what is held, and all of it leaves before this returns: packets that
+   * come from now on may take the kernel's way, and shall not overtake.
+   */
   release(id: number): boolean {
+    this.#parts.queue.drain();
     const flow = this.#book.get(id);
     if (flow === undefined || !this.#book.remove(flow)) return false;
     // A tag goes on when nobody could be asked: that speaks for no other packet.
@@ -192,6 +197,8 @@ export class Discipline implements Hold {
       this.#accept(flow.first);
     }
     for (const packet of flow.further) this.#send(packet);
+    this.#outbox.flush();
+    this.#parts.queue.drain();
     this.#arm();
     return true;
   }

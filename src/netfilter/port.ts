@@ -89,6 +89,11 @@ export interface PacketQueue {
   verdict(id: number, verdict: QueueVerdict): void;
   /** The same for many, in order, as few system calls as there are 64 KiB of them. */
   verdicts(entries: readonly (readonly [id: number, verdict: QueueVerdict])[]): void;
+  /**
+   * Delivers now what has come and was not delivered yet, so that the caller knows all that came before this moment.
+   * Does nothing while packets are being delivered.
+   */
+  drain(): void;
   statistics(): QueueStatistics;
   close(): void;
 }

@@ -15,6 +15,8 @@ import type {
 const MAX_PACKET = 0xffff - 4;
 /** 8,192 packets of 1,500 bytes, as the kernel accounts for them. */
 const DEFAULT_RECEIVE_BUFFER = 16 << 20;
+/** Of at most `PACKETS_MAX` packets each. */
+const DRAIN_BATCHES = 16;
 /** linux/netfilter.h. */
 const ACTIONS: ReadonlyMap<unknown, number> = new Map([
   ['drop', 0],
@@ -33,6 +35,8 @@ export class PacketQueue implements Port {
   readonly #arrivals = new Uint32Array(1 + PACKET_WORDS * PACKETS_MAX);
   readonly #one = new Uint32Array(VERDICT_WORDS);
   #closed = false;
+  /** The views of the arrivals in hand are still in use. */
+  #delivering = false;
 
   private constructor(options: PacketQueueOptions) {
     const { number, maxPackets, onPackets, onError } = options;
@@ -90,6 +94,11 @@ export class PacketQueue implements Port {
     this.#send(words, entries.length, packets);
   }
 
+  drain(): void {
+    // What comes faster than it is read must not keep us here.
+    for (let batches = 0; batches < DRAIN_BATCHES && !this.#delivering && this.#wake(); batches++);
+  }
+
   statistics(): QueueStatistics {
     const { received, verdictErrors, overruns } = native.queueCounters(this.#live('ask about'));
     return {
@@ -142,16 +151,25 @@ export class PacketQueue implements Port {
     if (error < 0) fail('VERDICT', error, `give ${count} verdicts to queue ${this.number}`);
   }
 
-  #wake(): void {
-    if (this.#closed) return;
+  /** @returns whether there was something */
+  #wake(): boolean {
+    if (this.#closed) return false;
     const own: Buffer[] = [];
     const shared = native.readQueue(this.#handle, this.#arrivals, own);
     if (typeof shared !== 'number') {
-      this.#onPackets(unpack(this.#arrivals, shared, own));
-    } else if (shared < 0) {
+      this.#delivering = true;
+      try {
+        this.#onPackets(unpack(this.#arrivals, shared, own));
+      } finally {
+        this.#delivering = false;
+      }
+      return true;
+    }
+    if (shared < 0) {
       this.close();
       this.#onError(systemError('QUEUE', shared, `read queue ${this.number}`));
     }
+    return false;
   }
 }
 

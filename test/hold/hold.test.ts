@@ -179,6 +179,16 @@ describe('the hold', () => {
     }
   });
 
+  it('takes what came unread along on release: nothing that comes later may overtake it', () => {
+    const { queue, flows, hold } = rig();
+    queue.arrive([datagram('1')]);
+    hold.sendToken(flows[0]!.id, TOKEN);
+    queue.comeUnread([datagram('2'), datagram('3')]);
+    hold.release(flows[0]!.id);
+    const texts = queue.passed.slice(1).map(({ bytes }) => bytes.subarray(28).toString());
+    assert.deepEqual(texts, ['1', '2', '3']);
+  });
+
   it('lets what was on its way follow for a second, in order', async () => {
     let now = 0;
     const made = rig({}, { monotonic: () => now });
@@ -276,7 +286,7 @@ describe('the hold', () => {
     const made = rig();
     made.queue.arrive(Array.from({ length: 50 }, (_, n) => datagram('x', 5000 + (n % 10))));
     assert.deepEqual(made.queue.calls, [40]);
-    for (const { id } of made.flows) made.hold.release(id);
+    for (const { id } of made.flows) made.hold.sendToken(id, TOKEN);
     await settled();
     assert.deepEqual(made.queue.calls, [40, 10]);
   });

@@ -25,6 +25,7 @@ export class MemoryQueue implements PacketQueue, PacketSender {
   mtu = 65_535;
   unreachable = false;
   readonly #waiting = new Map<number, QueuedPacket>();
+  readonly #unread: QueuedPacket[] = [];
   #options: PacketQueueOptions | undefined;
   #lastId = 0;
 
@@ -44,6 +45,12 @@ export class MemoryQueue implements PacketQueue, PacketSender {
 
   /** Packets arrive, all in one wake-up. */
   arrive(packets: readonly Buffer[], more: Partial<QueuedPacket> = {}): void {
+    this.comeUnread(packets, more);
+    this.drain();
+  }
+
+  /** Packets come, and nobody reads them yet. */
+  comeUnread(packets: readonly Buffer[], more: Partial<QueuedPacket> = {}): void {
     const queued = packets.map((packet): QueuedPacket => {
       this.#lastId += 1;
       return {
@@ -59,7 +66,12 @@ export class MemoryQueue implements PacketQueue, PacketSender {
       };
     });
     for (const packet of queued) this.#waiting.set(packet.id, packet);
-    this.options.onPackets(queued);
+    this.#unread.push(...queued);
+  }
+
+  drain(): void {
+    const queued = this.#unread.splice(0);
+    if (queued.length > 0) this.options.onPackets(queued);
   }
 
   verdict(id: number, verdict: QueueVerdict): void {

@@ -3,8 +3,9 @@ import type { Logger } from 'pino';
 import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
 import { type Handshake, openHandshake } from '../../handshake/index.ts';
-import type { HandshakeRecord } from '../../handshake/port.ts';
+import type { HandshakeRecord, RecordEnd } from '../../handshake/port.ts';
 import type { HeldFlow } from '../../hold/port.ts';
+import { formatWorkload } from '../../model/workload.ts';
 import { openStore, type Store } from '../../store/index.ts';
 import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
@@ -33,7 +34,7 @@ export interface BetweenParts {
 /** The wall clock is told to the kernel this often; what it has drifted by in between is nothing to a tag's window. */
 const CLOCK_MS = 10_000;
 const SWEEP_MS = 30_000;
-const SAVE_MS = 2_000;
+const SAVE_MS = 10_000;
 
 /**
  * This node among others: tags and their keys, packets that wait, handshakes with other agents, and what is kept of
@@ -292,6 +293,7 @@ export class BetweenNodes {
       },
       ruleOf: (rule) => datapath.currentTables().rules.get(rule),
       endpointOf: (address) => this.book.endpointOf(address),
+      agentAt: (address) => this.#handshake?.agentAt(address),
       node,
     });
     if (refused === undefined) return;
@@ -311,8 +313,16 @@ export class BetweenNodes {
     const { result, step } = record;
     measurements.handshakes.inc({ result, step });
     if (result === 'verified') return;
-    this.#store?.add(record);
-    logger.debug({ record: { ...record, source: undefined, destination: undefined } }, 'A handshake ended');
+    const named = { ...record, source: this.#named(record.source), destination: this.#named(record.destination) };
+    this.#store?.add(named);
+    logger.debug({ handshake: record.handshake, result, step, reason: record.reason }, 'A handshake ended');
+  }
+
+  /** The handshake knows the names of what others run, not of what runs here. */
+  #named(end: RecordEnd): RecordEnd {
+    if (end.workload !== undefined || end.identity === undefined) return end;
+    const known = this.#parts.enforcement.identities.get(end.identity);
+    return known === undefined ? end : { ...end, workload: formatWorkload(known.workload) };
   }
 
   #fault(subject: string, error: Error): void {

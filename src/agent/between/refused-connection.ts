@@ -6,13 +6,15 @@ import type { Conversation } from '../../model/conversation.ts';
 import type { Identity } from '../../model/identity.ts';
 import { PROTOCOLS } from '../../model/protocol.ts';
 import { Verdict } from '../../model/verdict.ts';
-import { describeIdentity } from '../names.ts';
+import { formatWorkload } from '../../model/workload.ts';
 
 export interface RefusalContext {
   readonly node: string;
   readonly identityOf: (slot: number) => Identity | undefined;
   readonly ruleOf: (rule: number) => RuleInfo | undefined;
   readonly endpointOf: (address: string) => string | undefined;
+  /** The node whose agent speaks for an address. */
+  readonly agentAt: (address: string) => string | undefined;
 }
 
 /**
@@ -30,8 +32,13 @@ export function refusedConnection(record: VerdictRecord, context: RefusalContext
   const remote = record.direction === 'egress' ? conversation.destination : conversation.source;
   // Somebody of this node: an event, but nothing between nodes.
   if (context.endpointOf(remote.address) !== undefined) return undefined;
-  const here: RecordEnd = { node: context.node, identity: local.id, workload: describeIdentity(local) };
-  const there: RecordEnd = { identity: peer.id, workload: describeIdentity(peer) };
+  const here: RecordEnd = { node: context.node, identity: local.id, workload: formatWorkload(local.workload) };
+  const node = context.agentAt(remote.address);
+  const there: RecordEnd = {
+    ...(node === undefined ? {} : { node }),
+    identity: peer.id,
+    workload: formatWorkload(peer.workload),
+  };
   const rule = context.ruleOf(record.rule);
   const egress = record.direction === 'egress';
   return {
