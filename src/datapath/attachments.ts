@@ -69,6 +69,11 @@ export class Attachments {
     this.#retained = true;
   }
 
+  /** Whether some container's connections are tagged, be it by an earlier agent. */
+  get tagging(): boolean {
+    return readdirSync(this.#directory).some(isTagPin);
+  }
+
   /** No container's connections are tagged any more, an earlier agent's neither. */
   removeTaggers(): void {
     this.#release(isTagPin);

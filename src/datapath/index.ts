@@ -35,7 +35,6 @@ import { decodeRecords, type RecordContext } from './records.ts';
 import { checkHoldMark, SettingsRow } from './settings.ts';
 import { Slots } from './slots.ts';
 
-const NOTHING_BETWEEN: Between = { tags: false, holdMark: 0, holdRate: 0, holdOpen: false, refusal: 'silence' };
 const GATE_PROGRAMS = ['cgroup_created', 'cgroup_entered', 'cgroup_removed'] as const;
 
 /**
@@ -77,7 +76,7 @@ class KernelDatapath implements Datapath {
     this.#slots = new Slots(tables, options.sizes.subjects);
     this.#tables = readPolicyTables(tables);
     this.#settings = new SettingsRow(tables.settings);
-    this.#settings.change({ eventRate: options.events.ratePerSecond, eventBurst: options.events.burst });
+    this.#settings.begin(options.events);
     this.#attachments = new Attachments(this.#programs, options.pins);
     this.#doors = new Doors(this.#attachments, options.cgroupRoot);
     this.#endpoints = new Endpoints({
@@ -98,7 +97,11 @@ class KernelDatapath implements Datapath {
       identityOf: (slot) => this.#slots.identityOf(slot),
     });
     this.#peers.setClock();
-    this.setBetween(options.between ?? NOTHING_BETWEEN);
+    if (options.between === undefined) {
+      this.#endpoints.watchmen = { tags: this.#attachments.tagging, guard: this.#settings.now.holdMark !== 0 };
+    } else {
+      this.setBetween(options.between);
+    }
     this.#context = {
       endpointName: (number) => this.#endpoints.nameOf(number),
       wallClock: (monotonic) => this.#clock.wall(monotonic),

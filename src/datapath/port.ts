@@ -175,7 +175,7 @@ export interface DatapathOptions {
   readonly cgroupRoot: string;
   readonly sizes: DatapathSizes;
   readonly events: { readonly ratePerSecond: number; readonly burst: number };
-  /** Default: nothing is held and no tags are written, also where an earlier agent did. */
+  /** Default: as an earlier agent has left it until `setBetween`; else nothing is held and no tags are written. */
   readonly between?: Between;
 }
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Settings } from './layouts.gen.ts';
 import { Refusal } from './layouts.gen.ts';
 import type { Tables } from './maps.ts';
-import type { Between } from './port.ts';
+import type { Between, DatapathOptions } from './port.ts';
 
 const ROW = 0;
 
@@ -28,6 +28,12 @@ export class SettingsRow {
 
   change(change: Partial<Settings>): void {
     this.#table.set(ROW, { ...this.now, ...change });
+  }
+
+  /** What there is to be said at the start, of whatever an earlier agent has left. */
+  begin({ ratePerSecond, burst }: DatapathOptions['events']): void {
+    const { answerMark: before, holdMark } = this.now;
+    this.change({ eventRate: ratePerSecond, eventBurst: burst, answerMark: answerMark(before, holdMark) });
   }
 
   /** Flows decided before are decided again at their next packet. */

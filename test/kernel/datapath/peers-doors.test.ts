@@ -68,8 +68,8 @@ describe('tags at the doors of containers', () => {
 
   const pin = () => join(town.options.pins, 'links', `cgroup_sock_ops-${web.cgroup.id}`);
 
-  function linkOf(): { id: number; program: number } {
-    const link = BpfLink.openPinned(pin());
+  function linkOf(path = pin()): { id: number; program: number } {
+    const link = BpfLink.openPinned(path);
     const { id, programId } = link.info();
     link.close();
     return { id, program: programId };
@@ -109,6 +109,28 @@ describe('tags at the doors of containers', () => {
     assert.notEqual(linkOf().id, before.id);
     assert.equal(await tag(), identity('web'));
     assert.equal(readdirSync(join(town.options.pins, 'links')).filter((name) => name.includes('sock_ops')).length, 1);
+  });
+
+  it('go on under an agent that has not said yet what it wants, and end when it wants none', async () => {
+    const silent = await Town.create('routed');
+    try {
+      const shop = await silent.node.createEndpoint('shop');
+      silent.settle('shop', shop);
+      await silent.enforce('');
+      const path = join(silent.options.pins, 'links', `cgroup_sock_ops-${shop.cgroup.id}`);
+      assert.equal(existsSync(path), false, 'nobody has asked for any');
+      silent.datapath.setBetween({ ...BETWEEN, holdMark: 0x1000, holdRate: 5 });
+      const before = linkOf(path).id;
+      silent.restart();
+      await silent.enforce();
+      assert.equal(linkOf(path).id, before);
+      const guards = silent.datapath.programs().find(({ name }) => name === 'to_uplink')?.attachments.length;
+      assert.ok((guards ?? 0) > 0, 'and so do the guards');
+      silent.datapath.setBetween({ ...BETWEEN, tags: false });
+      assert.equal(existsSync(path), false);
+    } finally {
+      silent.close();
+    }
   });
 
   it('are switched off and on while the endpoint stays', async () => {
