@@ -51,7 +51,7 @@ export class Unconfirmed {
     const waiting = this.#waiting.get(keyOf(agent, id));
     if (waiting !== undefined && this.#settle(keyOf(agent, id))) {
       const { verified } = waiting;
-      verified.confirmed = true;
+      this.#table.confirm(verified);
       const { rule } = verified;
       this.#context.record({ ...recordOf(verified), result: 'verified', step: 'confirm', reason: '', rule });
       return;

@@ -50,15 +50,16 @@ export interface Revoking {
 const EVICTED_AT_ONCE = 1_024;
 
 /**
- * What is verified, at either end. An entry of the kernel belongs to the handshake that wrote it last: an earlier one
- * of the same pair is forgotten here without a word, because its entry lives on as the other's.
+ * What is verified, at either end. Several handshakes may stand behind one entry of the kernel: for other ports between the
+ * same two, or in the other direction. The entry is deleted with the last of them. A later one that both ends agree on
+ * takes the place of an earlier one of the same kind.
  */
 export class VerifiedTable {
   readonly #context: Context;
   readonly #revocations: Revocations;
   /** In the order they were verified. */
   readonly #byHandshake = new Map<string, Verified>();
-  readonly #byEntry = new Map<string, Verified>();
+  readonly #owners = new Map<string, Set<Verified>>();
   #entries = 0;
 
   constructor(context: Context, revocations: Revocations) {
@@ -71,7 +72,7 @@ export class VerifiedTable {
   }
 
   get empty(): boolean {
-    return this.#byHandshake.size === 0 && this.#byEntry.size === 0 && this.#entries === 0;
+    return this.#byHandshake.size === 0 && this.#owners.size === 0 && this.#entries === 0;
   }
 
   values(): IterableIterator<Verified> {
@@ -91,12 +92,28 @@ export class VerifiedTable {
 
   /** Takes up what an earlier agent has verified; its entries are in the kernel, or they are not. */
   adopt(one: Verified): void {
-    const key = entryKey(entriesOf(one)[0]!);
-    const former = this.#byEntry.get(key);
-    if (former !== undefined) this.#remove(former);
+    const entries = entriesOf(one);
+    for (const entry of entries) {
+      const key = entryKey(entry);
+      // The entry names one identity; whoever stood there before is not there any more.
+      for (const other of [...(this.#owners.get(key) ?? [])]) if (other.peer !== one.peer) this.#remove(other);
+      const owners = this.#owners.get(key);
+      if (owners === undefined) this.#owners.set(key, new Set([one]));
+      else owners.add(one);
+    }
     this.#byHandshake.set(handshakeKey(one.end, one.agent, one.id), one);
-    this.#byEntry.set(key, one);
-    this.#entries += one.direct ? 2 : 1;
+    this.#entries += entries.length;
+    if (one.confirmed) this.confirm(one);
+  }
+
+  /** Both ends agree: it takes the place of others like it. */
+  confirm(one: Verified): void {
+    one.confirmed = true;
+    const [known] = entriesOf(one);
+    for (const other of [...(this.#owners.get(entryKey(known!)) ?? [])]) {
+      const alike = other.end === one.end && other.direct === one.direct && other.agent === one.agent;
+      if (other !== one && other.confirmed && alike) this.#remove(other);
+    }
   }
 
   /** Its entries last that much longer. */
@@ -126,9 +143,9 @@ export class VerifiedTable {
   /** Deletes the entries and says nothing. */
   forget(ones: readonly Verified[]): void {
     if (ones.length === 0) return;
-    const entries = ones.flatMap(entriesOf);
     for (const one of ones) this.#remove(one);
-    this.#context.kernel.forget(entries);
+    const entries = ones.flatMap(entriesOf).filter((entry) => !this.#owners.has(entryKey(entry)));
+    if (entries.length > 0) this.#context.kernel.forget(entries);
   }
 
   find(filter: VerifiedFilter): Verified[] {
@@ -153,12 +170,16 @@ export class VerifiedTable {
   }
 
   #remove(one: Verified): void {
-    const key = handshakeKey(one.end, one.agent, one.id);
-    if (this.#byHandshake.get(key) !== one) return;
-    this.#byHandshake.delete(key);
-    this.#entries -= one.direct ? 2 : 1;
-    const entry = entryKey(entriesOf(one)[0]!);
-    if (this.#byEntry.get(entry) === one) this.#byEntry.delete(entry);
+    const handshake = handshakeKey(one.end, one.agent, one.id);
+    if (this.#byHandshake.get(handshake) !== one) return;
+    this.#byHandshake.delete(handshake);
+    for (const entry of entriesOf(one)) {
+      this.#entries -= 1;
+      const key = entryKey(entry);
+      const owners = this.#owners.get(key);
+      owners?.delete(one);
+      if (owners?.size === 0) this.#owners.delete(key);
+    }
   }
 
   #evict(): void {

@@ -286,6 +286,62 @@ describe('a refusal', () => {
   });
 });
 
+describe('many handshakes of one pair', () => {
+  const many = (count: number) => {
+    const world = twoNodes();
+    for (let port = 1; port <= count; port++) world.one.hold(udp('10.1.0.2', port, '10.2.0.3', port));
+    return world;
+  };
+
+  it('at one time all end well, and one stays to be renewed', () => {
+    const { network, one, two } = many(50);
+    network.settle();
+    assert.equal(one.released.length, 50);
+    assert.deepEqual([one.entryTexts().length, two.entryTexts().length], [2, 2]);
+    assert.deepEqual([one.engine.verified().length, two.engine.verified().length], [1, 1]);
+    assert.equal(one.engine.verified()[0]?.id, two.engine.verified()[0]?.id);
+    assert.deepEqual([...two.engine.statistics().ignored], []);
+  });
+
+  it('of which the source refuses one leave the others verified', () => {
+    const { network, one, two } = many(0);
+    one.policy = ({ port, peer }) => ({ allowed: peer === 0n || port !== 2, rule: '' });
+    for (const port of [1, 2]) {
+      one.hold(udp('10.1.0.2', port, '10.2.0.3', port));
+      network.settle();
+    }
+    assert.equal(one.released.length, 1);
+    assert.deepEqual([one.entryTexts().length, two.entryTexts().length], [2, 2]);
+  });
+
+  it('of which the last is refused after the token leave the others verified at both ends', () => {
+    const { network, one, two, clock } = many(1);
+    network.settle();
+    one.hold(udp('10.1.0.2', 2, '10.2.0.3', 2));
+    while (network.letters.length > 0) network.deliver();
+    network.arrive(network.packets.shift()!);
+    one.policy = ({ port }) => ({ allowed: port !== 2, rule: '' });
+    network.settle();
+    clock.advance(10_000);
+    network.settle();
+    assert.equal(one.released.length, 1);
+    assert.deepEqual([one.entryTexts().length, two.entryTexts().length], [2, 2]);
+  });
+
+  it('in both directions do not take each other away', () => {
+    const { network, one, two } = many(1);
+    two.hold(udp('10.2.0.3', 9, '10.1.0.2', 9));
+    network.settle();
+    const [opened] = two.engine.verified().filter(({ end }) => end === 'source');
+    assert.equal(two.engine.revoke({ id: opened!.id }), 1);
+    network.settle();
+    assert.deepEqual([one.entryTexts().length, two.entryTexts().length], [2, 2]);
+    assert.equal(one.engine.revoke({}), 1);
+    network.settle();
+    assert.deepEqual([one.entryTexts().length, two.entryTexts().length], [0, 0]);
+  });
+});
+
 describe('time and loss', () => {
   it('the token is sent again after 50, 100, 200 ms and so on until it has arrived', () => {
     const { network, clock, one, two, conversation } = twoNodes();
