@@ -3,6 +3,7 @@
  * addresses. Nobody holds: what waits is dropped where it would arrive.
  */
 import assert from 'node:assert/strict';
+import { release } from 'node:os';
 import { Reason } from '../../../src/datapath/layouts.gen.ts';
 import type { Between } from '../../../src/datapath/port.ts';
 import type { Endpoint } from '../../rig/node.ts';
@@ -11,6 +12,9 @@ import { type Attempt, buildTraffic, connect, holdOpen, serve } from '../../rig/
 import { KEYS } from './tag-reader.ts';
 import { shopPolicy, Town } from './town.ts';
 
+const [MAJOR = 0, MINOR = 0] = release().split('.').map(Number);
+/** Since 6.6. */
+const HAS_TCX = MAJOR > 6 || (MAJOR === 6 && MINOR >= 6);
 const HOLD_MARK = 0x1000;
 const BETWEEN: Between = { tags: true, holdMark: HOLD_MARK, holdRate: 1000, holdOpen: false, refusal: 'reset' };
 const AT_ONCE = 300e6; // ns
@@ -37,7 +41,9 @@ describe('containers of two nodes', function () {
   let webIdentity: bigint;
   let apiIdentity: bigint;
 
-  before(async () => {
+  before(async function () {
+    // Filters have no owner: of two datapaths in one namespace each would take the other's for its own of an earlier life.
+    if (!HAS_TCX) this.skip();
     await buildTraffic();
     here = await Town.create('routed', BETWEEN);
     there = await Town.create('routed', BETWEEN);
