@@ -67,7 +67,7 @@ describe('the agent on a real node', function () {
       ['db', 8080, false],
     ];
     for (const [from, port, allowed] of cases) {
-      assert.equal(await attempt(from, 'api', port), allowed ? 'ok' : 'timeout', `${from} ${port}`);
+      assert.equal(await attempt(from, 'api', port), allowed ? 'ok' : 'refused', `${from} ${port}`);
       const view = await station.json<ExplainView>(
         ['policy', 'explain', from, 'api', '--port', String(port)],
         [allowed ? 0 : 5],
@@ -84,7 +84,7 @@ describe('the agent on a real node', function () {
     const refused =
       'sallyport_rule_packets_total{policy="test/api",rule="default",direction="ingress",action="Deny",mode="Enforce"}';
     const before = await station.metric(refused);
-    assert.equal(await attempt('db', 'api', 8080), 'timeout');
+    assert.equal(await attempt('db', 'api', 8080), 'refused');
     await waitFor('the event', async () => {
       const events = await station.json<TrafficEvent[]>(['event', 'list', '--raw', '--type', 'verdict']);
       return events.some(
@@ -109,10 +109,10 @@ describe('the agent on a real node', function () {
       'the policy is in force',
       async () => (await station.json<PolicyView[]>(['policy', 'get'])).length === 1,
     );
-    assert.equal(await attempt('db', 'api', 8080), 'timeout');
+    assert.equal(await attempt('db', 'api', 8080), 'refused');
     writeFileSync(place, allowWeb.replace('Unit/web', 'Unit/db'));
     await waitFor('db is allowed', async () => (await attempt('db', 'api', 8080)) === 'ok');
-    assert.equal(await attempt('web', 'api', 8080), 'timeout');
+    assert.equal(await attempt('web', 'api', 8080), 'refused');
     assert.equal((await station.cli(['policy', 'delete', 'test/api'])).status, 1);
     rmSync(place);
     await waitFor('the policy ended', async () => (await station.json<PolicyView[]>(['policy', 'get'])).length === 0);
@@ -163,7 +163,7 @@ describe('the agent on a real node', function () {
     const fields = Object.entries(key).map(([name, value]) => `${name}=${value}`);
     const update = await station.cli(['map', 'update', 'ports', ...fields, '--set', 'verdict=Deny']);
     assert.equal(update.stderr, '');
-    assert.equal(await attempt('web', 'api', 8080), 'timeout');
+    assert.equal(await attempt('web', 'api', 8080), 'refused');
     const status = await station.cli(['status']);
     assert.equal(status.status, 8);
     assert.match(status.stdout, /Drift: .*\n.*MAP.*\n\s+ports/);

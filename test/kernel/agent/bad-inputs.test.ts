@@ -138,7 +138,7 @@ describe('bad policy files', function () {
         assert.equal(await tables(), before);
         const target = { address: station.endpoint('api').ipv4, port: 8080 };
         assert.equal((await connect(station.endpoint('web'), target)).result, 'ok');
-        assert.equal((await connect(station.endpoint('db'), target, { timeoutMs: 200 })).result, 'timeout');
+        assert.equal((await connect(station.endpoint('db'), target, { timeoutMs: 200 })).result, 'refused');
       } finally {
         rmSync(path);
       }

@@ -78,7 +78,7 @@ describe('an agent beside a real Docker engine', function () {
     const stranger = await docker.run({ name: 'stranger' });
     await waitFor('the stranger is known', enforced('stranger'));
     assert.equal(await reach(web), 'ok');
-    assert.equal(await reach(stranger), 'timeout');
+    assert.equal(await reach(stranger), 'refused');
     const { stdout, status } = await station.cli([
       'policy',
       'explain',
