@@ -34,6 +34,7 @@ const PORT_PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
  * @throws ProtocolError MALFORMED or BOUNDS
  */
 export function decode(frame: Uint8Array): Message {
+  // One that begins with an Announce is one, or has two bodies.
   if (frame.length > MESSAGE_MOST && frame[0] !== ANNOUNCE_FIRST) {
     throw new ProtocolError('BOUNDS', `A message of ${frame.length} bytes, wanted at most ${MESSAGE_MOST}`);
   }
@@ -41,9 +42,6 @@ export function decode(frame: Uint8Array): Message {
   const [kind, body] = bodies[0] ?? [];
   if (bodies.length !== 1 || kind === undefined) {
     throw new ProtocolError('MALFORMED', `An envelope with ${bodies.length} bodies, wanted one`);
-  }
-  if (frame.length > MESSAGE_MOST && kind !== 'announce') {
-    throw new ProtocolError('BOUNDS', `A message of ${frame.length} bytes, wanted at most ${MESSAGE_MOST}`);
   }
   return READERS[kind as MessageKind](body as Raw);
 }

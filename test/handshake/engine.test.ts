@@ -92,6 +92,27 @@ describe('a handshake', () => {
     });
   }
 
+  it('of one of several containers stays its own, whatever the destination says', () => {
+    const { network, one, two, conversation } = twoNodes();
+    one.endpoints.splice(0);
+    one.run('web', WEB, '10.1.0.2', true);
+    one.hold(conversation);
+    network.deliver();
+    network.deliver();
+    assert.equal(two.claims.size, 1);
+    const { message } = one.said[0] as { message: Message & { id: bigint } };
+    one.engine.message('node2', {
+      kind: 'arrived',
+      id: message.id,
+      destination: DATABASE,
+      direct: true,
+      lifetime: 86_400_000,
+    });
+    assert.deepEqual(one.entryTexts(), ['web(17) 10.2.0.3:53>4000 = 34']);
+    const [entry] = one.entries.values();
+    assert.equal(entry!.expiresAt - network.clock.now, 300_000, 'nobody sets our lifetimes higher');
+  });
+
   it('does not give away whole an address that another agent speaks for', () => {
     const { network, one, two, conversation } = twoNodes();
     network.routes.delete('10.1.');

@@ -140,6 +140,18 @@ describe('what is verified', () => {
     none(world);
   });
 
+  it('ends where the address moves to another endpoint, though the former one runs on', () => {
+    for (const at of ['one', 'two'] as const) {
+      const world = verified();
+      const [former] = world[at].endpoints;
+      world[at].endpoints.splice(0, 1, { ...former!, address: '10.9.0.9' });
+      world[at].run('impostor', 0x99n, former!.address);
+      world[at].engine.endpointsChanged();
+      world.network.settle();
+      none(world);
+    }
+  });
+
   it('is kept where the policy has no answer', () => {
     const world = verified();
     world.one.unknown.add(0x22n);

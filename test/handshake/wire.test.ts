@@ -109,6 +109,10 @@ function raw(fields: object): Uint8Array {
   return envelopeType().encode(envelopeType().fromObject(fields)).finish();
 }
 
+function varint(value: number): number[] {
+  return value < 128 ? [value] : [(value & 127) | 128, ...varint(value >> 7)];
+}
+
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return [...value];
   if (Array.isArray(value)) return value.map(plain);
@@ -214,6 +218,22 @@ describe('messages', () => {
     const large = raw({ announce: { withdrawn: Array(20_000).fill(1) } });
     assert.equal(decode(large).kind, 'announce');
     assert.throws(() => decode(Buffer.concat([large, raw({ ping: {} })])), ProtocolError);
+  });
+
+  it('other than announcements are at most 64 KiB, whatever is in them', () => {
+    const padding = (size: number) => Buffer.concat([Buffer.of(0xa2, 0x06, ...varint(size)), Buffer.alloc(size)]);
+    const ping = raw({ ping: { nonce: 1 } });
+    assert.equal(decode(Buffer.concat([ping, padding(60_000)])).kind, 'ping');
+    assert.equal(decode(Buffer.concat([padding(60_000), ping])).kind, 'ping');
+    for (const parts of [
+      [ping, padding(66_000)],
+      [padding(66_000), ping],
+    ]) {
+      assert.throws(() => decode(Buffer.concat(parts)), { code: 'BOUNDS' });
+    }
+    // What begins like an announcement and is none: an empty one has the same first byte as its length.
+    const hidden = Buffer.concat([raw({ announce: {} }), padding(66_000), ping]);
+    assert.throws(() => decode(hidden), ProtocolError);
   });
 
   it('with groups nested deep do not overflow the stack', () => {
