@@ -64,6 +64,8 @@ export interface HandshakeOptions {
   readonly signal?: AbortSignal;
   /** For tests. */
   readonly meshTiming?: MeshTiming;
+  /** For tests: milliseconds until what runs here is announced, where nobody says that it is known. */
+  readonly announcedAfter?: number;
 }
 
 /** A peer agent, with what it has announced. */
@@ -88,7 +90,10 @@ export interface Handshake {
   refusedInKernel(refused: RefusedConnection): void;
   /** The tables in the kernel are others. One call for many changes. */
   policyChanged(): void;
-  /** What runs here is another. Not to be called before all that runs is known. */
+  /**
+   * What runs here is another. Not to be called before all that runs is known: with the first call, or ten seconds after the start,
+   * the others are told, and handshakes begin.
+   */
   endpointsChanged(): void;
   /** Who runs on other nodes. */
   identities(): readonly AnnouncedIdentity[];
@@ -116,6 +121,12 @@ export interface Handshake {
   close(): Promise<void>;
 }
 
+/**
+ * So long after the start what runs here is announced at the latest, milliseconds. What is not in a first announcement is gone
+ * for the others, who revoke what they have verified of it.
+ */
+const ANNOUNCED_AFTER = 10_000;
+
 /** Queries for one identity a second, and all of them to one agent. */
 const QUERIES_PER_SECOND = 50;
 
@@ -130,7 +141,8 @@ export function openHandshake(options: HandshakeOptions): Handshake {
   const directory = new Directory(domain, agents, counters);
   const announcer = new Announcer(() => node.identities());
   const queries = new Rates(QUERIES_PER_SECOND);
-  announcer.changes();
+  /** What runs here is known, and has been announced. */
+  let begun = false;
 
   const mesh = new Mesh({
     domain,
@@ -144,9 +156,11 @@ export function openHandshake(options: HandshakeOptions): Handshake {
     random: Math.random,
     timing: options.meshTiming ?? MESH_TIMING,
     onConnection: (connection) => {
-      for (const message of announcer.complete()) connection.send(message, true);
+      if (begun) for (const message of announcer.complete()) connection.send(message, true);
     },
-    onRoute: (agent) => engine.connected(agent),
+    onRoute: (agent) => {
+      if (begun) engine.connected(agent);
+    },
     onMessage: (connection, message) => {
       const { agent, instance = 0n } = connection;
       if (message.kind === 'announce') directory.announce(agent, connection, instance, message);
@@ -156,12 +170,22 @@ export function openHandshake(options: HandshakeOptions): Handshake {
     onTrouble: (agent, error) => options.onTrouble?.(agent, error),
   });
 
+  const begin = (): void => {
+    if (begun || ending.signal.aborted) return;
+    clearTimeout(patience);
+    announcer.changes();
+    begun = true;
+    for (const message of announcer.complete()) mesh.broadcast(message);
+    for (const { name: agent } of agents) if (mesh.connected(agent)) engine.connected(agent);
+  };
+  const patience = setTimeout(begin, options.announcedAfter ?? ANNOUNCED_AFTER);
+
   const announce = (): void => {
-    for (const message of announcer.changes()) mesh.broadcast(message);
+    if (begun) for (const message of announcer.changes()) mesh.broadcast(message);
   };
 
   const answer = (agent: string, identity: bigint): void => {
-    if (!queries.take(agent, now())) return;
+    if (!begun || !queries.take(agent, now())) return;
     if (!announcer.has(identity)) announce();
     for (const message of announcer.answer(identity)) mesh.send(agent, message);
   };
@@ -175,8 +199,8 @@ export function openHandshake(options: HandshakeOptions): Handshake {
       held: options.held,
       agents: directory,
       post: {
-        connected: (agent) => mesh.connected(agent),
-        send: (agent: string, message: Message) => mesh.send(agent, message),
+        connected: (agent) => begun && mesh.connected(agent),
+        send: (agent: string, message: Message) => begun && mesh.send(agent, message),
         announce: (identity) => {
           if (!announcer.has(identity)) announce();
         },
@@ -220,6 +244,7 @@ export function openHandshake(options: HandshakeOptions): Handshake {
   const close = (): Promise<void> => {
     closing ??= (async () => {
       ending.abort();
+      clearTimeout(patience);
       engine.close();
       await listening;
       await mesh.close();
@@ -240,7 +265,8 @@ export function openHandshake(options: HandshakeOptions): Handshake {
     refusedInKernel: (refused) => engine.refusedInKernel(refused),
     policyChanged: () => engine.policyChanged(),
     endpointsChanged: () => {
-      announce();
+      if (begun) announce();
+      else begin();
       engine.endpointsChanged();
     },
     identities: () => directory.identities(),

@@ -27,6 +27,8 @@ export interface AgentOptions extends Partial<Omit<HandshakeOptions, 'name' | 'c
   readonly credentials: Credentials | (() => Credentials);
   /** How many containers run here, at 10.N.0.1 and so on. */
   readonly endpoints?: number;
+  /** It is not known yet what runs here. */
+  readonly unready?: boolean;
 }
 
 /** A node with its agent. `number` is its place in addresses. */
@@ -46,7 +48,7 @@ export class TestAgent {
   changes = 0;
   #nextFlow = 1;
 
-  constructor(number: number, { credentials, endpoints = 1, ...options }: AgentOptions) {
+  constructor(number: number, { credentials, endpoints = 1, unready = false, ...options }: AgentOptions) {
     this.name = `node${number}`;
     this.number = number;
     for (let i = 1; i <= endpoints; i++) this.identities.push(identity(number, i));
@@ -108,6 +110,7 @@ export class TestAgent {
       name: this.name,
       credentials: typeof credentials === 'function' ? credentials : () => credentials,
     });
+    if (!unready) this.handshake.endpointsChanged();
   }
 
   async port(): Promise<number> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { DATABASE, type Node, twoNodes, udp, WEB } from './domain.ts';
+import { DATABASE, twoNodes, udp, WEB } from './domain.ts';
 
 const deny = (rule: string) => () => ({ allowed: false, rule });
 

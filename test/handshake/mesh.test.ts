@@ -123,6 +123,36 @@ describe('agents over TLS', () => {
     await until('released', () => one.released.length === 1);
   });
 
+  it('that start again keep what is verified, though they do not know at once what runs', async () => {
+    const { one, two } = await connected();
+    one.hold(conversation());
+    await until('verified', () => one.released.length === 1 && two.records.length === 1);
+    const stored = one.handshake.export();
+    assert.equal(stored.length, 1);
+    const [{ address: at } = { address: '' }] = one.handshake.agents();
+    await one.handshake.close();
+    const next = agent(1, { agents: [peer(2, Number(at.split(':')[1]))], unready: true });
+    assert.equal(next.handshake.restore(stored), 1);
+    await until('connected', () => next.state('node2') === 'connected' && two.state('node1') === 'connected');
+    next.carry = (seen, token) => two.arrive(seen, token);
+    next.hold(conversation(5_000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(two.entries.size, 2);
+    assert.deepEqual(
+      next.handshake.underWay().map(({ state }) => state),
+      ['waiting'],
+    );
+    next.handshake.endpointsChanged();
+    await until('released', () => next.released.length === 1);
+    assert.equal(two.entries.size, 2);
+    assert.ok(two.records.every(({ result }) => result === 'verified'));
+  });
+
+  it('announce what they know where nobody tells them that it is all', async () => {
+    const { two } = await pair({ one: { unready: true, announcedAfter: 200 } });
+    await until('announced', () => two.handshake.identities().length === 1);
+  });
+
   it('close at once and twice, and leave nothing open', async () => {
     const { one, two } = await connected();
     await Promise.all([one.handshake.close(), one.handshake.close(), two.handshake.close()]);
