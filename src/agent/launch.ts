@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { openDatapath, removeDatapath } from '../datapath/index.ts';
 import type { Datapath } from '../datapath/port.ts';
 import { findCgroup2Mount, peerCredentials } from '../libbpf/index.ts';
+import { removeQueueRules } from '../netfilter/index.ts';
 import { Agent } from './agent.ts';
 import { answers } from './api/probe.ts';
 import { startApi } from './api/server.ts';
@@ -57,6 +58,7 @@ export async function runAgent(config: Config, logger: Logger, signal: AbortSign
 export async function endEnforcement(config: Config): Promise<void> {
   await refuseBesideAnother(config.api.socket);
   removeDatapath(config.datapath.pins);
+  await removeQueueRules({ queue: config.hold.queue });
 }
 
 async function refuseBesideAnother(socket: string): Promise<void> {

@@ -29,6 +29,7 @@ const well: Facts = {
   policies: { directory: '/etc/sallyport/policies', readable: true },
   agent: { socket: '/run/sallyport/agent.sock', answers: true },
   statistics: false,
+  between: { wanted: true, keys: 2, certificate: 30 * 86_400_000, queueError: undefined, now: 0 },
 };
 
 const without = (...names: string[]) => well.features.map((one) => feature(one.name, !names.includes(one.name)));
@@ -45,6 +46,10 @@ describe('the doctor', () => {
   });
 
   const cases: [name: string, change: Partial<Facts>, check: string, state: State, found: RegExp][] = [
+    ['no keys', { between: { ...well.between, keys: 'no such file' } }, 'tag keys', 'warn', /needs handshakes/],
+    ['no certificate', { between: { ...well.between, certificate: 'gone' } }, 'certificate', 'fail', /gone/],
+    ['no queue', { between: { ...well.between, queueError: 'no NFQUEUE' } }, 'hold', 'warn', /are dropped/],
+    ['no other node', { between: { ...well.between, wanted: false } }, 'handshake', 'info', /no other agent/],
     ['an old Node.js', { node: 'v22.17.1' }, 'Node.js', 'fail', /wanted 22\.18/],
     ['no privileges', { capabilities: 0n }, 'privileges', 'fail', /no CAP_BPF/],
     ['no BTF', { btf: false }, 'kernel types (BTF)', 'fail', /absent/],

@@ -167,6 +167,39 @@ export interface StatusView {
   readonly reconcile: ReconcileView;
   readonly events: { readonly lost: number; readonly followers: number; readonly lostToFollowers: number };
   readonly drift: readonly DriftView[];
+  readonly between: BetweenView;
+}
+
+/** How this node stands among others. */
+export interface BetweenView {
+  readonly tags: {
+    /** Tags are written. */
+    readonly on: boolean;
+    /** Keys that are accepted; the epoch of the one that signs. */
+    readonly keys: number;
+    readonly signing?: number;
+  };
+  readonly hold: {
+    /** Packets can wait here. */
+    readonly on: boolean;
+    /** What made the rule that leads them into the queue. */
+    readonly backend?: string;
+    /** What nobody can hold passes. */
+    readonly open: boolean;
+    readonly flows: number;
+    readonly packets: number;
+    /** Milliseconds the oldest has waited. */
+    readonly oldest: number;
+  };
+  readonly handshake: {
+    readonly on: boolean;
+    readonly agents: number;
+    readonly connected: number;
+    readonly underWay: number;
+    readonly verified: number;
+  };
+  /** What is wanted, is not in force, and why. */
+  readonly missing: readonly { readonly what: string; readonly why: string }[];
 }
 
 export interface ContainerView {

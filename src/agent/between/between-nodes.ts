@@ -9,6 +9,8 @@ import { formatWorkload } from '../../model/workload.ts';
 import { openStore, type Store } from '../../store/index.ts';
 import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
+import type { TagKeysNow } from '../../trust/tag-keys.ts';
+import type { BetweenView } from '../api/contract.ts';
 import type { Config } from '../config.ts';
 import type { Enforcement, Wanted } from '../enforcement.ts';
 import { EndpointBook } from '../local-node.ts';
@@ -35,6 +37,8 @@ export interface BetweenParts {
 const CLOCK_MS = 10_000;
 const SWEEP_MS = 30_000;
 const SAVE_MS = 10_000;
+/** Firewalls are reloaded, and take the rule with them that leads packets into the queue. */
+const RULE_MS = 5_000;
 
 /**
  * This node among others: tags and their keys, packets that wait, handshakes with other agents, and what is kept of
@@ -49,6 +53,9 @@ export class BetweenNodes {
   #handshake: Handshake | undefined;
   #store: Store | undefined;
   #tags = false;
+  #keys: TagKeysNow = { keys: [] };
+  /** What does not work, and why. */
+  readonly #missing = new Map<string, string>();
 
   constructor(parts: BetweenParts) {
     this.#parts = parts;
@@ -86,10 +93,6 @@ export class BetweenNodes {
     const { config, datapath } = this.#parts;
     const { network, handshake } = config;
     datapath.peers.setClock();
-    datapath.peers.setDomains([
-      ...network.prefixes.map((cidr) => ({ cidr, hold: false })),
-      ...handshake.agents.flatMap(({ cidrs }) => cidrs.map((cidr) => ({ cidr, hold: true }))),
-    ]);
     this.#every(CLOCK_MS, () => datapath.peers.setClock());
     this.#every(SWEEP_MS, () => datapath.peers.sweep());
     this.#followTagKeys();
@@ -97,6 +100,12 @@ export class BetweenNodes {
       this.#openStore();
       await this.#openRoom();
     }
+    // Where nobody can hold, what would have to wait is dropped; or goes on as to the world, where that is wanted.
+    const hold = this.#room !== undefined || !config.hold.open;
+    datapath.peers.setDomains([
+      ...network.prefixes.map((cidr) => ({ cidr, hold: false })),
+      ...handshake.agents.flatMap(({ cidrs }) => cidrs.map((cidr) => ({ cidr, hold }))),
+    ]);
     this.#tellKernel();
     if (this.shakesHands) this.#followCredentials();
   }
@@ -110,6 +119,42 @@ export class BetweenNodes {
     if (moved || wanted.policies !== before.policies || wanted.elsewhere !== before.elsewhere) {
       this.#handshake?.policyChanged();
     }
+  }
+
+  status(): BetweenView {
+    const { config, datapath } = this.#parts;
+    const held = this.#room?.hold.statistics();
+    const agents = this.#handshake?.agents() ?? [];
+    const { signing } = this.#keys;
+    return {
+      tags: { on: this.#tags, keys: this.#keys.keys.length, ...(signing === undefined ? {} : { signing }) },
+      hold: {
+        on: this.#room !== undefined,
+        ...(this.#room === undefined ? {} : { backend: this.#room.backend }),
+        open: config.hold.open,
+        flows: held?.flows ?? 0,
+        packets: held?.packets ?? 0,
+        oldest: held?.oldest ?? 0,
+      },
+      handshake: {
+        on: this.#handshake !== undefined,
+        agents: agents.length,
+        connected: agents.filter(({ state }) => state === 'connected').length,
+        underWay: this.#handshake?.underWay().length ?? 0,
+        verified: this.#handshake?.statistics().verified ?? 0,
+      },
+      missing: [...this.#missing, ...datapath.missing].map(([what, why]) => ({ what, why })),
+    };
+  }
+
+  /** What of it wants a person's eye. */
+  problems(): string[] {
+    const missing = [...this.#missing].map(([what, why]) => `${what}: ${why}`);
+    const away = (this.#handshake?.agents() ?? []).filter(({ state }) => state !== 'connected');
+    return [
+      ...missing,
+      ...away.map(({ name, error }) => `agent ${name} is not connected${error === undefined ? '' : `: ${error}`}`),
+    ];
   }
 
   metricSources(): Pick<BetweenSources, 'hold' | 'underWay' | 'verified' | 'agents' | 'faults' | 'recordsLost'> {
@@ -169,6 +214,8 @@ export class BetweenNodes {
     const watch = watchTagKeys(
       file,
       (keys) => {
+        this.#keys = keys;
+        this.#works('tags');
         datapath.peers.setTagKeys({ ...keys, window: window / 1000 });
         const tags = keys.keys.length > 0;
         if (tags === this.#tags) return;
@@ -210,6 +257,7 @@ export class BetweenNodes {
       });
       const { room } = this;
       this.#closers.push(() => room?.close());
+      this.#every(RULE_MS, () => void room?.keepRule());
     } catch (error) {
       this.#fault('hold', error instanceof Error ? error : new Error(String(error)));
     }
@@ -230,6 +278,7 @@ export class BetweenNodes {
       { domain: config.domain, node },
       (credentials) => {
         current = credentials;
+        this.#works('certificate');
         if (this.#handshake === undefined) this.#openHandshake(() => current ?? credentials);
         else this.#handshake.reload();
       },
@@ -325,7 +374,12 @@ export class BetweenNodes {
     return known === undefined ? end : { ...end, workload: formatWorkload(known.workload) };
   }
 
+  #works(subject: string): void {
+    this.#missing.delete(subject);
+  }
+
   #fault(subject: string, error: Error): void {
+    this.#missing.set(subject, error.message);
     this.#parts.note({ type: 'agent', severity: 'error', action: 'fails', subject, message: error.message });
   }
 }

@@ -1,7 +1,7 @@
 import { openHold } from '../../hold/index.ts';
 import type { Hold, HoldOptions } from '../../hold/port.ts';
 import { installQueueRule, PacketQueue, PacketSender } from '../../netfilter/index.ts';
-import type { InstalledRule } from '../../netfilter/port.ts';
+import type { RuleBackend } from '../../netfilter/port.ts';
 import type { Config } from '../config.ts';
 
 export interface WaitingRoomOptions extends Pick<HoldOptions, 'now' | 'endpointOf' | 'onFlow' | 'onDropped'> {
@@ -13,7 +13,10 @@ export interface WaitingRoomOptions extends Pick<HoldOptions, 'now' | 'endpointO
 /** The queue packets wait in, and the rule that leads them there. */
 export interface WaitingRoom {
   readonly hold: Hold;
-  readonly rule: InstalledRule;
+  /** What made the rule. */
+  readonly backend: RuleBackend;
+  /** Makes the rule anew where somebody has removed it. Meanwhile what is marked does not leave the node. */
+  keepRule(): Promise<void>;
   /** Takes the rule away and drops what waits; idempotent. */
   close(): Promise<void>;
 }
@@ -32,11 +35,31 @@ export async function openWaitingRoom(options: WaitingRoomOptions): Promise<Wait
   );
   try {
     // Last: from here on packets come.
-    const rule = await installQueueRule({ mark, queue, bypass: open }, backend);
+    let rule = await installQueueRule({ mark, queue, bypass: open }, backend);
+    let closed = false;
+    let keeping: Promise<void> | undefined;
+    const keep = async (): Promise<void> => {
+      try {
+        if (await rule.verify()) return;
+        onFault(new Error('the rule that leads packets into the queue was gone; it is made anew'));
+        if (!closed) rule = await installQueueRule({ mark, queue, bypass: open }, backend);
+      } catch (error) {
+        onFault(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
     return {
       hold,
-      rule,
+      backend: rule.backend,
+      keepRule: () => {
+        keeping ??= keep().finally(() => {
+          keeping = undefined;
+        });
+        return keeping;
+      },
       close: async () => {
+        if (closed) return;
+        closed = true;
+        await keeping;
         await rule.remove();
         hold.close();
       },

@@ -24,6 +24,7 @@ function lines(io: Io, status: StatusView, wide: boolean): string[] {
     `reconcile   ${reconcile.rounds} rounds, ${reconcile.failures} failed${reconcile.lastAt === undefined ? '' : `, the last ${ago(reconcile.lastAt)} ago in ${reconcile.lastMs?.toFixed(1)} ms`}`,
     `events      ${events.lost} lost in the kernel, ${events.lostToFollowers} lost to slow followers, ${events.followers} followers`,
   ];
+  result.push(...betweenLines(io, status));
   for (const source of status.sources) {
     const health = source.healthy ? paint('ok', 'green', io.color) : paint('failing', 'red', io.color);
     const error = source.error === undefined ? '' : `: ${safe(source.error)}`;
@@ -36,6 +37,28 @@ function lines(io: Io, status: StatusView, wide: boolean): string[] {
     if (!wide && fill < FULL) continue;
     const text = `map         ${map.name} ${map.entries} of ${map.maxEntries} (${Math.round(fill * 100)} %)`;
     result.push(paint(text, fill >= FULL ? 'yellow' : undefined, io.color));
+  }
+  return result;
+}
+
+function betweenLines(io: Io, { between }: StatusView): string[] {
+  const { tags, hold, handshake, missing } = between;
+  const result: string[] = [];
+  if (tags.on) {
+    const signing = tags.signing === undefined ? 'none signs' : `${tags.signing} signs`;
+    result.push(`tags        on, ${tags.keys} keys, ${signing}`);
+  }
+  if (hold.on) {
+    const open = hold.open ? ', open where it cannot' : '';
+    result.push(`hold        by ${hold.backend}, ${hold.packets} packets of ${hold.flows} flows wait${open}`);
+  }
+  if (handshake.on) {
+    const all = handshake.connected === handshake.agents;
+    const agents = paint(`${handshake.connected} of ${handshake.agents} agents`, all ? 'green' : 'red', io.color);
+    result.push(`handshake   ${agents} connected, ${handshake.underWay} under way, ${handshake.verified} verified`);
+  }
+  for (const { what, why } of missing) {
+    result.push(paint(`missing     ${safe(what)}: ${safe(why.split('\n')[0] ?? '')}`, 'yellow', io.color));
   }
   return result;
 }

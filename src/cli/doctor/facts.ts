@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { answers } from '../../agent/api/probe.ts';
 import type { Config } from '../../agent/config.ts';
 import { findObjects } from '../../agent/installation.ts';
+import { type BetweenFacts, gatherBetween } from './between.ts';
 
 /** What was found out about this node; judging it is `judge`'s. */
 export interface Facts {
@@ -24,6 +25,7 @@ export interface Facts {
   readonly policies: { readonly directory: string; readonly readable: boolean };
   readonly agent: { readonly socket: string; readonly answers: boolean };
   readonly statistics: boolean;
+  readonly between: BetweenFacts;
 }
 
 export interface FeatureFact {
@@ -52,6 +54,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
     return { name, enabled, socket, present: await exists(socket), answers: await answers(socket) };
   };
   const { directory } = config.policies;
+  const agentAnswers = await answers(config.api.socket);
   return {
     node: process.version,
     kernel: release(),
@@ -65,8 +68,9 @@ export async function gatherFacts(config: Config): Promise<Facts> {
     objects: findObjects(config.datapath.objects),
     runtimes: [await runtime('docker'), await runtime('cri')],
     policies: { directory, readable: await allowed(directory, constants.R_OK | constants.X_OK) },
-    agent: { socket: config.api.socket, answers: await answers(config.api.socket) },
+    agent: { socket: config.api.socket, answers: agentAnswers },
     statistics: (await text('/proc/sys/kernel/bpf_stats_enabled')).trim() === '1',
+    between: await gatherBetween(config, agentAnswers),
   };
 }
 

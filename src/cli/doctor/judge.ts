@@ -1,4 +1,5 @@
 import { isNodeEnough, NODE_LEAST } from '../requirements.ts';
+import { judgeBetween } from './between.ts';
 import type { Facts, FeatureFact } from './facts.ts';
 
 /** `fail`: the agent cannot do its work; `warn`: it can, with less. */
@@ -32,6 +33,7 @@ export function judge(facts: Facts): Check[] {
     objects(facts),
     ...runtimes(facts),
     policies(facts),
+    ...judgeBetween(facts.between),
     agent(facts),
     {
       name: 'run time of programs',
