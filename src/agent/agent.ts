@@ -105,7 +105,7 @@ export class Agent {
     const sources = this.#metricSources();
     const { registry } = this.measurements;
     for (const reading of readings(sources)) addReading(registry, reading);
-    for (const reading of betweenReadings({ ...sources, ...this.between.metricSources() }))
+    for (const reading of betweenReadings({ ...sources, outlook: () => this.between.outlook }))
       addReading(registry, reading);
   }
 

@@ -70,7 +70,7 @@ export function statusOf(agent: Agent): StatusView {
       lostToFollowers: agent.journal.lostToFollowers,
     },
     drift: agent.drift(),
-    between: agent.between.status(),
+    between: agent.between.outlook.status(),
   };
 }
 
@@ -99,7 +99,7 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .filter(({ healthy }) => !healthy)
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
-    ...agent.between.problems(),
+    ...agent.between.outlook.problems(),
     ...maps
       .filter(({ type, entries, maxEntries }) => !type.includes(SELF_EMPTYING) && entries > maxEntries * NEARLY_FULL)
       .map(({ name, entries, maxEntries }) => `table ${name} is nearly full: ${entries} of ${maxEntries}`),

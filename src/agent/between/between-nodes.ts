@@ -10,13 +10,12 @@ import { openStore, type Store } from '../../store/index.ts';
 import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
 import type { TagKeysNow } from '../../trust/tag-keys.ts';
-import type { BetweenView } from '../api/contract.ts';
 import type { Config } from '../config.ts';
 import type { Enforcement, Wanted } from '../enforcement.ts';
 import { EndpointBook } from '../local-node.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import { TablesOracle } from '../policy-oracle.ts';
-import type { BetweenSources } from './readings.ts';
+import { Outlook } from './outlook.ts';
 import { refusedConnection } from './refused-connection.ts';
 import { openWaitingRoom, type WaitingRoom } from './waiting-room.ts';
 
@@ -55,7 +54,7 @@ export class BetweenNodes {
   #tags = false;
   #keys: TagKeysNow = { keys: [] };
   /** What does not work, and why. */
-  readonly #missing = new Map<string, string>();
+  readonly #faults = new Map<string, string>();
 
   constructor(parts: BetweenParts) {
     this.#parts = parts;
@@ -112,7 +111,10 @@ export class BetweenNodes {
 
   /** A round has ended well: what it applied is what handshakes are judged by from now on. */
   applied(wanted: Wanted, before: Wanted): void {
-    const moved = wanted.endpoints !== before.endpoints || wanted.frontends !== before.frontends;
+    const moved =
+      wanted.endpoints !== before.endpoints ||
+      wanted.frontends !== before.frontends ||
+      wanted.complete !== before.complete;
     if (moved) this.book.update(wanted.endpoints, wanted.frontends);
     // Until all are known, one that is missing may still be there.
     if (moved && wanted.complete) this.#handshake?.endpointsChanged();
@@ -121,59 +123,17 @@ export class BetweenNodes {
     }
   }
 
-  status(): BetweenView {
-    const { config, datapath } = this.#parts;
-    const held = this.#room?.hold.statistics();
-    const agents = this.#handshake?.agents() ?? [];
-    const { signing } = this.#keys;
-    return {
-      tags: { on: this.#tags, keys: this.#keys.keys.length, ...(signing === undefined ? {} : { signing }) },
-      hold: {
-        on: this.#room !== undefined,
-        ...(this.#room === undefined ? {} : { backend: this.#room.backend }),
-        open: config.hold.open,
-        flows: held?.flows ?? 0,
-        packets: held?.packets ?? 0,
-        oldest: held?.oldest ?? 0,
-      },
-      handshake: {
-        on: this.#handshake !== undefined,
-        agents: agents.length,
-        connected: agents.filter(({ state }) => state === 'connected').length,
-        underWay: this.#handshake?.underWay().length ?? 0,
-        verified: this.#handshake?.statistics().verified ?? 0,
-      },
-      missing: [...this.#missing, ...datapath.missing].map(([what, why]) => ({ what, why })),
-    };
-  }
-
-  /** What of it wants a person's eye. */
-  problems(): string[] {
-    const missing = [...this.#missing].map(([what, why]) => `${what}: ${why}`);
-    const away = (this.#handshake?.agents() ?? []).filter(({ state }) => state !== 'connected');
-    return [
-      ...missing,
-      ...away.map(({ name, error }) => `agent ${name} is not connected${error === undefined ? '' : `: ${error}`}`),
-    ];
-  }
-
-  metricSources(): Pick<BetweenSources, 'hold' | 'underWay' | 'verified' | 'agents' | 'faults' | 'recordsLost'> {
-    return {
-      hold: () => this.#room?.hold.statistics(),
-      underWay: () => this.#handshake?.underWay().length ?? 0,
-      verified: () => this.#handshake?.statistics().verified ?? 0,
-      agents: () => {
-        const states = new Map([['connected', 0]]);
-        for (const { state } of this.#handshake?.agents() ?? []) states.set(state, (states.get(state) ?? 0) + 1);
-        return states;
-      },
-      faults: () => {
-        const statistics = this.#handshake?.statistics();
-        if (statistics === undefined) return new Map();
-        return new Map([...statistics.ignored, ...statistics.limited, ...statistics.protocolErrors]);
-      },
-      recordsLost: () => this.#store?.statistics().lost ?? 0,
-    };
+  /** How all of it stands now. */
+  get outlook(): Outlook {
+    return new Outlook({
+      room: this.#room,
+      handshake: this.#handshake,
+      store: this.#store,
+      keys: this.#keys,
+      holdsOpen: this.#parts.config.hold.open,
+      faults: this.#faults,
+      missing: this.#parts.datapath.missing,
+    });
   }
 
   receive(records: readonly KernelRecord[]): void {
@@ -375,11 +335,11 @@ export class BetweenNodes {
   }
 
   #works(subject: string): void {
-    this.#missing.delete(subject);
+    this.#faults.delete(subject);
   }
 
   #fault(subject: string, error: Error): void {
-    this.#missing.set(subject, error.message);
+    this.#faults.set(subject, error.message);
     this.#parts.note({ type: 'agent', severity: 'error', action: 'fails', subject, message: error.message });
   }
 }

@@ -1,20 +1,13 @@
 import type { HoldStatistics } from '../../hold/port.ts';
 import type { Reading, Sample } from '../metrics/registry.ts';
+import type { Outlook } from './outlook.ts';
 
 /** What a scrape reads of what goes on between nodes. */
 export interface BetweenSources {
-  /** Undefined: nothing is held on this node. */
-  readonly hold: () => HoldStatistics | undefined;
-  readonly underWay: () => number;
-  readonly verified: () => number;
-  /** Configured agents by state. */
-  readonly agents: () => ReadonlyMap<string, number>;
+  readonly outlook: () => Outlook;
   /** Of the kernel, by the incident's and reason's names. */
   readonly incidents: () => ReadonlyMap<string, bigint>;
   readonly drops: () => ReadonlyMap<string, { readonly packets: bigint }>;
-  /** Handshakes refused for limits and messages that were none, by what was wrong. */
-  readonly faults: () => ReadonlyMap<string, number>;
-  readonly recordsLost: () => number;
 }
 
 /** What became of tags: where the kernel counts it, and what it is called. */
@@ -32,7 +25,7 @@ const one = (value: number | bigint): readonly Sample[] => [{ labels: {}, value 
 /** Every metric of what goes on between nodes that is read at the scrape. */
 export function betweenReadings(from: BetweenSources): Reading[] {
   const held = (value: (statistics: HoldStatistics) => number) => () => {
-    const statistics = from.hold();
+    const statistics = from.outlook().hold();
     return statistics === undefined ? [] : one(value(statistics));
   };
   const gauge = (name: string, help: string, read: Reading['read'], labels: readonly string[] = []): Reading => ({
@@ -71,7 +64,7 @@ export function betweenReadings(from: BetweenSources): Reading[] {
       held(({ oldest }) => oldest / 1000),
     ),
     counter('sallyport_hold_packets_total', 'What became of packets that had to wait.', ['result'], () => {
-      const statistics = from.hold();
+      const statistics = from.outlook().hold();
       if (statistics === undefined) return [];
       const results: [string, bigint][] = [
         ['received', statistics.received],
@@ -93,19 +86,23 @@ export function betweenReadings(from: BetweenSources): Reading[] {
         })),
       ];
     }),
-    gauge('sallyport_handshakes_under_way', 'Handshakes that have not ended.', () => one(from.underWay())),
-    gauge('sallyport_verified_peers', 'What handshakes verified and still is.', () => one(from.verified())),
+    gauge('sallyport_handshakes_under_way', 'Handshakes that have not ended.', () =>
+      one(from.outlook().handshakes().underWay),
+    ),
+    gauge('sallyport_verified_peers', 'What handshakes verified and still is.', () =>
+      one(from.outlook().handshakes().verified),
+    ),
     gauge(
       'sallyport_peer_agents',
       'Configured agents of other nodes.',
-      () => [...from.agents()].map(([state, value]) => ({ labels: { state }, value })),
+      () => [...from.outlook().agents()].map(([state, value]) => ({ labels: { state }, value })),
       ['state'],
     ),
     counter('sallyport_handshake_faults_total', 'What agents were refused, or should not have said.', ['fault'], () =>
-      [...from.faults()].map(([fault, value]) => ({ labels: { fault }, value })),
+      [...from.outlook().faults()].map(([fault, value]) => ({ labels: { fault }, value })),
     ),
     counter('sallyport_records_lost_total', 'Records of handshakes that could not be stored.', [], () =>
-      one(from.recordsLost()),
+      one(from.outlook().recordsLost()),
     ),
   ];
 }
