@@ -12,7 +12,10 @@ import { uniqueName } from '../test/rig/names.ts';
 import type { Place } from '../test/rig/netns.ts';
 import { type Background, isRunning } from '../test/rig/process.ts';
 
-const PROGRAM = join(import.meta.dirname, '../bin/sallyport');
+export const PROGRAM = join(import.meta.dirname, '../bin/sallyport');
+
+/** USER_HZ is 100 on every architecture Node runs on. */
+const TICK_MS = 10;
 
 export interface PlainWorkload {
   /** Below the cgroup2 mount, without a leading slash. */
@@ -29,8 +32,13 @@ export class Agent {
   readonly #pins: string;
   #process: Background | undefined;
 
-  /** For the workloads of one host. Sizes are entries of the kernel's tables. */
-  constructor(host: Place, workloads: readonly PlainWorkload[], sizes: Readonly<Record<string, number>> = {}) {
+  /** For the workloads of one host. Sizes are entries of the kernel's tables; `more` are sections of its configuration. */
+  constructor(
+    host: Place,
+    workloads: readonly PlainWorkload[],
+    sizes: Readonly<Record<string, number>> = {},
+    more: Readonly<Record<string, unknown>> = {},
+  ) {
     this.#host = host;
     this.#directory = mkdtempSync(join(tmpdir(), `sallyport-test-${process.pid}-`));
     mkdirSync(join(this.#directory, 'policies'));
@@ -50,6 +58,7 @@ export class Agent {
       events: { log: 'none' },
       fail: { stop: 'open' },
       log: { level: 'warn' },
+      ...more,
     };
     writeFileSync(join(this.#directory, 'agent.yaml'), stringify(config));
     this.close = closeOnExit(() => {
@@ -96,14 +105,19 @@ export class Agent {
   }
 
   status(): Promise<StatusView> {
+    return this.get<StatusView>('/v1/status');
+  }
+
+  /** What its API answers at a path. */
+  get<T>(path: string): Promise<T> {
     return new Promise((resolve, reject) => {
-      const call = request({ socketPath: join(this.#directory, 'agent.sock'), path: '/v1/status' }, (response) => {
+      const call = request({ socketPath: join(this.#directory, 'agent.sock'), path }, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString();
-          if (response.statusCode === 200) resolve(JSON.parse(text) as StatusView);
+          if (response.statusCode === 200) resolve(JSON.parse(text) as T);
           else reject(new Error(`bench: the agent answered ${response.statusCode}: ${text.slice(0, 500)}`));
         });
       });
@@ -116,6 +130,17 @@ export class Agent {
   get memory(): number {
     const [, kib] = readFileSync(`/proc/${this.pid}/status`, 'latin1').match(/^VmRSS:\s+(\d+) kB/m) ?? [];
     return Number(kib) * 1024;
+  }
+
+  /** Milliseconds of CPU it has had. */
+  get cpu(): number {
+    const stat = readFileSync(`/proc/${this.pid}/stat`, 'latin1');
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13)
+      .map(Number);
+    return (user! + system!) * TICK_MS;
   }
 
   #stop(): void {

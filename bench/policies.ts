@@ -33,6 +33,14 @@ export function denyPort(server: string, port: number): string {
   return policy('blocked', server, [`    - {action: Deny, ports: [{protocol: UDP, port: ${port}}]}`], 1);
 }
 
+/** Lets a workload speak to all workloads of its namespace, by their names, or to a network, both ways; and to nobody else. */
+export function ingressAndEgress(workload: string, peer: 'names' | (string & {})): PolicyText {
+  const name = workload.split('/').at(-1)!;
+  const whom = peer === 'names' ? '{workload: Unit/*}' : `{cidr: ${peer}}`;
+  const egress = `  egress:\n    - {name: out, to: [${whom}]}\n`;
+  return { file: `${name}.yaml`, text: policy(name, workload, [`    - {name: in, from: [${whom}]}`]) + egress };
+}
+
 function policy(name: string, server: string, ingress: readonly string[], priority = 1000): string {
   const [namespace] = server.split('/');
   return `apiVersion: sallyport.dev/v1alpha1

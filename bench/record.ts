@@ -6,6 +6,11 @@ export const SCENARIOS = [
   'stream1',
   'stream4',
   'udp-pps',
+  'tagged-crr',
+  'tag-verify',
+  'verified-rr',
+  'first-datagram',
+  'pair-rate',
   'policy-latency',
   'load',
   'memory',
@@ -13,7 +18,8 @@ export const SCENARIOS = [
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
-export const SUBJECTS = ['nothing', 'sallyport', 'iptables', 'nftables', 'nfqueue'] as const;
+/** `untagged` is Sallyport on both nodes without tags and handshakes: the other is known by address. */
+export const SUBJECTS = ['nothing', 'sallyport', 'untagged', 'iptables', 'nftables', 'nfqueue'] as const;
 export type SubjectName = (typeof SUBJECTS)[number];
 
 export interface BenchRecord {

@@ -1,24 +1,37 @@
 /** Interleaved rounds: A B C, B C A, C A B… so that what the machine does meanwhile meets everybody alike. */
 
-import type { BenchRecord, Measurement } from './record.ts';
-import type { TrafficScenario } from './scenarios/traffic.ts';
+import type { BenchRecord, Measurement, ScenarioName } from './record.ts';
 import { median, round } from './statistics.ts';
 import type { Subject } from './subject.ts';
 import type { Topology } from './topology.ts';
 
+/** Whoever is measured, and where. */
+export interface Participant<T> {
+  readonly subject: Pick<Subject, 'name' | 'rules'>;
+  readonly topology: T;
+}
+
 /** A subject where it is in force. */
-export interface Contestant {
+export interface Contestant extends Participant<Topology> {
   readonly subject: Subject;
-  readonly topology: Topology;
+}
+
+export interface RoundScenario<T> {
+  readonly name: ScenarioName;
+  readonly rounds: number;
+  /** One round of one participant. */
+  measure(topology: T): Promise<readonly Measurement[]>;
 }
 
 /** Measures every contestant in every round and sums up. `rounds` replaces the scenario's own number. */
-export async function runRounds(
-  scenario: TrafficScenario,
-  contestants: readonly Contestant[],
+export async function runRounds<T>(
+  scenario: RoundScenario<T>,
+  contestants: readonly Participant<T>[],
   rounds: number = scenario.rounds,
 ): Promise<BenchRecord[]> {
-  const results = new Map<Contestant, (readonly Measurement[])[]>(contestants.map((contestant) => [contestant, []]));
+  const results = new Map<Participant<T>, (readonly Measurement[])[]>(
+    contestants.map((contestant) => [contestant, []]),
+  );
   for (let turn = 0; turn < rounds; turn += 1) {
     const first = turn % contestants.length;
     for (const contestant of [...contestants.slice(first), ...contestants.slice(0, first)]) {
@@ -34,7 +47,7 @@ export async function runRounds(
 
 /** @internal Medians of values and of ratios to the reference of the same round. */
 export function summarize(
-  scenario: Pick<TrafficScenario, 'name'>,
+  scenario: Pick<RoundScenario<never>, 'name'>,
   subject: Pick<Subject, 'name' | 'rules'>,
   rounds: readonly (readonly Measurement[])[],
   reference: readonly (readonly Measurement[])[] | undefined,

@@ -1,15 +1,11 @@
 /** The scenarios that send traffic for a moment and are repeated in rounds. */
 
 import * as traffic from '../../test/rig/traffic.ts';
-import type { Measurement, ScenarioName } from '../record.ts';
+import type { Measurement } from '../record.ts';
+import type { RoundScenario } from '../rounds.ts';
 import { MEASURED_CPU, OTHER_CPU, onCpu, PORTS, startServers, type Topology } from '../topology.ts';
 
-export interface TrafficScenario {
-  readonly name: ScenarioName;
-  readonly rounds: number;
-  /** One round of one contestant. */
-  measure(topology: Topology): Promise<readonly Measurement[]>;
-}
+export type TrafficScenario = RoundScenario<Topology>;
 
 const SLICE_MS = 200;
 
@@ -51,15 +47,15 @@ async function throughput({ client, server }: Topology, parallel: number): Promi
   }
 }
 
+/** Connections that ask one thing. */
+export function crr(topology: Topology): Promise<Measurement[]> {
+  return latencies(topology, (client) =>
+    traffic.crr(client, { address: topology.server.ipv4, port: PORTS.once }, { durationMs: SLICE_MS }),
+  );
+}
+
 export const trafficScenarios: readonly TrafficScenario[] = [
-  {
-    name: 'crr',
-    rounds: 9,
-    measure: (topology) =>
-      latencies(topology, (client) =>
-        traffic.crr(client, { address: topology.server.ipv4, port: PORTS.once }, { durationMs: SLICE_MS }),
-      ),
-  },
+  { name: 'crr', rounds: 9, measure: crr },
   {
     name: 'rr',
     rounds: 9,

@@ -101,6 +101,15 @@ const Change = z.object({ atNs: z.number(), passes: z.boolean() });
 /** Traffic began or ceased to pass. `atNs` is of `process.hrtime.bigint()`, as a number. */
 export type Change = z.infer<typeof Change>;
 
+const Firsts = z.object({
+  sent: z.number(),
+  elapsedNs: z.number(),
+  firstNs: z.array(z.number()),
+  secondNs: z.array(z.number()),
+});
+/** How long the answers to first and second datagrams of conversations took; what was not answered is not there. */
+export type Firsts = z.infer<typeof Firsts>;
+
 const RawSent = z.object({ sent: z.number(), refused: z.number() });
 
 function program(where: Runner): string {
@@ -238,6 +247,23 @@ export function probe(
     },
     close: () => process.close(),
   };
+}
+
+/**
+ * Begins `count` conversations of datagrams with an echo server, `rate` a second, each from a port of its own: the next
+ * after the one before. The first datagram is sent once; a second follows its answer.
+ */
+export function firsts(
+  where: Runner,
+  target: Target & { readonly sourcePort: number },
+  bounds: { readonly count: number; readonly rate: number; readonly timeoutMs: number },
+): Promise<Firsts> {
+  return measure(where, Firsts, ['first', ...targetArgs(target), ...boundArgs({ ...bounds })]);
+}
+
+/** Sends the first half of `count` TCP handshakes, as fast as can be, and takes no part in the rest. */
+export function syns(where: Runner, target: Target, count: number): Promise<Sent> {
+  return measure(where, Sent, ['syn', ...targetArgs(target), ...boundArgs({ count })]);
 }
 
 /** Sends packets as they are: whole frames where an `interface` is named, else IP packets. */

@@ -56,6 +56,8 @@ int udp_recv(const struct options *options);
 int connect_once(const struct options *options);
 int hold_open(const struct options *options);
 int probe(const struct options *options);
+int first(const struct options *options);
+int syn(const struct options *options);
 int raw(const struct options *options);
 int sniff(const struct options *options);
 int nfqueue(const struct options *options);
