@@ -116,13 +116,28 @@ static __always_inline bool may_tell(const struct packet *p, const struct questi
 	return !(p->tcp_flags & TCP_ACK) || q->pending;
 }
 
+/* An agent whose last word is older than this is dead, as far as anybody who waits is concerned. */
+#define AGENT_STALE (5 * SECOND)
+
+/* True where what is unknown must wait: an agent speaks for the address, and ours is there to ask it, or nothing may
+ * pass without. */
+static __always_inline bool must_ask(const struct question *q)
+{
+	struct settings *settings;
+
+	if (!(q->domain & DOMAIN_HOLD))
+		return false;
+	settings = settings_now();
+	return !settings || !settings->hold_open || bpf_ktime_get_coarse_ns() < settings->heartbeat + AGENT_STALE;
+}
+
 /*
  * What becomes of a packet to or from a peer of the domain whom the endpoint has opened to, and whom nobody knows
  * yet. STEP_DECIDED: it is of the world. REASON_UNVERIFIED: it is dropped.
  */
 static __always_inline enum reason next_step(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
-	bool tcp = p->protocol == IPPROTO_TCP, hold = q->domain & DOMAIN_HOLD;
+	bool tcp = p->protocol == IPPROTO_TCP, hold = must_ask(q);
 
 	if (q->direction == DIRECTION_INGRESS) {
 		if (q->pending && tcp && p->tcp_flags & TCP_RST && !tcp_payload(skb, p)) {

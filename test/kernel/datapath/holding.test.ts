@@ -24,6 +24,16 @@ const PASSED = { passed: true };
 const HELD_BACK = { passed: true, mark: HOLD_MARK };
 const UNVERIFIED = { passed: false, reason: 'Unverified' };
 
+/** `web` may send there, by address and to whomever of the domain. */
+const OPEN = `apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: {name: open, namespace: shop}
+spec:
+  subject: {workload: Service/web}
+  egress:
+    - {name: to-there, to: [{cidr: 10.9.0.0/16}, {workload: Service/api}], ports: [{protocol: UDP, port: 77}]}
+`;
+
 describe('packets to peers of other nodes', () => {
   let lab: Laboratory;
   let api: bigint;
@@ -70,6 +80,17 @@ describe('packets to peers of other nodes', () => {
       assert.equal(lab.sends(datagram({ to: TAGGED, toPort: 54 })).rule, 'shop/web egress to-far');
       assert.equal(lab.sends(datagram({ to: TAGGED })).reason, 'Policy');
       assert.equal(lab.sends(datagram({ to: WORLD })).reason, 'Policy');
+    });
+
+    it('where it may pass unasked and the agent is dead, its address decides, both ways', () => {
+      lab.policy(`${POLICY}\n---\n${OPEN}`);
+      lab.set({ holdOpen: 1, heartbeat: process.hrtime.bigint() });
+      assert.deepEqual(lab.sends(datagram({ toPort: 77 })), HELD_BACK);
+      lab.set({ heartbeat: process.hrtime.bigint() - 6_000_000_000n });
+      assert.equal(lab.sends(datagram({ toPort: 77 })).rule, 'shop/open egress to-there');
+      assert.equal(lab.receives(datagram({ from: HELD, to: WEB, fromPort: 77, toPort: 5000 })).passed, true);
+      lab.set({ holdOpen: 0 });
+      assert.deepEqual(lab.sends(datagram({ toPort: 77, fromPort: 5001 })), HELD_BACK);
     });
 
     it('a connection that nobody remembers waits as well', () => {
