@@ -35,6 +35,7 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 /** Why a connection ended; labels of metrics. */
 export type CloseReason =
   | 'protocol' // what came is against the protocol
+  | 'fault' // what came could not be dealt with
   | 'silence' // nothing whole came in time
   | 'hello' // no Hello in time
   | 'overflow' // more waited to be sent than may
@@ -200,8 +201,9 @@ export class Connection {
         this.#resumeTimer = setTimeout(() => socket.resume(), Math.max(20, 1_000 / limits.messagesPerSecond));
       }
     } catch (thrown) {
-      if (!(thrown instanceof ProtocolError)) throw thrown;
-      this.close('protocol', thrown);
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      // Whatever a peer can make go wrong here ends its connection, not the agent.
+      this.close(error instanceof ProtocolError ? 'protocol' : 'fault', error);
     }
   }
 

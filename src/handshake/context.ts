@@ -1,4 +1,5 @@
 /** What the state machines are given; nothing in them reaches for a clock, a socket or the kernel by itself. */
+import type { GuardedKernel } from './guarded-kernel.ts';
 import type { Limits, Timing } from './limits.ts';
 import type { Message } from './messages.ts';
 import type { HandshakeRecord, HeldFlows, KernelPeers, LocalNode, PolicyOracle, Result, Step } from './port.ts';
@@ -47,12 +48,15 @@ export interface EngineOptions {
   /** Who is refused by policy is not told. */
   readonly silent: boolean;
   readonly onRecord: (record: HandshakeRecord) => void;
+  /** The kernel cannot be written. */
+  readonly onFault: (error: Error) => void;
   /** How long a handshake took, for a histogram. */
   readonly onDuration: (end: 'source' | 'destination', result: Result, ms: number) => void;
 }
 
 /** What the machines share. */
-export interface Context extends EngineOptions {
+export interface Context extends Omit<EngineOptions, 'kernel'> {
+  readonly kernel: GuardedKernel;
   readonly counters: Counters;
   /** Tells how a handshake ended. */
   readonly record: (outcome: Outcome) => void;

@@ -220,7 +220,7 @@ export class DestinationMachine {
       this.#forget(asked);
       this.#record(asked, { result: 'timeout', step: 'token', reason: 'timeout' });
     });
-    kernel.claim([
+    const claimed = kernel.claim([
       {
         token: asked.token,
         identity: request.source,
@@ -229,6 +229,10 @@ export class DestinationMachine {
         expiresAt: now() + timing.claim,
       },
     ]);
+    if (!claimed) {
+      this.#refuse(asked, 'limited', 'token', 'busy', 'kernel');
+      return;
+    }
     if (receiver !== undefined) post.announce(receiver.identity);
     // Where it cannot be sent, the source will ask again.
     post.send(agent, this.#promise(asked));
@@ -295,7 +299,10 @@ export class DestinationMachine {
       confirmed: false,
       renewing: false,
     };
-    this.#verified.add(verified);
+    if (!this.#verified.add(verified)) {
+      this.#refuse(asked, 'limited', stepOf(asked), 'busy', 'kernel');
+      return;
+    }
     post.announce(verified.local);
     this.#unconfirmed.add(verified, asked.token === undefined);
   }

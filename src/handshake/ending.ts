@@ -70,8 +70,8 @@ export function goToWorld(context: Context, asked: Asked & { readonly local: Loc
   const answer = policy.decide(questionOf(question, flow.conversation.destination.port));
   const allowed = answer?.allowed ?? false;
   const kind = allowed ? 'world' : 'refused';
-  kernel.verify([outcomeEntry(pair, kind, now() + timing[kind])]);
-  if (allowed) held.release(flow.id);
+  const written = kernel.verify([outcomeEntry(pair, kind, now() + timing[kind])]);
+  if (allowed && written) held.release(flow.id);
   else held.drop(flow.id, 'refused');
   tell(context, asked, { result: kind, step, reason: 'not-here', rule: answer?.rule ?? '' });
 }

@@ -1,11 +1,12 @@
 import { type Context, type EngineOptions, formatHandshake, type Outcome } from './context.ts';
 import { DestinationMachine } from './destination.ts';
 import type { UnderWay } from './ending.ts';
+import { GuardedKernel } from './guarded-kernel.ts';
 import type { ArrivedToken } from './kernel.ts';
 import { Rates } from './limits.ts';
 import type { Message, Refuse, Revoke } from './messages.ts';
 import { Notices, type RefusedConnection } from './notices.ts';
-import { load, type SavedHandshake, save } from './persistence.ts';
+import { load, type SavedChanges, type SavedHandshake, save, savedKey } from './persistence.ts';
 import type { HandshakeRecord, HeldFlow, RecordEnd } from './port.ts';
 import { Renewal } from './renewal.ts';
 import { Revocations } from './revocations.ts';
@@ -30,7 +31,8 @@ export class Engine {
 
   constructor(options: EngineOptions, counters = new Counters()) {
     this.counters = counters;
-    this.#context = { ...options, counters, record: (outcome) => this.#record(outcome) };
+    const kernel = new GuardedKernel(options.kernel, counters, options.onFault);
+    this.#context = { ...options, kernel, counters, record: (outcome) => this.#record(outcome) };
     this.#revocations = new Revocations(this.#context);
     this.#verified = new VerifiedTable(this.#context, this.#revocations);
     this.#source = new SourceMachine(this.#context, this.#verified);
@@ -156,6 +158,12 @@ export class Engine {
   /** What both ends have agreed on, for the agent's next life. */
   export(): SavedHandshake[] {
     return [...this.#verified.values()].filter(({ confirmed }) => confirmed).map(save);
+  }
+
+  /** What of {@link export} is another since the last time. */
+  takeChanges(): SavedChanges {
+    const { present, gone } = this.#verified.takeChanges();
+    return { saved: present.map(save), gone: gone.map(savedKey) };
   }
 
   /** Takes up what an earlier agent exported; returns how many. What has ended, and what is no such thing, is left out. */

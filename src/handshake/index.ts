@@ -10,7 +10,7 @@ import { LIMITS, Rates, timing } from './limits.ts';
 import { MESH_TIMING, Mesh, type MeshTiming, type PeerStatus } from './mesh.ts';
 import type { Message } from './messages.ts';
 import type { RefusedConnection } from './notices.ts';
-import type { SavedHandshake } from './persistence.ts';
+import type { SavedChanges, SavedHandshake } from './persistence.ts';
 import type {
   AnnouncedIdentity,
   HandshakeRecord,
@@ -28,7 +28,7 @@ import type { Verified, VerifiedFilter } from './verified.ts';
 export type { Credentials } from './certificate.ts';
 export type { UnderWay } from './ending.ts';
 export { HandshakeError, ProtocolError } from './errors.ts';
-export type { SavedHandshake } from './persistence.ts';
+export type { SavedChanges, SavedHandshake, SavedKey } from './persistence.ts';
 export type { AgentSettings } from './routes.ts';
 export type { HandshakeStatistics } from './statistics.ts';
 export type { Verified, VerifiedFilter } from './verified.ts';
@@ -50,6 +50,8 @@ export interface HandshakeOptions {
   readonly deadline?: number;
   /** Milliseconds. Default 300,000. */
   readonly lifetime?: number;
+  /** Entries the kernel's table of verified peers has room for. Default 131,072. */
+  readonly entries?: number;
   /** Who is refused by policy is not told. Default false. */
   readonly silent?: boolean;
   readonly now: () => number;
@@ -57,7 +59,7 @@ export interface HandshakeOptions {
   readonly onDuration?: (end: 'source' | 'destination', result: Result, ms: number) => void;
   /** `identities()` is another; for many changes in one turn it is called once. */
   readonly onIdentities?: () => void;
-  /** It cannot listen. */
+  /** It cannot listen, or the kernel cannot be written. */
   readonly onFault?: (error: Error) => void;
   /** Connections that failed or broke, and why; `agent` is undefined for strangers, of whom few are told. */
   readonly onTrouble?: (agent: string | undefined, error: Error) => void;
@@ -106,6 +108,8 @@ export interface Handshake {
   revoke(filter: VerifiedFilter): number;
   /** What is verified, for the agent's store. */
   export(): readonly SavedHandshake[];
+  /** What of that is another since the last call; the first tells all. To be called now and then. */
+  takeChanges(): SavedChanges;
   /** Returns how many of them still stand. To be called before anything else. */
   restore(values: readonly unknown[]): number;
   /** Credentials are read again. @throws HandshakeError CREDENTIALS, and goes on with the former ones */
@@ -212,9 +216,11 @@ export function openHandshake(options: HandshakeOptions): Handshake {
       },
       randomBytes,
       timing: timing(options.deadline, options.lifetime),
-      limits: LIMITS,
+      // Room for what is refused, and for what is of the world.
+      limits: { ...LIMITS, entries: Math.min(LIMITS.entries, Math.floor((options.entries ?? 131_072) * 0.9)) },
       silent: options.silent ?? false,
       onRecord: options.onRecord,
+      onFault: (error) => options.onFault?.(error),
       onDuration: options.onDuration ?? (() => {}),
     },
     counters,
@@ -285,6 +291,7 @@ export function openHandshake(options: HandshakeOptions): Handshake {
     verified: (filter) => engine.verified(filter),
     revoke: (filter) => engine.revoke(filter),
     export: () => engine.export(),
+    takeChanges: () => engine.takeChanges(),
     restore: (values) => engine.restore(values),
     reload: () => mesh.reload(),
     statistics: () => ({

@@ -27,6 +27,19 @@ const savedSchema = z.object({
 /** A verified handshake as it is stored: plain values that JSON can hold. */
 export type SavedHandshake = z.infer<typeof savedSchema>;
 
+/** What tells one saved handshake from all others. */
+export type SavedKey = Pick<SavedHandshake, 'handshake' | 'end' | 'agent'>;
+
+/** What is to be stored anew, and what no longer. */
+export interface SavedChanges {
+  readonly saved: readonly SavedHandshake[];
+  readonly gone: readonly SavedKey[];
+}
+
+export function savedKey({ id, end, agent }: Verified): SavedKey {
+  return { handshake: formatIdentity(id), end, agent };
+}
+
 export function save(one: Verified): SavedHandshake {
   const { id, local, peer, end, agent, endpoint, conversation, direct, port, rule } = one;
   const { since, lifetime, renewedAt, expiresAt } = one;

@@ -228,7 +228,7 @@ export class SourceMachine {
     const { id, agent, flow, local } = asking;
     const lifetime = Math.min(message.lifetime, timing.lifetime);
     this.#forget(asking);
-    this.#verified.add({
+    const added = this.#verified.add({
       ...this.#pair(asking, message.destination, message.direct && !local.shared),
       id,
       agent,
@@ -241,6 +241,11 @@ export class SourceMachine {
       confirmed: true,
       renewing: false,
     });
+    if (!added) {
+      const ending = { result: 'limited', step, reason: 'kernel', fate: 'unreachable', tell: 'busy' } as const;
+      finish(this.#context, asking, ending);
+      return;
+    }
     post.send(agent, { kind: 'confirm', id });
     held.release(flow.id);
     tell(this.#context, asking, { result: 'verified', step: 'confirm', reason: '', rule: answer.rule });

@@ -32,7 +32,8 @@ export type Limited =
   | 'entries'
   | 'notices'
   | 'revocations'
-  | 'identities';
+  | 'identities'
+  | 'kernel'; // the kernel took no more
 
 export class Counters {
   readonly results = new Map<`${'source' | 'destination'} ${Result} ${Step}`, number>();

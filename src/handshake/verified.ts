@@ -60,6 +60,8 @@ export class VerifiedTable {
   /** In the order they were verified. */
   readonly #byHandshake = new Map<string, Verified>();
   readonly #owners = new Map<string, Set<Verified>>();
+  /** What is another than when somebody asked last; those that are gone too. */
+  #changed = new Map<string, Verified>();
   #entries = 0;
 
   constructor(context: Context, revocations: Revocations) {
@@ -83,11 +85,15 @@ export class VerifiedTable {
     return this.#byHandshake.get(handshakeKey(end, agent, id));
   }
 
-  /** Takes it up and writes its entries. */
-  add(one: Verified): void {
+  /** Takes it up and writes its entries. False: they cannot be written. */
+  add(one: Verified): boolean {
     this.adopt(one);
-    this.#context.kernel.verify(entriesOf(one));
+    if (!this.#context.kernel.verify(entriesOf(one))) {
+      this.forget([one]);
+      return false;
+    }
     if (this.#entries > this.#context.limits.entries) this.#evict();
+    return true;
   }
 
   /** Takes up what an earlier agent has verified; its entries are in the kernel, or they are not. */
@@ -109,6 +115,7 @@ export class VerifiedTable {
   /** Both ends agree: it takes the place of others like it. */
   confirm(one: Verified): void {
     one.confirmed = true;
+    this.#note(one);
     const [known] = entriesOf(one);
     for (const other of [...(this.#owners.get(entryKey(known!)) ?? [])]) {
       const alike = other.end === one.end && other.direct === one.direct && other.agent === one.agent;
@@ -122,6 +129,7 @@ export class VerifiedTable {
     one.renewedAt = this.#context.now();
     one.expiresAt = one.renewedAt + lifetime;
     one.renewing = false;
+    this.#note(one);
     this.#context.kernel.verify(entriesOf(one));
   }
 
@@ -173,6 +181,7 @@ export class VerifiedTable {
     const handshake = handshakeKey(one.end, one.agent, one.id);
     if (this.#byHandshake.get(handshake) !== one) return;
     this.#byHandshake.delete(handshake);
+    if (one.confirmed) this.#note(one);
     for (const entry of entriesOf(one)) {
       this.#entries -= 1;
       const key = entryKey(entry);
@@ -180,6 +189,10 @@ export class VerifiedTable {
       owners?.delete(one);
       if (owners?.size === 0) this.#owners.delete(key);
     }
+  }
+
+  #note(one: Verified): void {
+    this.#changed.set(handshakeKey(one.end, one.agent, one.id), one);
   }
 
   #evict(): void {

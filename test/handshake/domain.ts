@@ -87,6 +87,7 @@ export class Node {
   readonly tokens: { readonly flow: HeldFlow; readonly token: Uint8Array }[] = [];
   readonly records: HandshakeRecord[] = [];
   readonly durations: string[] = [];
+  readonly faults: string[] = [];
   readonly said: { readonly to: string; readonly message: Message }[] = [];
   /** Identities with no slot yet. */
   readonly unknown = new Set<bigint>();
@@ -237,6 +238,7 @@ export class Node {
       limits: { ...LIMITS, ...this.#options.limits },
       silent: this.#options.silent ?? false,
       onRecord: (record) => this.records.push(record),
+      onFault: (error) => this.faults.push(error.message),
       onDuration: (end, result, ms) => this.durations.push(`${end} ${result} ${ms}`),
     });
   }

@@ -85,6 +85,34 @@ describe('messages that should not come', () => {
   });
 });
 
+describe('a kernel that takes no more', () => {
+  for (const at of ['one', 'two'] as const) {
+    it(`ends the handshake at both ends and lets nothing go: at ${at}`, () => {
+      const world = twoNodes();
+      const { network, one, two, conversation } = world;
+      world[at].onVerify = () => {
+        throw new Error('Cannot write "verified": E2BIG');
+      };
+      const flow = one.hold(conversation);
+      network.settle();
+      assert.deepEqual(one.dropped, [{ flow, reason: 'unreachable' }]);
+      assert.deepEqual([one.entryTexts(), two.entryTexts()], [[], []]);
+      assert.deepEqual(world[at].faults, ['Cannot write "verified": E2BIG']);
+      assert.ok(one.engine.empty && two.engine.empty);
+      assert.equal(two.claims.size, 0);
+    });
+  }
+
+  it('lets nothing go to the world either', () => {
+    const { one, conversation } = twoNodes();
+    one.onVerify = () => {
+      throw new Error('full');
+    };
+    one.hold({ ...conversation, destination: { address: '192.0.2.9', port: 53 } });
+    assert.deepEqual(one.released, []);
+  });
+});
+
 describe('limits', () => {
   it('as source', () => {
     const { one } = twoNodes({ one: { limits: { asSource: 3 } } });
