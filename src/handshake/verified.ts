@@ -85,6 +85,19 @@ export class VerifiedTable {
     return this.#byHandshake.get(handshakeKey(end, agent, id));
   }
 
+  /**
+   * What has come, become another or gone since the last time, so that keeping a store up to date costs as much as changes
+   * and not as much as there is. To be taken now and then.
+   */
+  takeChanges(): { readonly present: readonly Verified[]; readonly gone: readonly Verified[] } {
+    const changed = this.#changed;
+    this.#changed = new Map();
+    const present: Verified[] = [];
+    const gone: Verified[] = [];
+    for (const [key, one] of changed) (this.#byHandshake.get(key) === one ? present : gone).push(one);
+    return { present, gone };
+  }
+
   /** Takes it up and writes its entries. False: they cannot be written. */
   add(one: Verified): boolean {
     this.adopt(one);
@@ -181,7 +194,7 @@ export class VerifiedTable {
     const handshake = handshakeKey(one.end, one.agent, one.id);
     if (this.#byHandshake.get(handshake) !== one) return;
     this.#byHandshake.delete(handshake);
-    if (one.confirmed) this.#note(one);
+    this.#note(one);
     for (const entry of entriesOf(one)) {
       this.#entries -= 1;
       const key = entryKey(entry);
@@ -191,8 +204,9 @@ export class VerifiedTable {
     }
   }
 
+  /** What is not confirmed is nobody else's business. */
   #note(one: Verified): void {
-    this.#changed.set(handshakeKey(one.end, one.agent, one.id), one);
+    if (one.confirmed) this.#changed.set(handshakeKey(one.end, one.agent, one.id), one);
   }
 
   #evict(): void {

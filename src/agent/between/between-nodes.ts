@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
-import { type Handshake, openHandshake } from '../../handshake/index.ts';
+import { type Handshake, openHandshake, type SavedKey } from '../../handshake/index.ts';
 import type { HandshakeRecord, RecordEnd } from '../../handshake/port.ts';
 import type { HeldFlow } from '../../hold/port.ts';
 import { formatWorkload } from '../../model/workload.ts';
@@ -35,7 +35,8 @@ export interface BetweenParts {
 /** The wall clock is told to the kernel this often; what it has drifted by in between is nothing to a tag's window. */
 const CLOCK_MS = 10_000;
 const SWEEP_MS = 30_000;
-const SAVE_MS = 10_000;
+/** Often, so that there is little to do each time. */
+const SAVE_MS = 1_000;
 /** Firewalls are reloaded, and take the rule with them that leads packets into the queue. */
 const RULE_MS = 5_000;
 
@@ -280,7 +281,7 @@ export class BetweenNodes {
       onFault: (error) => this.#fault('handshake', error),
     });
     this.#handshake = handshake;
-    if (this.#store !== undefined) handshake.restore([...this.#store.verified.load().values()]);
+    this.#restore(handshake);
     this.#every(SAVE_MS, () => this.#save());
     this.#closers.push(() => handshake.close());
     onElsewhere();
@@ -288,9 +289,17 @@ export class BetweenNodes {
 
   /** What a new agent will need to renew and revoke what this one has verified. */
   #save(): void {
-    if (this.#handshake === undefined || this.#store === undefined) return;
-    const values = this.#handshake.export();
-    this.#store.verified.replace(values.map((value) => [`${value.end} ${value.agent} ${value.handshake}`, value]));
+    if (this.#handshake === undefined) return;
+    const { saved, gone } = this.#handshake.takeChanges();
+    this.#store?.verified.forget(gone.map(storedKey));
+    this.#store?.verified.save(saved.map((value) => [storedKey(value), value]));
+  }
+
+  #restore(handshake: Handshake): void {
+    if (this.#store === undefined) return;
+    handshake.restore([...this.#store.verified.load().values()]);
+    // What no longer stands goes; from now on only changes are told.
+    this.#store.verified.replace(handshake.takeChanges().saved.map((value) => [storedKey(value), value]));
   }
 
   #judged(record: VerdictRecord): void {
@@ -342,4 +351,8 @@ export class BetweenNodes {
     this.#faults.set(subject, error.message);
     this.#parts.note({ type: 'agent', severity: 'error', action: 'fails', subject, message: error.message });
   }
+}
+
+function storedKey({ end, agent, handshake }: SavedKey): string {
+  return `${end} ${agent} ${handshake}`;
 }
