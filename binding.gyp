@@ -8,6 +8,7 @@
         "src/libbpf/native/arguments.cc",
         "src/libbpf/native/clsact.cc",
         "src/libbpf/native/handle.cc",
+        "src/libbpf/native/iterator.cc",
         "src/libbpf/native/link.cc",
         "src/libbpf/native/log.cc",
         "src/libbpf/native/map.cc",

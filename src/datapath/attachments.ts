@@ -39,7 +39,7 @@ export class Attachments {
 
   /** Whether `ensure` of each, and `retain` of them alone where that is to follow, have nothing to do with programs. */
   settled(places: ReadonlyMap<string, Place>, alone: boolean): boolean {
-    for (const { pin, program } of places.values()) if (this.#held.get(pin)?.program !== program) return false;
+    for (const place of places.values()) if (!this.holds(place)) return false;
     return !alone || (this.#retained && this.#held.size === places.size);
   }
 
@@ -56,6 +56,11 @@ export class Attachments {
       this.#held.set(place.pin, held);
     }
     if (place.kind === 'cgroup') this.#own(place, held);
+  }
+
+  /** Whether the program is there. */
+  holds({ pin, program }: Place): boolean {
+    return this.#held.get(pin)?.program === program;
   }
 
   /** Takes away what is at other places than these, also what an earlier agent has left. */

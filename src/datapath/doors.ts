@@ -1,6 +1,7 @@
 /** Programs at the doors: of each endpoint, and, where packets are held or tagged between nodes, of the node. */
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Attachments } from './attachments.ts';
+import type { EarlyListeners } from './early-listeners.ts';
 import { expedited } from './grace-periods.ts';
 import { GUARD, guardPlacesOf, type Place, placesOf, TAGGER, type TcPlace, tagPlacesOf } from './places.ts';
 
@@ -25,23 +26,27 @@ const NO_TROUBLE: Trouble = {};
 export class Doors {
   readonly #attachments: Attachments;
   readonly #cgroupRoot: string;
+  readonly #listeners: EarlyListeners | undefined;
   readonly #faults = new Map<string, string>();
   #watchmen: Watchmen = { tags: false, guard: false };
 
-  constructor(attachments: Attachments, cgroupRoot: string) {
+  constructor(attachments: Attachments, cgroupRoot: string, listeners?: EarlyListeners) {
     this.#attachments = attachments;
     this.#cgroupRoot = cgroupRoot;
+    this.#listeners = listeners;
   }
 
-  /** What is not there although it was asked for, and why, by interface or program. */
+  /** What is not there although it was asked for, and why, by interface, program or endpoint. */
   get faults(): ReadonlyMap<string, string> {
-    return this.#faults;
+    return new Map([...this.#faults, ...(this.#listeners?.faults ?? [])]);
   }
 
   /** From the next `arrange` on; tags are not written any more at once. */
   set watchmen(watchmen: Watchmen) {
     this.#watchmen = watchmen;
-    if (!watchmen.tags) this.#attachments.removeTaggers();
+    if (watchmen.tags) return;
+    this.#attachments.removeTaggers();
+    this.#listeners?.arrange([], true);
   }
 
   /** Puts the guards at these links, beside those where they are. */
@@ -84,6 +89,13 @@ export class Doors {
         if (alone) this.#attachments.retain(new Set(all.keys()));
       });
     }
+    // Last: whatever listens from now on asks by itself.
+    const tagged = doors.flatMap(({ id, taggers }) =>
+      taggers
+        .filter((place) => this.#attachments.holds(place))
+        .map(({ owner, pid, path }) => ({ endpoint: id, cgroup: owner.cgroup, pid, path })),
+    );
+    this.#listeners?.arrange(tagged, alone);
     return troubles;
   }
 

@@ -10,6 +10,7 @@ import { Attachments, detachAll } from './attachments.ts';
 import { Clock } from './clock.ts';
 import { Doors } from './doors.ts';
 import { driftOf } from './drift.ts';
+import { EarlyListeners } from './early-listeners.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
 import { expedited } from './grace-periods.ts';
@@ -56,6 +57,7 @@ class KernelDatapath implements Datapath {
   readonly #options: DatapathOptions;
   readonly #programs: Programs;
   readonly #attachments: Attachments;
+  readonly #earlyListeners: EarlyListeners;
   readonly #doors: Doors;
   readonly #endpoints: Endpoints;
   readonly #slots: Slots;
@@ -78,7 +80,8 @@ class KernelDatapath implements Datapath {
     this.#settings = new SettingsRow(tables.settings);
     this.#settings.begin(options.events);
     this.#attachments = new Attachments(this.#programs, options.pins);
-    this.#doors = new Doors(this.#attachments, options.cgroupRoot);
+    this.#earlyListeners = new EarlyListeners(this.#programs);
+    this.#doors = new Doors(this.#attachments, options.cgroupRoot, this.#earlyListeners);
     this.#endpoints = new Endpoints({
       tables,
       doors: this.#doors,
@@ -263,6 +266,7 @@ class KernelDatapath implements Datapath {
 
   close(): void {
     this.#ring.close();
+    this.#earlyListeners.close();
     this.#programs.close();
   }
 

@@ -24,6 +24,13 @@ export interface CgroupPlace {
   readonly owner?: { readonly cgroup: bigint; readonly identity: bigint };
 }
 
+/** A container's place where tags are written. */
+export interface TagPlace extends CgroupPlace {
+  readonly owner: NonNullable<CgroupPlace['owner']>;
+  /** One of the container's processes. */
+  readonly pid: number;
+}
+
 export type TcDirection = 'ingress' | 'egress';
 export type CgroupHook = 'cgroup_inet_ingress' | 'cgroup_inet_egress' | 'cgroup_sock_ops';
 
@@ -53,15 +60,16 @@ export function placesOf(endpoint: Endpoint, cgroupRoot: string): Place[] {
 }
 
 /** The places an endpoint's containers open connections at. */
-export function tagPlacesOf(endpoint: Endpoint, cgroupRoot: string): Place[] {
+export function tagPlacesOf(endpoint: Endpoint, cgroupRoot: string): TagPlace[] {
   if (endpoint.mode === 'unprotected') return [];
-  return endpoint.containers.map(({ cgroup, identity }) => ({
+  return endpoint.containers.map(({ cgroup, identity, pid }) => ({
     pin: tagPin(cgroup.id),
     program: TAGGER,
     kind: 'cgroup',
     path: join(cgroupRoot, cgroup.path),
     hook: 'cgroup_sock_ops',
     owner: { cgroup: cgroup.id, identity: identity.id },
+    pid,
   }));
 }
 

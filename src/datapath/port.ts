@@ -113,8 +113,9 @@ export interface Datapath {
   /** Peers of other nodes. What it says of endpoints of an earlier agent it can say after the first `applyEndpoints`. */
   readonly peers: PeerTables;
   /**
-   * What is not in force although it was asked for, and why: objects (`tag.bpf.o`), `conntrack`, and the uplinks
-   * (`interface 7`) by which packets could leave that were to be held.
+   * What is not in force although it was asked for, and why: objects (`tag.bpf.o`), `conntrack`, the uplinks
+   * (`interface 7`) by which packets could leave that were to be held, `adopt_listeners` where what has listened before
+   * tags were written for it goes without, and `listeners of ID` where only that endpoint's do.
    */
   readonly missing: ReadonlyMap<string, string>;
 

@@ -8,28 +8,60 @@ import {
   type BpfProgram,
   type LoadedObject,
   mountBpffs,
+  type OpenObject,
   openObject,
   TypedMap,
+  U32,
   U64,
 } from '../libbpf/index.ts';
+import { ADOPTER } from './early-listeners.ts';
 import { type TagOwner, TagOwnerLayout } from './layouts.gen.ts';
 import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, TAG_OWNERS, type Tables, typedTables } from './maps.ts';
 import type { DatapathOptions, DatapathSizes } from './port.ts';
 
 const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS, TAG_OWNERS];
 
-const NETWORK = 'network.bpf.o';
-
 /**
  * The programs' objects. Without `gate` cgroups are noticed later, by the sources' own means; without `tag` no
  * connection is tagged, and each needs a handshake.
  */
-const OBJECTS = [
-  { file: NETWORK, optional: false },
+const OBJECTS: readonly ObjectFile[] = [
+  {
+    file: 'network.bpf.o',
+    optional: false,
+    // `with_conntrack` in bpf/lib/conntrack.h: connection tracking is asked.
+    extra: { name: 'conntrack', choose: (object, on) => object.setGlobal('with_conntrack', BOOL, on) },
+  },
   { file: 'host.bpf.o', optional: false },
   { file: 'gate.bpf.o', optional: true },
-  { file: 'tag.bpf.o', optional: true },
-] as const;
+  {
+    file: 'tag.bpf.o',
+    optional: true,
+    extra: {
+      name: ADOPTER,
+      choose: (object, on) => {
+        const program = object.programs.get(ADOPTER);
+        if (program !== undefined) program.autoload = on;
+      },
+    },
+  },
+];
+
+interface ObjectFile {
+  readonly file: string;
+  /** The datapath works without it. */
+  readonly optional: boolean;
+  readonly extra?: Extra;
+}
+
+/** What an object is loaded with where the kernel has what it needs, else without. */
+interface Extra {
+  readonly name: string;
+  readonly choose: (object: OpenObject, on: boolean) => void;
+}
+
+/** Whose listeners are to be adopted, by cgroup id: only while that is done. */
+const ADOPTED_CGROUPS = 'adopted_cgroups';
 
 /** What has been loaded. */
 export interface Programs {
@@ -39,9 +71,11 @@ export interface Programs {
   readonly events: BpfMap;
   /** Whose cgroup it is, by its id, where the tagging program is attached. */
   readonly owners?: TypedMap<bigint, TagOwner>;
+  /** Whose listeners `adopt_listeners` looks after, by the cgroup's id. */
+  readonly adoptedCgroups?: TypedMap<bigint, number>;
   readonly program: (name: string) => BpfProgram | undefined;
   readonly names: readonly string[];
-  /** What the kernel would not load, and why: optional objects, and `conntrack`. */
+  /** What the kernel would not load, and why: optional objects, and the extras of others. */
   readonly missing: ReadonlyMap<string, string>;
   readonly map: (name: string) => BpfMap;
   close(): void;
@@ -61,13 +95,14 @@ export function loadPrograms(options: DatapathOptions): Programs {
   const programs = new Map<string, BpfProgram>();
   const missing = new Map<string, string>();
   const loaded: LoadedObject[] = [];
-  for (const { file, optional } of OBJECTS) {
+  let adoptedCgroups: TypedMap<bigint, number> | undefined;
+  for (const { file, optional, extra } of OBJECTS) {
     try {
-      const load = (conntrack?: boolean): LoadedObject =>
-        loadObject(join(options.objects, file), options.sizes, directory, maps, conntrack);
-      const { object, refused } = file === NETWORK ? loadNetwork(load) : { object: load() };
-      if (refused !== undefined) missing.set('conntrack', refused);
+      const load = (choose?: (object: OpenObject) => void): LoadedObject =>
+        loadObject(join(options.objects, file), options.sizes, directory, maps, choose);
+      const object = extra === undefined ? load() : loadWith(extra, load, missing);
       loaded.push(object);
+      if (object.programNames.includes(ADOPTER)) adoptedCgroups = new TypedMap(object.map(ADOPTED_CGROUPS), U64, U32);
       for (const name of object.programNames) programs.set(name, object.program(name));
     } catch (error) {
       if (!optional || !(error instanceof BpfError)) {
@@ -91,6 +126,7 @@ export function loadPrograms(options: DatapathOptions): Programs {
     tables: typedTables(map),
     events: map(EVENTS),
     ...(owners === undefined ? {} : { owners: new TypedMap(owners, U64, TagOwnerLayout) }),
+    ...(adoptedCgroups === undefined ? {} : { adoptedCgroups }),
     program: (name) => programs.get(name),
     names: [...programs.keys()],
     missing,
@@ -102,17 +138,19 @@ export function loadPrograms(options: DatapathOptions): Programs {
   };
 }
 
-/**
- * Loads the object so that it asks connection tracking (`with_conntrack` in bpf/lib/conntrack.h), or, where the kernel
- * has no such function, without that.
- * @returns why it does not ask, where it does not
- */
-function loadNetwork(load: (conntrack: boolean) => LoadedObject): { object: LoadedObject; refused?: string } {
+/** Loads the object with the extra, or, where the kernel refuses it so, without, which is then noted as missing. */
+function loadWith(
+  { name, choose }: Extra,
+  load: (choose: (object: OpenObject) => void) => LoadedObject,
+  missing: Map<string, string>,
+): LoadedObject {
   try {
-    return { object: load(true) };
+    return load((object) => choose(object, true));
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
-    return { object: load(false), refused: error.message };
+    const loaded = load((object) => choose(object, false));
+    missing.set(name, error.message);
+    return loaded;
   }
 }
 
@@ -122,7 +160,7 @@ function loadObject(
   sizes: DatapathSizes,
   directory: string,
   maps: Map<string, BpfMap>,
-  conntrack?: boolean,
+  choose?: (object: OpenObject) => void,
 ): LoadedObject {
   const object = openObject(path);
   try {
@@ -135,7 +173,7 @@ function loadObject(
       if (existing !== undefined) map.reuse(existing);
       else if (size !== undefined) map.maxEntries = size;
     }
-    if (conntrack !== undefined) object.setGlobal('with_conntrack', BOOL, conntrack);
+    choose?.(object);
     const loaded = object.load();
     for (const name of object.maps.keys()) {
       if (!MAP_NAMES.includes(name) || maps.has(name)) continue;

@@ -2,10 +2,13 @@ import { fail } from './errors.ts';
 import { kindName, LINK_TYPES, type LinkType } from './kinds.ts';
 import { openedById, openPin, pinAt, removePin } from './map.ts';
 import { type LinkHandle, type NativeLinkInfo, native } from './native.ts';
+import type { NamespaceOptions } from './netlink.ts';
 import type { BpfProgram } from './program.ts';
-import { checkInteger, expectOk, MAX_U32, opened, Resource } from './resource.ts';
+import { checkInteger, checkPath, expectOk, MAX_U32, opened, Resource } from './resource.ts';
 
+const ENOENT = -2;
 const EINVAL = -22;
+const EOVERFLOW = -75;
 const EOPNOTSUPP = -95;
 
 export interface LinkInfo {
@@ -18,6 +21,11 @@ export interface LinkInfo {
   readonly cgroupId?: bigint;
   /** enum bpf_attach_type of TCX, cgroup and tracing links. */
   readonly attachType?: number;
+}
+
+export interface IterateOptions extends NamespaceOptions {
+  /** What it may print, in bytes; default 1 MiB. What it has not come to by then it does not see. */
+  readonly most?: number;
 }
 
 /** Collecting a link would detach its program at some moment: only close() and detach() may do that. */
@@ -90,6 +98,22 @@ export class BpfLink extends Resource<LinkHandle> {
     const hint =
       errno === EINVAL ? 'the program must be of the same type, and the link of a kind that can be updated' : undefined;
     expectOk(errno, 'LINK', attempted, hint);
+  }
+
+  /**
+   * Runs an iterator's program over everything there is, off this thread, and tells what it printed. What belongs to
+   * network namespaces (`iter/tcp`, …) it goes over in `netns`, which may go meanwhile, as may this link be closed.
+   * Rejects with `BpfError` LINK, or NOT_FOUND where there is no such namespace.
+   */
+  async iterate(options: IterateOptions = {}): Promise<string> {
+    const { netns, most = 1 << 20 } = options;
+    if (netns !== undefined) checkPath(netns, 'a network namespace');
+    checkInteger(most, 1, MAX_U32, 'a number of bytes');
+    const attempted = `iterate by ${this.#what}${netns === undefined ? '' : ` in network namespace "${netns}"`}`;
+    const printed = await native.readIterator(this.live('iterate by'), netns, most);
+    if (printed === ENOENT && netns !== undefined) fail('NOT_FOUND', printed, attempted);
+    const hint = printed === EOVERFLOW ? `it prints more than ${most} bytes` : undefined;
+    return opened(printed, 'LINK', attempted, hint).toString('latin1');
   }
 
   pin(path: string): void {

@@ -164,6 +164,7 @@ export interface Native {
   detachLink(link: LinkHandle): Errno;
   openLinkById(id: number): LinkHandle | Errno;
   linkInfo(link: LinkHandle): NativeLinkInfo | Errno;
+  readIterator(link: LinkHandle, netns: string | undefined, most: number): Promise<Buffer | Errno>;
   queryAttached(
     target: number,
     attachType: number,

@@ -57,6 +57,7 @@ const CALLS: Readonly<Record<keyof Native, readonly unknown[]>> = {
   detachLink: ['handle'],
   openLinkById: ['id'],
   linkInfo: ['handle'],
+  readIterator: ['handle', undefined, 1],
   queryAttached: ['ifindex', 46, true],
   createClsact: ['ifindex', 1],
   destroyClsact: ['ifindex', 1],

@@ -20,6 +20,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   bpfts::ExportMapBatch(env, exports);
   bpfts::ExportProgram(env, exports);
   bpfts::ExportLink(env, exports);
+  bpfts::ExportIterator(env, exports);
   bpfts::ExportClsact(env, exports);
   bpfts::ExportRing(env, exports);
   bpfts::ExportPoll(env, exports);
