@@ -14,7 +14,7 @@ import { buildTraffic, serve } from '../../rig/traffic.ts';
 import { PROGRAM, Station } from '../agent/station.ts';
 
 export const DOMAIN = 'test';
-const HANDSHAKE_PORT = 7350;
+export const HANDSHAKE_PORT = 7350;
 
 export interface RegionPlan {
   /** Node name → names of its endpoints; each has an echo server on TCP and UDP 80 and 8080. */
