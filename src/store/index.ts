@@ -71,6 +71,8 @@ const BATCH = 500;
 /** What a batch takes at most, with its share of the indexes. */
 const BATCH_PAGES = 1_024;
 const FLUSH_MS = 200;
+/** Between two batches: whoever waits for a verdict comes first. */
+const BETWEEN_MS = 20;
 /** After a failure. */
 const RETRY_MS = 2_000;
 /** How often work is done that failed, and something was done about it. */
@@ -190,7 +192,7 @@ class SqliteStore implements Store {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       if (!this.#flushOne()) this.#later(RETRY_MS);
-      else if (this.#waits()) this.#later(0);
+      else if (this.#waits()) this.#later(BETWEEN_MS);
     }, ms);
     this.#timer.unref();
   }

@@ -4,8 +4,8 @@ import type { DatabaseSync } from 'node:sqlite';
 /** Values that are kept, at most. */
 export const VERIFIED_MOST = 262_144;
 const VALUE_CHARACTERS_MOST = 16_384;
-/** Values written in one transaction. */
-const BATCH = 1_000;
+/** Values written in one transaction, so that nobody waits long for it: some 2 ms. */
+const BATCH = 200;
 
 type Entry = readonly [key: string, value: unknown];
 
@@ -40,7 +40,7 @@ export class StoredValues {
       const text = JSON.stringify(value);
       const room = this.#pending.has(key) || written.has(key) || written.size + this.#pending.size < VERIFIED_MOST;
       if (!room || text === undefined || text.length > VALUE_CHARACTERS_MOST) this.#lost += 1;
-      else if (written.get(key) === digest(text)) this.#pending.delete(key);
+      else if (written.has(key) && written.get(key) === digest(text)) this.#pending.delete(key);
       else this.#pending.set(key, text);
     }
   }

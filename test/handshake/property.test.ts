@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import type { SavedHandshake } from '../../src/handshake/persistence.ts';
 import { type Network, type Node, twoNodes, udp } from './domain.ts';
 
 /** What may happen between two packets. Numbers pick one of what there is. */
@@ -47,6 +48,8 @@ class Watched {
   readonly allowed = { one: true, two: true };
   /** What each end has written of the other, ever: a destination that has agreed. */
   readonly agreed = { one: new Set<bigint>(), two: new Set<bigint>() };
+  /** By what tells saved handshakes from each other. */
+  readonly stored = { one: new Map<string, SavedHandshake>(), two: new Map<string, SavedHandshake>() };
   #next = 100n;
 
   constructor({ nat, shared, direct }: Setting) {
@@ -138,6 +141,7 @@ class Watched {
         network.disconnect('node1', 'node2');
         node.held.clear();
         node.restart();
+        this.stored[event.at].clear();
         node.engine.restore(stored);
         node.engine.endpointsChanged();
         node.engine.policyChanged();
@@ -162,6 +166,19 @@ class Watched {
         node.engine.dropped(flow);
         break;
       }
+    }
+  }
+
+  /** What a store holds that is told of changes only. */
+  follow(): void {
+    for (const end of ['one', 'two'] as const) {
+      const { engine } = this.nodes[end];
+      const stored = this.stored[end];
+      const { saved, gone } = engine.takeChanges();
+      for (const { end: side, agent, handshake } of gone) stored.delete(`${side} ${agent} ${handshake}`);
+      for (const one of saved) stored.set(`${one.end} ${one.agent} ${one.handshake}`, one);
+      const wanted = new Map(engine.export().map((one) => [`${one.end} ${one.agent} ${one.handshake}`, one]));
+      assert.deepEqual(stored, wanted);
     }
   }
 
@@ -191,9 +208,13 @@ describe('whatever happens on the way', () => {
     fc.assert(
       fc.property(setting, fc.array(fc.oneof(...disorderly), { maxLength: 80 }), (how, events) => {
         const world = new Watched(how);
-        for (const event of events) world.apply(event);
+        for (const [n, event] of events.entries()) {
+          world.apply(event);
+          if (n % 3 === 0) world.follow();
+        }
         world.rest(15_000);
         world.assertNothingUnderWay();
+        world.follow();
         world.rest(400_000);
         for (const node of Object.values(world.nodes)) {
           assert.ok(node.engine.empty, `${node.name} keeps state`);
