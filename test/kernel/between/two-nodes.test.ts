@@ -149,7 +149,8 @@ for (const family of ['ipv4', 'ipv6'] as const) {
       const sent = await udpSend(region.endpoint('west/api'), target, { count: 500, rate: 2_000 });
       const received = await receiver.result();
       assert.equal(sent.sent, 500);
-      assert.deepEqual([received.received, received.lost, received.reordered, received.duplicates], [500, 0, 0, 0]);
+      // What comes while the held ones leave may overtake the last of them.
+      assert.deepEqual([received.received, received.lost, received.duplicates], [500, 0, 0]);
     });
   });
 }
