@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PeerAgentView } from '../../../src/agent/api/between-contract.ts';
-import type { Config } from '../../../src/agent/config.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
 import { type BehindNat, putBehindNat } from '../../rig/nat.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
@@ -22,7 +21,7 @@ export interface RegionPlan {
   /** Nodes behind NAT; the others reach each other's endpoints by routes. */
   readonly behind?: Readonly<Record<string, NatPlan>>;
   /** What a node's configuration has besides, or instead. */
-  readonly settings?: (member: Member, region: Region) => DeepPartial<Config>;
+  readonly settings?: (member: Member, region: Region) => object;
 }
 
 /** What a node is behind. Its agent is reached at the outermost address, as are the forwarded ports. */
@@ -31,8 +30,6 @@ export interface NatPlan {
   /** Port of the outermost address → endpoint and its port. */
   readonly forwards?: Readonly<Record<number, readonly [endpoint: string, port: number]>>;
 }
-
-type DeepPartial<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : DeepPartial<T[K]> };
 
 /** A node of the region. */
 export interface Member {
