@@ -86,9 +86,9 @@ export class Town {
   }
 
   /** The same for a process group on the host's network. */
-  settleHost(name: string, cgroup: Cgroup): void {
+  settleHost(name: string, cgroup: Cgroup, pid?: number): void {
     const identity = this.#identity(name, name);
-    const containers = [this.#container(name, name, cgroup)];
+    const containers = [this.#container(name, name, cgroup, pid)];
     this.#endpoints.set(name, {
       id: name,
       mode: 'cgroup',
@@ -153,7 +153,7 @@ export class Town {
     return deriveIdentity('test', { workload: { namespace: NAMESPACE, kind: 'Service', name }, container, labels: {} });
   }
 
-  #container(name: string, container: string, cgroup: Cgroup): Container {
+  #container(name: string, container: string, cgroup: Cgroup, pid = 1): Container {
     const level = cgroup.name.split('/').length;
     const identity = this.#identity(name, container);
     const place = { id: cgroup.id, path: cgroup.name, level };
@@ -163,7 +163,7 @@ export class Town {
       runtime: 'cgroup',
       identity,
       cgroup: place,
-      pid: 1,
+      pid,
       startedAt: 0,
     };
   }
