@@ -27,8 +27,8 @@ const savedSchema = z.object({
 /** A verified handshake as it is stored: plain values that JSON can hold. */
 export type SavedHandshake = z.infer<typeof savedSchema>;
 
-/** What tells one saved handshake from all others. */
-export type SavedKey = Pick<SavedHandshake, 'handshake' | 'end' | 'agent'>;
+/** What tells one saved handshake from all others, and when it began, by which they lie together. */
+export type SavedKey = Pick<SavedHandshake, 'since' | 'handshake' | 'end' | 'agent'>;
 
 /** What is to be stored anew, and what no longer. */
 export interface SavedChanges {
@@ -36,8 +36,8 @@ export interface SavedChanges {
   readonly gone: readonly SavedKey[];
 }
 
-export function savedKey({ id, end, agent }: Verified): SavedKey {
-  return { handshake: formatIdentity(id), end, agent };
+export function savedKey({ since, id, end, agent }: Verified): SavedKey {
+  return { since, handshake: formatIdentity(id), end, agent };
 }
 
 export function save(one: Verified): SavedHandshake {

@@ -353,6 +353,7 @@ export class BetweenNodes {
   }
 }
 
-function storedKey({ end, agent, handshake }: SavedKey): string {
-  return `${end} ${agent} ${handshake}`;
+/** Begins with the time, so that what is written at one time lies in few pages of the database. */
+function storedKey({ since, end, agent, handshake }: SavedKey): string {
+  return `${since.toString(36).padStart(9, '0')} ${end} ${agent} ${handshake}`;
 }
