@@ -3,6 +3,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 struct pair {
 	__u64 left;
@@ -120,6 +121,31 @@ SEC("uprobe/libc.so.6:exit")
 int count_exit(void *ctx)
 {
 	__sync_fetch_and_add(&runs, 1);
+	return 0;
+}
+
+struct sock_common {
+	unsigned char skc_state;
+	__u16 skc_num;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} __attribute__((preserve_access_index));
+
+/* Prints the ports that are listened on. */
+SEC("iter/tcp")
+int print_listeners(struct bpf_iter__tcp *context)
+{
+	struct sock_common *socket = context->sk_common;
+
+	if (socket && socket->skc_state == BPF_TCP_LISTEN)
+		BPF_SEQ_PRINTF(context->meta->seq, "%d\n", socket->skc_num);
 	return 0;
 }
 
