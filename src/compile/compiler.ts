@@ -1,6 +1,7 @@
 import { Slot } from '../model/slot.ts';
 import { IdentityIndex } from './identity-index.ts';
 import { CompileError, type CompileInput, type KnownIdentity } from './input.ts';
+import { PatchedMap } from './patched-map.ts';
 import { Roster } from './roster.ts';
 import { Selection } from './selection.ts';
 import { Shelf } from './shelf.ts';
@@ -47,7 +48,7 @@ class State {
   readonly #selection = new Selection(this.#index);
   readonly #shelf = new Shelf(this.#index);
   readonly #uses = new Map<number, Use>();
-  #subjects: ReadonlyMap<number, Subject> = new Map();
+  #subjects = new PatchedMap<number, Subject>();
   #tables: PolicyTables | undefined;
 
   compile(input: CompileInput): PolicyTables {
@@ -84,8 +85,8 @@ class State {
   #updatedSubjects(
     touched: ReadonlySet<number>,
     identities: ReadonlyMap<number, KnownIdentity>,
-  ): ReadonlyMap<number, Subject> {
-    const subjects = new Map(this.#subjects);
+  ): PatchedMap<number, Subject> {
+    const subjects = this.#subjects.edit();
     for (const slot of touched) {
       const identity = identities.get(slot);
       if (identity === undefined) {
@@ -98,7 +99,7 @@ class State {
       const same = known?.identity === identity.id && known.egress === egress && known.ingress === ingress;
       if (!same) subjects.set(slot, { slot, identity: identity.id, egress, ingress });
     }
-    return subjects;
+    return subjects.done();
   }
 }
 

@@ -1,4 +1,5 @@
 import { sameDecision } from './classes.ts';
+import { changedKeys } from './patched-map.ts';
 import type { ClassPatch, Plan, SetPatch, Step } from './plan.ts';
 import type { Class, NetworkEntry, PolicySet, PolicyTables, PortEntry, RuleInfo, Subject } from './tables.ts';
 
@@ -15,7 +16,7 @@ export const EMPTY_TABLES: PolicyTables = {
 
 /**
  * What to do to get from the current tables to the desired ones; no steps where they are equal. What is the same
- * object in both is not looked at, so the cost follows what changed.
+ * object in both is not looked at, and what both have from one base not even visited: the cost follows what changed.
  *
  * The order keeps every packet judged by whole tables: what subjects come to refer to is there before they do, and
  * goes after they ceased to.
@@ -85,7 +86,17 @@ function compare<K, T>(
   same: (a: T, b: T) => boolean,
 ): Comparison<T> {
   const result: Comparison<T> = { added: [], changed: [], removed: [] };
-  if (current === desired) return result;
+  const keys = changedKeys(current, desired);
+  if (keys !== undefined) {
+    for (const key of keys) {
+      const [before, after] = [current.get(key), desired.get(key)];
+      if (before === undefined) {
+        if (after !== undefined) result.added.push(after);
+      } else if (after === undefined) result.removed.push(before);
+      else if (before !== after && !same(before, after)) result.changed.push([before, after]);
+    }
+    return result;
+  }
   for (const [key, after] of desired) {
     const before = current.get(key);
     if (before === undefined) result.added.push(after);

@@ -1,5 +1,6 @@
 import { type Policy, policyKey } from '../model/policy.ts';
 import { CompileError } from './input.ts';
+import { PatchedMap } from './patched-map.ts';
 import { type Member, PreparedPolicy } from './prepared.ts';
 import { RuleNumbers } from './rule-ids.ts';
 import type { RuleInfo } from './tables.ts';
@@ -12,7 +13,7 @@ export interface RosterChange {
 /** The policies in force. Told of all of them each time, it finds out which ones are new. */
 export class Roster {
   #members = new Map<string, Member>();
-  #rules: ReadonlyMap<number, RuleInfo> = new Map();
+  #rules = new PatchedMap<number, RuleInfo>();
   readonly #numbers = new RuleNumbers<string>();
   readonly #prepared = new WeakMap<Policy, PreparedPolicy>();
 
@@ -81,7 +82,7 @@ export class Roster {
   }
 
   #replaceRules(before: ReadonlyMap<string, Member>, joined: readonly Member[]): void {
-    const rules = new Map(this.#rules);
+    const rules = this.#rules.edit();
     for (const [key, { compiled }] of before) {
       const kept = this.#members.get(key)?.compiled.infos;
       for (const [i, info] of compiled.infos.entries()) if (kept?.[i] !== info) rules.delete(info.id);
@@ -90,6 +91,6 @@ export class Roster {
       const known = before.get(prepared.key)?.compiled.infos;
       for (const [i, info] of compiled.infos.entries()) if (known?.[i] !== info) rules.set(info.id, info);
     }
-    this.#rules = rules;
+    this.#rules = rules.done();
   }
 }

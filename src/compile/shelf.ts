@@ -1,5 +1,6 @@
 import type { IdentityChange, IdentityIndex } from './identity-index.ts';
 import type { KnownIdentity } from './input.ts';
+import { type MapEdit, PatchedMap } from './patched-map.ts';
 import type { CompiledDirection } from './rules.ts';
 import { SetBuilder, setKey } from './sets.ts';
 import type { Class, PolicySet } from './tables.ts';
@@ -18,8 +19,8 @@ export class Shelf {
   readonly #fresh = new Set<Kept>();
   readonly #dropped = new Set<string>();
   readonly #users = new Map<Class, number>();
-  #sets: ReadonlyMap<bigint, PolicySet> = new Map();
-  #classes: ReadonlyMap<bigint, Class> = new Map();
+  #sets = new PatchedMap<bigint, PolicySet>();
+  #classes = new PatchedMap<bigint, Class>();
 
   constructor(index: IdentityIndex) {
     this.#index = index;
@@ -69,8 +70,8 @@ export class Shelf {
     const stale =
       watches.size === 0 ? [...this.#fresh] : [...this.#kept.values()].filter((kept) => this.#isStale(kept, watches));
     if (stale.length === 0 && this.#dropped.size === 0) return;
-    const sets = new Map(this.#sets);
-    const classes = new Map(this.#classes);
+    const sets = this.#sets.edit();
+    const classes = this.#classes.edit();
     const built = new Map<bigint, Class>();
     const store = (one: Class): Class => {
       const known = classes.get(one.id) ?? built.get(one.id);
@@ -96,21 +97,21 @@ export class Shelf {
     }
     this.#fresh.clear();
     this.#dropped.clear();
-    this.#sets = sets;
-    this.#classes = classes;
+    this.#sets = sets.done();
+    this.#classes = classes.done();
   }
 
   #isStale(kept: Kept, watches: IdentityChange['watches']): boolean {
     return this.#fresh.has(kept) || kept.builder.watches.some((watch) => watches.has(watch));
   }
 
-  #use(one: Class, classes: Map<bigint, Class>): void {
+  #use(one: Class, classes: MapEdit<bigint, Class>): void {
     const users = this.#users.get(one) ?? 0;
     this.#users.set(one, users + 1);
     if (users === 0) classes.set(one.id, one);
   }
 
-  #release(one: Class, classes: Map<bigint, Class>): void {
+  #release(one: Class, classes: MapEdit<bigint, Class>): void {
     const users = this.#users.get(one) ?? 0;
     if (users > 1) {
       this.#users.set(one, users - 1);

@@ -7,6 +7,7 @@ import { lookup } from '../../src/compile/lookup.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
 import { Slot } from '../../src/model/slot.ts';
 import { verdictName } from '../../src/model/verdict.ts';
+import { plain } from './plain.ts';
 import { identity, inputs, moved, worlds } from './worlds.ts';
 
 const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
@@ -72,7 +73,7 @@ describe('the compiler', function () {
           policies: input.policies.toReversed(),
           identities: new Map([...input.identities].reverse()),
         };
-        assert.deepEqual(compile(reversed), compile(input));
+        assert.deepEqual(plain(compile(reversed)), plain(compile(input)));
       }),
       { numRuns: RUNS },
     );
@@ -90,7 +91,7 @@ describe('the compiler', function () {
             policies: policies[visit.policies] ?? [],
             identities: identities[visit.identities] ?? new Map(),
           };
-          assert.deepEqual(compiler.compile(input), compile(input));
+          assert.deepEqual(plain(compiler.compile(input)), plain(compile(input)));
         }
       }),
       { numRuns: RUNS },
