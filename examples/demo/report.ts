@@ -6,6 +6,8 @@ const paint = (code: number, text: string) => (colour ? `\x1b[${code}m${text}\x1
 export class Report {
   passed = 0;
   failed = 0;
+  /** Whether prompts say on which node. */
+  prompts = false;
 
   chapter(title: string): void {
     console.log(`\n${paint(1, title)}`);
@@ -15,10 +17,11 @@ export class Report {
     for (const line of text.trimEnd().split('\n')) console.log(`  ${line}`);
   }
 
-  /** A command a reader could type, and what it printed. */
-  command(line: string, output: string): void {
-    console.log(`  ${paint(36, `$ ${line}`)}`);
-    for (const row of output.trimEnd().split('\n')) console.log(`  ${row}`);
+  /** A command a reader could type, and what it printed. @param node where; nowhere in particular */
+  command(line: string, output: string, node = ''): void {
+    const prompt = this.prompts && node !== '' ? `${node}$` : '$';
+    console.log(`  ${paint(36, `${prompt} ${line}`)}`);
+    if (output.trim() !== '') this.say(output);
   }
 
   expect(what: string, wanted: string, seen: string): void {

@@ -1,91 +1,68 @@
-/** A Docker daemon, an agent beside it, and what a reader would type: all in a network namespace of their own. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+/** A Docker daemon and an agent beside it, in a network namespace of their own. */
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { closeOnExit, waitFor } from '../../test/rig/cleanup.ts';
+import { join } from 'node:path';
+import { closeOnExit } from '../../test/rig/cleanup.ts';
 import { type Container, type Docker, startDocker } from '../../test/rig/docker.ts';
-import { attempt, type Background, type Outcome } from '../../test/rig/process.ts';
-import { buildTraffic } from '../../test/rig/traffic.ts';
-
-const SALLYPORT = resolve(import.meta.dirname, '../../bin/sallyport');
+import { createNode, type Node } from '../../test/rig/node.ts';
+import { buildTraffic, connect, type Target } from '../../test/rig/traffic.ts';
+import { Agent } from './agent.ts';
+import type { Report } from './report.ts';
 
 export class Stage {
-  readonly docker: Docker;
+  /** Where everything is kept. */
   readonly directory: string;
-  readonly pins: string;
-  #agent: Background | undefined;
+  readonly report: Report;
+  readonly node: Node;
+  readonly docker: Docker;
+  readonly agent: Agent;
   readonly close: () => void;
+  readonly #services = new Map<string, Container>();
 
-  private constructor(docker: Docker) {
+  private constructor(report: Report, node: Node, docker: Docker) {
+    this.report = report;
+    this.node = node;
     this.docker = docker;
     this.directory = mkdtempSync(join(tmpdir(), 'sallyport-demo-'));
-    this.pins = `/sys/fs/bpf/sallyport-demo-${process.pid}`;
-    mkdirSync(join(this.directory, 'policies'));
+    const sources = { docker: { enabled: 'true', socket: docker.socket }, cri: { enabled: 'false' } };
+    const { directory } = this;
+    this.agent = new Agent({ name: 'docker', host: node.host, directory, report, settings: { sources } });
     this.close = closeOnExit(() => {
-      this.#agent?.close();
-      this.docker.close();
-      // Links go with their pins, and maps with the last link.
-      rmSync(this.pins, { recursive: true, force: true });
-      rmSync(this.directory, { recursive: true, force: true });
+      this.agent.close();
+      docker.close();
+      node.close();
+      rmSync(directory, { recursive: true, force: true });
     });
   }
 
-  static async open(): Promise<Stage> {
+  static async open(report: Report): Promise<Stage> {
     await buildTraffic();
-    return new Stage(await startDocker());
+    const node = await createNode({ name: 'docker' });
+    try {
+      return new Stage(report, node, await startDocker({ namespace: node.namespace }));
+    } catch (error) {
+      node.close();
+      throw error;
+    }
   }
 
-  /** One service of the compose project `shop`, as `docker compose up` would run it. */
-  service(name: string): Promise<Container> {
+  /** Starts one service of the compose project `shop`, as `docker compose up` would. */
+  async run(name: string): Promise<Container> {
     const labels = { 'com.docker.compose.project': 'shop', 'com.docker.compose.service': name };
-    return this.docker.run({ name, labels });
+    const container = await this.docker.run({ name, labels });
+    this.#services.set(name, container);
+    return container;
   }
 
-  /** Starts the agent and waits until it enforces. */
-  async startAgent(): Promise<void> {
-    const settings = {
-      'api.socket': this.#socket,
-      'policies.directory': join(this.directory, 'policies'),
-      'state.directory': join(this.directory, 'state'),
-      'datapath.pins': this.pins,
-      'sources.docker.enabled': 'true',
-      'sources.docker.socket': this.docker.socket,
-      'sources.cri.enabled': 'false',
-      'metrics.address': '127.0.0.1:9464',
-      'log.level': 'warn',
-    };
-    const flags = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-    const agent = this.docker.namespace.start([SALLYPORT, 'agent', ...flags]);
-    this.#agent = agent;
-    await waitFor(
-      'the agent answers',
-      async () => {
-        if (!agent.running)
-          throw new Error(`the agent ended: ${agent.stderr.slice(-2000)}${agent.stdout.slice(-2000)}`);
-        return (await this.sallyport(['status'])).status === 0;
-      },
-      20_000,
-    );
+  service(name: string): Container {
+    const container = this.#services.get(name);
+    if (container === undefined) throw new Error(`no service ${name} runs`);
+    return container;
   }
 
-  /** `kill -9`. */
-  killAgent(): void {
-    this.#agent?.kill('SIGKILL');
-    this.#agent?.close();
-    this.#agent = undefined;
-  }
-
-  sallyport(args: readonly string[], input?: string): Promise<Outcome> {
-    const command = [SALLYPORT, '--socket', this.#socket, ...args];
-    return attempt(command, input === undefined ? { timeout: 30_000 } : { timeout: 30_000, input });
-  }
-
-  /** Metrics as Prometheus would scrape them. */
-  async metrics(): Promise<string> {
-    return (await this.sallyport(['metrics'])).stdout;
-  }
-
-  get #socket(): string {
-    return join(this.directory, 'agent.sock');
+  /** One attempt, over TCP or UDP, that wants an answer. */
+  async tries(from: string, what: string, target: Target, wanted: string): Promise<void> {
+    const { result } = await connect(this.service(from), target, { timeoutMs: 400, exchange: true });
+    this.report.expect(`${from} ${what}`, wanted, result);
   }
 }
