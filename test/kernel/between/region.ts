@@ -1,16 +1,22 @@
 /** Several nodes on one kernel, each with its own agent: its namespace, cgroups, pins, keys and certificate. */
 
+// Certificates are made with a library that makes globals: before anybody counts them.
+import 'reflect-metadata';
+import '@peculiar/x509';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PeerAgentView } from '../../../src/agent/api/between-contract.ts';
+import { type Authority, createAuthority, issueCertificate } from '../../../src/trust/authority.ts';
+import { writeTrusted } from '../../../src/trust/files.ts';
+import { writeTagKeys } from '../../../src/trust/tag-key-file.ts';
+import { firstTagKeys } from '../../../src/trust/tag-keys.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
 import { type BehindNat, putBehindNat } from '../../rig/nat.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
-import { run } from '../../rig/process.ts';
 import { createSegment, type Segment, type Uplink } from '../../rig/segment.ts';
 import { buildTraffic, serve } from '../../rig/traffic.ts';
-import { PROGRAM, Station } from '../agent/station.ts';
+import { Station } from '../agent/station.ts';
 
 export const DOMAIN = 'test';
 export const HANDSHAKE_PORT = 7350;
@@ -44,11 +50,13 @@ export interface Member {
 export class Region {
   readonly directory: string;
   readonly segment: Segment;
+  readonly authority: Authority;
   readonly members = new Map<string, Member>();
   readonly close: () => void;
 
-  private constructor(segment: Segment) {
+  private constructor(segment: Segment, authority: Authority) {
     this.segment = segment;
+    this.authority = authority;
     this.directory = mkdtempSync(join(tmpdir(), 'sallyport-test-region-'));
     this.close = closeOnExit(() => {
       for (const { station, nat } of this.members.values()) {
@@ -63,9 +71,9 @@ export class Region {
   /** Builds it all and starts no agent. */
   static async create(plan: RegionPlan): Promise<Region> {
     await buildTraffic();
-    const region = new Region(await createSegment());
-    await region.#sallyport(['ca', 'init', '--directory', region.#at('ca'), '--domain', DOMAIN]);
-    await region.#sallyport(['keys', 'init', '--file', region.tagKeys]);
+    const authority = await createAuthority({ domain: DOMAIN, years: 1 });
+    const region = new Region(await createSegment(), authority);
+    writeTagKeys(region.tagKeys, firstTagKeys(), { force: false });
     for (const [name, endpoints] of Object.entries(plan.nodes)) await region.#add(name, endpoints, plan.behind?.[name]);
     await region.#route();
     for (const member of region.members.values()) {
@@ -158,7 +166,7 @@ export class Region {
     const node = await createNode({ name });
     const nat = plan === undefined ? undefined : await putBehindNat(node, this.segment, { layers: plan.layers });
     const uplink = nat?.uplink ?? (await this.segment.connect(node));
-    await this.#sallyport(['ca', 'issue', name, '--directory', this.#at('ca'), '--out', this.#at(name)]);
+    await this.#issue(name);
     const sources = {
       docker: { enabled: 'false' },
       cri: { enabled: 'false' },
@@ -179,8 +187,22 @@ export class Region {
     return join(this.directory, path);
   }
 
-  async #sallyport(args: readonly string[]): Promise<void> {
-    await run([...PROGRAM, ...args]);
+  /** What `sallyport ca issue` does, without a process for it. */
+  async #issue(node: string): Promise<void> {
+    const issued = await issueCertificate(this.authority, { domain: DOMAIN, node, days: 1 });
+    const file = (name: string, text: string, mode: 0o600 | 0o644) => ({
+      path: this.#at(`${node}/${name}`),
+      text,
+      mode,
+    });
+    writeTrusted(
+      [
+        file('agent.key', issued.key, 0o600),
+        file('agent.crt', issued.certificate, 0o644),
+        file('authority.crt', issued.authority, 0o644),
+      ],
+      { force: false },
+    );
   }
 }
 
