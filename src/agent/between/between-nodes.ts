@@ -4,7 +4,7 @@ import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.
 import type { Notice } from '../../events/journal.ts';
 import { type Handshake, openHandshake, type SavedKey } from '../../handshake/index.ts';
 import type { HandshakeRecord, RecordEnd } from '../../handshake/port.ts';
-import type { HeldFlow } from '../../hold/port.ts';
+import type { DropReason, HeldFlow } from '../../hold/port.ts';
 import { formatWorkload } from '../../model/workload.ts';
 import { openStore, type Store } from '../../store/index.ts';
 import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
@@ -52,6 +52,7 @@ export class BetweenNodes {
   #room: WaitingRoom | undefined;
   #handshake: Handshake | undefined;
   #store: Store | undefined;
+  #elsewhere: Elsewhere | undefined;
   #tags = false;
   #keys: TagKeysNow = { keys: [] };
   /** What does not work, and why. */
@@ -85,7 +86,8 @@ export class BetweenNodes {
 
   /** Who runs elsewhere, as their agents announce it. */
   elsewhere(): Wanted['elsewhere'] {
-    return this.#handshake?.identities() ?? [];
+    const announced = this.#handshake?.announced() ?? new Map();
+    return this.#elsewhere?.identities(announced) ?? this.#handshake?.identities() ?? [];
   }
 
   /** Begins. What the kernel is told here, it is told before the first round. */
@@ -202,6 +204,7 @@ export class BetweenNodes {
       onError: (error) => this.#fault('records', error),
     });
     this.#store = store;
+    this.#elsewhere = new Elsewhere(config.domain, config.handshake.agents, store.verified.load());
     this.#closers.push(() => store.close());
   }
 
@@ -213,7 +216,7 @@ export class BetweenNodes {
         now,
         endpointOf: (address) => this.book.endpointOf(address),
         onFlow: (flow) => this.#held(flow),
-        onDropped: (flow) => this.#handshake?.dropped(flow.id),
+        onDropped: (flow, reason) => this.#dropped(flow, reason),
         onFault: (error) => this.#fault('hold', error),
       });
       const { room } = this;
@@ -228,6 +231,30 @@ export class BetweenNodes {
     if (this.#handshake !== undefined) this.#handshake.heldFlow(flow);
     else if (flow.tagged) this.#room?.hold.release(flow.id);
     else this.#room?.hold.drop(flow.id, 'unreachable');
+  }
+
+  /** What the handshake has not ended itself it does not tell of, and what it never heard of neither. */
+  #dropped(flow: HeldFlow, reason: DropReason): void {
+    this.#handshake?.dropped(flow.id);
+    const full = reason.endsWith('-full');
+    if (!full && (reason !== 'unreachable' || this.#handshake !== undefined)) return;
+    const { conversation, since } = flow;
+    const { node, now } = this.#parts;
+    const sender = this.book.senderAt(conversation.source, conversation.protocol);
+    const agent = this.#handshake?.agentAt(conversation.destination.address);
+    this.#record({
+      handshake: '',
+      time: now(),
+      end: 'source',
+      result: full ? 'limited' : 'unreachable',
+      step: 'request',
+      reason,
+      rule: '',
+      source: { node, ...(sender === undefined ? {} : { identity: sender.identity }) },
+      destination: agent === undefined ? {} : { node: agent },
+      conversation,
+      duration: Math.max(0, now() - since),
+    });
   }
 
   #followCredentials(): void {
@@ -272,6 +299,7 @@ export class BetweenNodes {
       deadline,
       lifetime,
       silent,
+      entries: config.datapath.sizes.verified,
       now,
       onRecord: (record) => this.#record(record),
       onDuration: (end, result, ms) => {
@@ -293,13 +321,19 @@ export class BetweenNodes {
     const { saved, gone } = this.#handshake.takeChanges();
     this.#store?.verified.forget(gone.map(storedKey));
     this.#store?.verified.save(saved.map((value) => [storedKey(value), value]));
+    const news = this.#elsewhere?.takeChanges(this.#handshake.announced());
+    if (news === undefined) return;
+    this.#store?.verified.forget(news.gone);
+    this.#store?.verified.save(news.saved);
   }
 
   #restore(handshake: Handshake): void {
     if (this.#store === undefined) return;
-    handshake.restore([...this.#store.verified.load().values()]);
+    const [announcements, handshakes] = partition([...this.#store.verified.load()], ([key]) => isAnnouncement(key));
+    handshake.restore(handshakes.map(([, value]) => value));
+    const standing = handshake.takeChanges().saved.map((value) => [storedKey(value), value] as const);
     // What no longer stands goes; from now on only changes are told.
-    this.#store.verified.replace(handshake.takeChanges().saved.map((value) => [storedKey(value), value]));
+    this.#store.verified.replace([...announcements, ...standing]);
   }
 
   #judged(record: VerdictRecord): void {
@@ -356,4 +390,8 @@ export class BetweenNodes {
 /** Begins with the time, so that what is written at one time lies in few pages of the database. */
 function storedKey({ since, end, agent, handshake }: SavedKey): string {
   return `${since.toString(36).padStart(9, '0')} ${end} ${agent} ${handshake}`;
+}
+
+function partition<T>(values: readonly T[], first: (value: T) => boolean): readonly [T[], T[]] {
+  return [values.filter(first), values.filter((value) => !first(value))];
 }
