@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
+import { betweenReadings } from '../../src/agent/between/readings.ts';
 import { ERRORS, EXIT } from '../../src/agent/errors.ts';
 import { readings } from '../../src/agent/metrics/readings.ts';
 import { addReading, makeMeasurements } from '../../src/agent/metrics/registry.ts';
@@ -19,7 +20,9 @@ interface Described {
 function metrics(): Described[] {
   const { registry } = makeMeasurements();
   const unread = new Proxy({}, { get: () => () => [] });
-  for (const reading of readings(unread as never)) addReading(registry, reading);
+  for (const reading of [...readings(unread as never), ...betweenReadings(unread as never)]) {
+    addReading(registry, reading);
+  }
   return (registry.getMetricsAsArray() as unknown as Described[]).filter(({ name }) => name.startsWith('sallyport_'));
 }
 
@@ -54,14 +57,15 @@ describe('what is written about the command line', () => {
 
 describe('what is written about the API', () => {
   it('names every path', () => {
-    const routes = read('src/agent/api/routes.ts').matchAll(/'(\/v1\/[a-z/:]+)'/g);
+    const sources = ['routes', 'between-routes'].map((name) => read(`src/agent/api/${name}.ts`));
+    const routes = sources.join('').matchAll(/'(\/v1\/[a-z/:]+)'/g);
     const text = read('docs/api.md');
     let paths = 0;
     for (const [, path = ''] of routes) {
       paths += 1;
-      assert.ok(text.includes(path.replace(':name', 'NAME')), `docs/api.md lacks ${path}`);
+      assert.ok(text.includes(path.replace(':name', 'NAME').replace(':id', 'ID')), `docs/api.md lacks ${path}`);
     }
-    assert.ok(paths > 15);
+    assert.ok(paths > 20);
   });
 });
 
