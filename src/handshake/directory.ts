@@ -1,10 +1,10 @@
 import { deriveIdentity } from '../model/identity.ts';
-import { selects } from '../model/selector.ts';
 import { formatWorkload, type Workload } from '../model/workload.ts';
 import type { PeerAgents } from './context.ts';
 import { ProtocolError } from './errors.ts';
 import { type Announce, type AnnouncedWorkload, BOUNDS } from './messages.ts';
 import type { AnnouncedIdentity } from './port.ts';
+import { mayAnnounce } from './remembered.ts';
 import { type AgentSettings, Routes, workloadPatterns } from './routes.ts';
 import type { Counters } from './statistics.ts';
 
@@ -88,6 +88,12 @@ export class Directory implements PeerAgents {
       }
     }
     return [...merged.values()];
+  }
+
+  /** What each agent that has been heard has announced; another map for an agent when that has changed. */
+  announced(): ReadonlyMap<string, ReadonlyMap<bigint, AnnouncedIdentity>> {
+    const heard = [...this.#agents].filter(([, { instance }]) => instance !== undefined);
+    return new Map(heard.map(([name, { identities }]) => [name, identities]));
   }
 
   /** How many identities each agent has announced. */
@@ -191,7 +197,7 @@ export class Directory implements PeerAgents {
   }
 
   #permitted({ patterns }: Announcer, attributes: Omit<AnnouncedWorkload, 'ports'>): boolean {
-    return patterns.some((workload) => selects({ workload, container: '*', labels: {} }, attributes));
+    return mayAnnounce(patterns, attributes);
   }
 
   #addRunner(id: bigint, agent: string): void {

@@ -29,6 +29,7 @@ export type { Credentials } from './certificate.ts';
 export type { UnderWay } from './ending.ts';
 export { HandshakeError, ProtocolError } from './errors.ts';
 export type { SavedChanges, SavedHandshake, SavedKey } from './persistence.ts';
+export { Remembered, type SavedAnnouncement, saveAnnouncement } from './remembered.ts';
 export type { AgentSettings } from './routes.ts';
 export type { HandshakeStatistics } from './statistics.ts';
 export type { Verified, VerifiedFilter } from './verified.ts';
@@ -99,6 +100,8 @@ export interface Handshake {
   endpointsChanged(): void;
   /** Who runs on other nodes. */
   identities(): readonly AnnouncedIdentity[];
+  /** The same by agent, of those that have been heard since the start; another map for an agent when it has changed. */
+  announced(): ReadonlyMap<string, ReadonlyMap<bigint, AnnouncedIdentity>>;
   /** The agent that speaks for an address. */
   agentAt(address: string): string | undefined;
   agents(): readonly AgentStatus[];
@@ -276,6 +279,7 @@ export function openHandshake(options: HandshakeOptions): Handshake {
       engine.endpointsChanged();
     },
     identities: () => directory.identities(),
+    announced: () => directory.announced(),
     agentAt: (address) => directory.agentAt(address),
     agents: () => {
       const sizes = directory.sizes();

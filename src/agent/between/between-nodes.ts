@@ -15,6 +15,7 @@ import type { Enforcement, Wanted } from '../enforcement.ts';
 import { EndpointBook } from '../local-node.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import { TablesOracle } from '../policy-oracle.ts';
+import { Elsewhere, isAnnouncement } from './elsewhere.ts';
 import { Outlook } from './outlook.ts';
 import { refusedConnection } from './refused-connection.ts';
 import { openWaitingRoom, type WaitingRoom } from './waiting-room.ts';

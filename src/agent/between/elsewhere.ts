@@ -1,0 +1,76 @@
+import type { AgentSettings, Handshake } from '../../handshake/index.ts';
+import { Remembered, type SavedAnnouncement, saveAnnouncement } from '../../handshake/index.ts';
+import { formatIdentity } from '../../model/identity.ts';
+import type { Wanted } from '../enforcement.ts';
+
+type Announced = ReturnType<Handshake['announced']>;
+type Entry = readonly [key: string, value: SavedAnnouncement];
+
+/** Sorts behind all keys that begin with a time, so that the two kinds lie apart in the store. */
+const MARK = '~';
+
+/**
+ * Who runs on other nodes: as their agents say, and where one has not been heard since the start, as it said before.
+ * Else the first round of a new agent would make the kernel forget everybody whose agent has not been reached yet, and
+ * with them what has been verified.
+ */
+export class Elsewhere {
+  readonly #remembered: Remembered;
+  /** As it is in the store, by agent. */
+  readonly #saved = new Map<string, Set<string>>();
+  /** What was saved last of an agent; another object when that has changed. */
+  readonly #last = new Map<string, object>();
+
+  /** @param stored all that is in the store, of which this takes its own. @throws HandshakeError SETTINGS */
+  constructor(domain: string, agents: readonly AgentSettings[], stored: ReadonlyMap<string, unknown>) {
+    const own = [...stored].filter(([key]) => isAnnouncement(key));
+    this.#remembered = new Remembered(
+      domain,
+      agents,
+      own.map(([, value]) => value),
+    );
+    for (const [key] of own) {
+      const keys = this.#saved.get(agentOf(key)) ?? new Set();
+      this.#saved.set(agentOf(key), keys.add(key));
+    }
+  }
+
+  /** @param announced what has been heard since the start */
+  identities(announced: Announced): Wanted['elsewhere'] {
+    for (const agent of announced.keys()) this.#remembered.heard(agent);
+    return [...this.#remembered.identities(), ...[...announced.values()].flatMap((known) => [...known.values()])];
+  }
+
+  /** What is to be stored, and no longer stored, since the last call. */
+  takeChanges(announced: Announced): { readonly saved: readonly Entry[]; readonly gone: readonly string[] } {
+    const saved: Entry[] = [];
+    const gone: string[] = [];
+    for (const [agent, known] of announced) {
+      if (this.#last.get(agent) === known) continue;
+      this.#last.set(agent, known);
+      const entries = Array.from(
+        known.values(),
+        (one) => [keyOf(agent, one.id), saveAnnouncement(agent, one)] as const,
+      );
+      const keys = new Set(entries.map(([key]) => key));
+      for (const key of this.#saved.get(agent) ?? []) if (!keys.has(key)) gone.push(key);
+      this.#saved.set(agent, keys);
+      // What has not changed the store does not write again.
+      saved.push(...entries);
+    }
+    return { saved, gone };
+  }
+}
+
+/** Whether a key of the store is of one of these. */
+export function isAnnouncement(key: string): boolean {
+  return key.startsWith(MARK);
+}
+
+function keyOf(agent: string, identity: bigint): string {
+  return `${MARK}${agent} ${formatIdentity(identity)}`;
+}
+
+function agentOf(key: string): string {
+  return key.slice(MARK.length, key.lastIndexOf(' '));
+}
