@@ -22,6 +22,9 @@ export interface Wanted {
   readonly elsewhere: readonly KnownIdentity[];
 }
 
+/** By id. */
+type Identities = ReadonlyMap<bigint, KnownIdentity>;
+
 /** Everything nobody has told us about yet. */
 export const NOTHING_WANTED: Wanted = {
   endpoints: [],
@@ -55,7 +58,14 @@ export class Enforcement {
   /** The endpoints of `#applied` are all as they should be. */
   #attached = false;
   /** Of the applied and of the ones before them that are still in the tables. */
-  #identities: ReadonlyMap<bigint, KnownIdentity> = new Map();
+  #identities: Identities = new Map();
+  /** What was last made, and from what: sources give the same objects while nothing changes. */
+  #made: { readonly wanted: Wanted; readonly identities: Identities } = {
+    wanted: NOTHING_WANTED,
+    identities: new Map(),
+  };
+  /** Those last compiled, by slot. None can have lost its slot: they are all in the tables. */
+  #slotted: { readonly identities: Identities; readonly bySlot: ReadonlyMap<number, KnownIdentity> } | undefined;
 
   constructor(datapath: Datapath) {
     this.#datapath = datapath;
@@ -67,24 +77,24 @@ export class Enforcement {
   }
 
   /** Identities known to this node, by id. */
-  get identities(): ReadonlyMap<bigint, KnownIdentity> {
+  get identities(): Identities {
     return this.#identities;
   }
 
   /**
-   * @param anew look at every endpoint, also where nothing is known to have changed
+   * @param anew look at every endpoint and identity, also where nothing is known to have changed
    * @throws AgentError KERNEL where endpoints could not be attached; the errors of compiling and of the datapath
    */
   async apply(wanted: Wanted, anew = false): Promise<void> {
-    const wantedIdentities = identitiesOf(wanted);
-    const all = new Map([...this.#identities, ...wantedIdentities]);
+    if (anew) this.#slotted = undefined;
+    const wantedIdentities = this.#identitiesOf(wanted);
+    const present = this.#identities;
+    const all = present === wantedIdentities ? present : new Map([...present, ...wantedIdentities]);
     this.#identities = all;
     this.#applyTables(all, wanted);
     const failed = anew || !this.#attached || differ(wanted, this.#applied) ? await this.#applyEndpoints(wanted) : [];
-    if (all.size > wantedIdentities.size) {
-      this.#applyTables(wantedIdentities, wanted);
-      this.#identities = wantedIdentities;
-    }
+    if (all.size > wantedIdentities.size) this.#applyTables(wantedIdentities, wanted);
+    this.#identities = wantedIdentities;
     this.#applied = wanted;
     const [first] = failed;
     this.#attached = first === undefined;
@@ -96,7 +106,7 @@ export class Enforcement {
   /** What `apply` with these policies would do to the tables. Changes nothing. */
   preview(policies: readonly Policy[]): Plan {
     const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
-    const desired = this.#compile(new Compiler(), this.#identities, slots, policies);
+    const desired = new Compiler().compile({ policies, identities: bySlotOf(this.#identities, slots) });
     return diff(this.#datapath.currentTables(), desired);
   }
 
@@ -108,33 +118,50 @@ export class Enforcement {
     return statuses.filter(({ id, enforced }) => !enforced && !unprotected.has(id));
   }
 
-  #applyTables(identities: ReadonlyMap<bigint, KnownIdentity>, wanted: Wanted): void {
-    const slots = this.#datapath.assignSlots(identities.values());
-    const compiled = this.#compile(this.#compiler, identities, slots, wanted.policies);
+  #identitiesOf(wanted: Wanted): Identities {
+    const { wanted: former, identities } = this.#made;
+    if (former.endpoints === wanted.endpoints && sameItems(former.elsewhere, wanted.elsewhere)) return identities;
+    this.#made = { wanted, identities: identitiesOf(wanted) };
+    return this.#made.identities;
+  }
+
+  #applyTables(identities: Identities, wanted: Wanted): void {
+    const compiled = this.#compiler.compile({ policies: wanted.policies, identities: this.#bySlot(identities) });
     const current = this.#datapath.currentTables();
     const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled));
     // An empty plan is applied too: it is what frees the slots of identities that are gone.
     this.#datapath.applyPlan(plan);
   }
 
-  #compile(
-    compiler: Compiler,
-    identities: ReadonlyMap<bigint, KnownIdentity>,
-    slots: ReadonlyMap<bigint, number | undefined>,
-    policies: readonly Policy[],
-  ): PolicyTables {
-    const bySlot = new Map<number, KnownIdentity>();
-    for (const [id, identity] of identities) {
-      const slot = slots.get(id);
-      if (slot === undefined) {
-        throw new AgentError('KERNEL', `No slot is left for identity ${identities.size} of this node`, {
-          hint: 'raise datapath.sizes.subjects',
-        });
-      }
-      bySlot.set(slot, identity);
-    }
-    return compiler.compile({ policies, identities: bySlot });
+  /** With the slots they have or get. */
+  #bySlot(identities: Identities): ReadonlyMap<number, KnownIdentity> {
+    if (this.#slotted?.identities === identities) return this.#slotted.bySlot;
+    const bySlot = bySlotOf(identities, this.#datapath.assignSlots(identities.values()));
+    this.#slotted = { identities, bySlot };
+    return bySlot;
   }
+}
+
+/** @throws AgentError KERNEL where one has none */
+function bySlotOf(
+  identities: Identities,
+  slots: ReadonlyMap<bigint, number | undefined>,
+): ReadonlyMap<number, KnownIdentity> {
+  const bySlot = new Map<number, KnownIdentity>();
+  for (const [id, identity] of identities) {
+    const slot = slots.get(id);
+    if (slot === undefined) {
+      throw new AgentError('KERNEL', `No slot is left for identity ${identities.size} of this node`, {
+        hint: 'raise datapath.sizes.subjects',
+      });
+    }
+    bySlot.set(slot, identity);
+  }
+  return bySlot;
+}
+
+function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a === b || (a.length === b.length && a.every((one, i) => one === b[i]));
 }
 
 /** Whether the kernel has to hear of endpoints anew. Sources give the same objects while nothing changes. */
@@ -144,7 +171,7 @@ function differ(a: Wanted, b: Wanted): boolean {
 }
 
 /** All identities, here and elsewhere, each once, with all names its ports have. */
-function identitiesOf({ endpoints, elsewhere }: Wanted): Map<bigint, KnownIdentity> {
+function identitiesOf({ endpoints, elsewhere }: Wanted): Identities {
   const found = new Map<bigint, KnownIdentity>();
   const add = (identity: Identity, named: readonly NamedPort[]): void => {
     const ports = mergePorts(found.get(identity.id)?.ports ?? [], named);

@@ -24,14 +24,23 @@ export function noticesOf(before: Wanted, after: Wanted): Notice[] {
 }
 
 function endpointNotices(before: readonly Endpoint[], after: readonly Endpoint[]): Notice[] {
-  const known = new Map(before.map((endpoint) => [endpoint.id, endpoint]));
+  const [fresh, former] = [without(after, before), without(before, after)];
+  if (fresh.length === 0 && former.length === 0) return [];
+  const known = new Set(before.map((endpoint) => endpoint.id));
   const present = new Set(after.map((endpoint) => endpoint.id));
-  const appeared = after.filter((endpoint) => !known.has(endpoint.id));
-  const gone = before.filter((endpoint) => !present.has(endpoint.id));
+  const appeared = fresh.filter((endpoint) => !known.has(endpoint.id));
+  const gone = former.filter((endpoint) => !present.has(endpoint.id));
   return [
     ...appeared.map((endpoint) => endpointNotice(endpoint, 'appeared')),
     ...gone.map((endpoint) => endpointNotice(endpoint, 'gone')),
   ];
+}
+
+/** What is not, as the same object, among the others. */
+function without<T>(list: readonly T[], others: readonly T[]): readonly T[] {
+  if (list === others) return [];
+  const known = new Set(others);
+  return list.filter((one) => !known.has(one));
 }
 
 function endpointNotice(endpoint: Endpoint, action: string): Notice {
@@ -48,15 +57,16 @@ function endpointNotice(endpoint: Endpoint, action: string): Notice {
 }
 
 function policyNotices(before: readonly Policy[], after: readonly Policy[]): Notice[] {
-  const known = new Map(before.map((policy) => [policyKey(policy), policy]));
-  const present = new Set(after.map(policyKey));
+  const [fresh, former] = [without(after, before), without(before, after)];
+  const known = new Map(former.map((policy) => [policyKey(policy), policy]));
+  const present = new Set(fresh.map(policyKey));
   const notices: Notice[] = [];
-  for (const policy of after) {
-    const former = known.get(policyKey(policy));
-    if (former === policy || (former !== undefined && canonicalJson(former) === canonicalJson(policy))) continue;
-    notices.push(policyNotice(policy, former === undefined ? 'in force' : 'changed'));
+  for (const policy of fresh) {
+    const earlier = known.get(policyKey(policy));
+    if (earlier !== undefined && canonicalJson(earlier) === canonicalJson(policy)) continue;
+    notices.push(policyNotice(policy, earlier === undefined ? 'in force' : 'changed'));
   }
-  for (const policy of before) if (!present.has(policyKey(policy))) notices.push(policyNotice(policy, 'ended'));
+  for (const policy of former) if (!present.has(policyKey(policy))) notices.push(policyNotice(policy, 'ended'));
   return notices;
 }
 

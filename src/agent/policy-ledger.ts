@@ -25,6 +25,9 @@ export interface Ledger {
 
 export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], errors: [] };
 
+/** Versions found to be good beside each other: of the next ones only what is new has to be held against them. */
+const coherent = new WeakSet<ReadonlyMap<string, Version>>();
+
 /** Parsed files by the object the directory gave: the same object is the same content. */
 export type ParseCache = WeakMap<PolicyFile, ParsedFile>;
 
@@ -49,6 +52,7 @@ export function settle(
     if (version !== undefined) wanted.set(file.name, version);
   }
   expelContradictions(wanted, before, problems, directory);
+  coherent.add(wanted);
   const errors = [...problems].flatMap(([name, found]) =>
     found.map(
       (problem): LedgerProblem => ({ ...problem, inForce: wanted.has(name) ? 'the version before' : 'nothing' }),
@@ -74,7 +78,12 @@ export function problemKey({ code, file, line, path }: PolicyProblem): string {
 
 /** Whether the file is byte for byte what was in force, and need not be parsed. */
 export function isFormer(file: PolicyFile, former: Version | undefined): boolean {
-  return former !== undefined && file.content.ok && former.bytes.equals(file.content.bytes);
+  return former !== undefined && file.content.ok && sameBytes(former.bytes, file.content.bytes);
+}
+
+/** Mostly the same object: the directory gives what it gave before. */
+function sameBytes(a: Buffer, b: Buffer): boolean {
+  return a === b || a.equals(b);
 }
 
 /** What is in a file; once for each object the directory gives. */
@@ -120,10 +129,14 @@ function expelContradictions(
 ): void {
   const nameOf = (path: string): string => path.slice(directory.length + (directory.endsWith('/') ? 0 : 1));
   const changed = (name: string): boolean => wanted.get(name) !== before.get(name);
+  const policiesOf = (name: string): readonly LocatedPolicy[] => wanted.get(name)?.policies ?? [];
   for (;;) {
+    const names = [...wanted.keys()].sort();
+    const [known, fresh] = [names.filter((name) => !changed(name)), names.filter(changed)];
+    if (fresh.length === 0 && coherent.has(before)) return;
     // Of two that contradict each other the later in this order is faulted: one that changed.
-    const order = [...wanted.keys()].sort((a, b) => Number(changed(a)) - Number(changed(b)) || (a < b ? -1 : 1));
-    const errors = policySetErrors(order.flatMap((name) => wanted.get(name)?.policies ?? []));
+    const policies = [...known, ...fresh].flatMap(policiesOf);
+    const errors = policySetErrors(policies, coherent.has(before) ? new Set(fresh.flatMap(policiesOf)) : undefined);
     if (errors.length === 0) return;
     const expelled = new Set<string>();
     for (const problem of errors) {

@@ -1,7 +1,15 @@
 import { portCovers, ruleCovers } from './coverage.ts';
 import type { NamedPort } from './endpoint.ts';
 import type { Identity } from './identity.ts';
-import { type Direction, type Policy, type PortMatch, policyKey, policyName, ruleName } from './policy.ts';
+import {
+  type Direction,
+  type DirectionPolicy,
+  type Policy,
+  type PortMatch,
+  policyKey,
+  policyName,
+  ruleName,
+} from './policy.ts';
 import type { LocatedPolicy } from './policy-file.ts';
 import type { Place, PolicyProblem, ProblemCode } from './problem.ts';
 import { PROTOCOLS, protocolName } from './protocol.ts';
@@ -30,10 +38,17 @@ export function checkPolicySet(policies: readonly LocatedPolicy[], surroundings?
   return [...policySetErrors(policies), ...policySetWarnings(policies, surroundings)];
 }
 
-/** Only what keeps policies from being enforced together: cheap enough for every change. */
-export function policySetErrors(policies: readonly LocatedPolicy[]): PolicyProblem[] {
-  const enforced = policies.filter(({ policy }) => policy.mode === 'Enforce');
-  return [...first(duplicates(policies)), ...first(priorityConflicts(enforced))];
+/**
+ * Only what keeps policies from being enforced together: cheap enough for every change.
+ * @param fresh those of the policies that are new, where the others are known to be good together: only what they
+ * have a part in is looked for
+ */
+export function policySetErrors(
+  policies: readonly LocatedPolicy[],
+  fresh: ReadonlySet<LocatedPolicy> = new Set(policies),
+): PolicyProblem[] {
+  const enforced = policies.filter(({ policy }) => policy.mode === 'Enforce' && policy.explicitPriority);
+  return [...first(duplicates(policies, fresh)), ...first(priorityConflicts(enforced, fresh))];
 }
 
 /** Only what is probably not meant; compares rules with each other, so not for every change. */
@@ -55,9 +70,11 @@ function* first(problems: Iterable<PolicyProblem>): Generator<PolicyProblem> {
   }
 }
 
-function* duplicates(policies: readonly LocatedPolicy[]): Generator<PolicyProblem> {
+function* duplicates(policies: readonly LocatedPolicy[], fresh: ReadonlySet<LocatedPolicy>): Generator<PolicyProblem> {
   const seen = new Map<string, LocatedPolicy>();
+  const names = new Set([...fresh].map(({ policy }) => policy.name));
   for (const located of policies) {
+    if (!names.has(located.policy.name)) continue;
     const key = policyKey(located.policy);
     const other = seen.get(key);
     if (other === undefined) {
@@ -77,15 +94,19 @@ function* duplicates(policies: readonly LocatedPolicy[]): Generator<PolicyProble
  * Two enforced policies with the same priority, given on purpose, on the same workload, where one denies and the
  * other does not: whoever wrote them meant an order and did not say it.
  */
-function* priorityConflicts(policies: readonly LocatedPolicy[]): Generator<PolicyProblem> {
+function* priorityConflicts(
+  policies: readonly LocatedPolicy[],
+  fresh: ReadonlySet<LocatedPolicy>,
+): Generator<PolicyProblem> {
+  const priorities = new Set([...fresh].map(({ policy }) => policy.priority));
   const byPriority = Map.groupBy(
-    policies.filter(({ policy }) => policy.explicitPriority),
+    policies.filter(({ policy }) => priorities.has(policy.priority)),
     ({ policy }) => policy.priority,
   );
   for (const [priority, group] of byPriority) {
     const reported = new Set<string>();
     for (const direction of DIRECTIONS) {
-      for (const [permitting, denying] of contradictions(group, direction)) {
+      for (const [permitting, denying] of contradictions(group, direction, fresh)) {
         const order = [permitting, denying].sort((a, b) => group.indexOf(a) - group.indexOf(b));
         const [earlier, later] = [order[0] ?? permitting, order[1] ?? denying];
         const pair = `${policyKey(earlier.policy)} ${policyKey(later.policy)}`;
@@ -104,19 +125,47 @@ function* priorityConflicts(policies: readonly LocatedPolicy[]): Generator<Polic
   }
 }
 
-/** Pairs of which one permits and the other denies something in the direction, on subjects both can select. */
+/**
+ * Pairs of which one permits and the other denies something in the direction, on subjects both can select, and of
+ * which at least one is fresh.
+ */
 function* contradictions(
   group: readonly LocatedPolicy[],
   direction: Direction,
+  fresh: ReadonlySet<LocatedPolicy>,
 ): Generator<[LocatedPolicy, LocatedPolicy]> {
-  const denying = new SelectorIndex<LocatedPolicy>();
-  const has = (located: LocatedPolicy, deny: boolean): boolean =>
-    located.policy[direction]?.rules.some((rule) => (rule.action === 'Deny') === deny) ?? false;
-  for (const located of group) if (has(located, true)) denying.add(located.policy.subject, located);
+  const [denying, freshDenying] = [new SelectorIndex<LocatedPolicy>(), new SelectorIndex<LocatedPolicy>()];
   for (const located of group) {
-    if (!has(located, false)) continue;
-    for (const other of denying.intersecting(located.policy.subject)) if (other !== located) yield [located, other];
+    const { policy } = located;
+    if (!actionsOf(policy[direction]).deny) continue;
+    denying.add(policy.subject, located);
+    if (fresh.has(located)) freshDenying.add(policy.subject, located);
   }
+  for (const located of group) {
+    const { policy } = located;
+    if (!actionsOf(policy[direction]).permit) continue;
+    const others = fresh.has(located) ? denying : freshDenying;
+    for (const other of others.intersecting(policy.subject)) if (other !== located) yield [located, other];
+  }
+}
+
+interface Actions {
+  readonly permit: boolean;
+  readonly deny: boolean;
+}
+
+/** Looked for once in each version of a policy, which may have thousands of rules. */
+const actions = new WeakMap<DirectionPolicy, Actions>();
+
+function actionsOf(part: DirectionPolicy | undefined): Actions {
+  if (part === undefined) return { permit: false, deny: false };
+  const known = actions.get(part);
+  if (known !== undefined) return known;
+  const deny = part.rules.some((rule) => rule.action === 'Deny');
+  const permit = part.rules.some((rule) => rule.action !== 'Deny');
+  const found = { permit, deny };
+  actions.set(part, found);
+  return found;
 }
 
 /** Inside a policy deny comes before alert before allow, so a rule is dead under one of those that covers it. */

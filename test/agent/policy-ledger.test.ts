@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import { type Ledger, settle, type Version } from '../../src/agent/policy-ledger.ts';
 import { policyName } from '../../src/model/policy.ts';
 import { SourceError } from '../../src/sources/error.ts';
@@ -107,5 +108,46 @@ describe('the ledger of policies', () => {
     const second = settle(first.accepted, files.slice(1), DIRECTORY);
     assert.deepEqual([...second.accepted.keys()], ['b.yaml']);
     assert.deepEqual(second.errors, []);
+  });
+
+  it('finds in what is new what it would find in all', () => {
+    const one = fc.record({
+      name: fc.constantFrom('p', 'q', 'r', 's'),
+      priority: fc.constantFrom(undefined, 5, 5, 6),
+      action: fc.constantFrom('Allow', 'Deny'),
+      port: fc.constantFrom(80, 80, 80, 81, 70_000),
+    });
+    const version = fc
+      .array(one, { maxLength: 3 })
+      .map((policies) =>
+        policies
+          .map(({ priority, ...shape }) =>
+            policy(shape.name, { ...shape, ...(priority === undefined ? {} : { priority }) }),
+          )
+          .join('\n---\n'),
+      );
+    const state = fc.record({ a: version, b: version, c: version, d: version }, { requiredKeys: [] });
+    fc.assert(
+      fc.property(fc.array(state, { minLength: 2, maxLength: 8 }), (states) => {
+        let accepted = none;
+        for (const files of states) {
+          const given = Object.entries(files).map(([name, text]) => file(`${name}.yaml`, text));
+          const ledger = settle(accepted, given, DIRECTORY);
+          // Another map is not known to be good: all of it is looked at.
+          assert.deepEqual(ledger, settle(new Map(accepted), given, DIRECTORY));
+          accepted = ledger.accepted;
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('holds versions against each other that an earlier run kept, whatever it thought of them', () => {
+    const [a, b] = [file('a.yaml', policy('x')), file('b.yaml', policy('x'))];
+    const versions = [a, b].map((one) => settle(none, [one], DIRECTORY).accepted);
+    const kept = new Map(versions.flatMap((accepted) => [...accepted]));
+    const ledger = settle(kept, [a, b], DIRECTORY);
+    assert.deepEqual([...ledger.accepted.keys()], ['a.yaml']);
+    assert.equal(ledger.errors[0]?.code, 'DUPLICATE_POLICY');
   });
 });
