@@ -15,7 +15,7 @@
  * each SYN (TCP_SAVE_SYN), for the SYN-ACK that must be sent again.
  *
  * What listened before the program was attached nobody has told to ask: `adopt_listeners`, an iterator over the TCP
- * sockets of a network namespace, makes up for that in the cgroups of `adopted_cgroups`, from Linux 6.13 on. It prints
+ * sockets of a network namespace, makes up for that in the cgroups of `adopted_cgroups`, from Linux 6.12 on. It prints
  * port and outcome (0, or a negative errno) of each.
  */
 
@@ -27,7 +27,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define LEVELS_MAX 12 /* below its container's cgroup a process may have moved */
 #define LEVEL_TCP 6
 #define OPTION_SAVE_SYN 27
-#define OPTION_CALLBACKS 1008 /* TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.13 */
+#define OPTION_CALLBACKS 1008 /* TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.12 */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);

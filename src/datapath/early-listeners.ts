@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { BpfError, type BpfLink, errnoName } from '../libbpf/index.ts';
 import type { Programs } from './programs.ts';
 
-/** In bpf/tag.bpf.c; from Linux 6.13 on. */
+/** In bpf/tag.bpf.c; from Linux 6.12 on. */
 export const ADOPTER = 'adopt_listeners';
 
 /** A container at whose cgroup tags are written. */
@@ -124,7 +124,7 @@ export class EarlyListeners {
       const refused = refusalsIn(printed);
       if (refused.has(EINVAL)) {
         this.#give(
-          'the kernel sets no callbacks of sockets that listen already (TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.13)',
+          'the kernel sets no callbacks of sockets that listen already (TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.12)',
         );
       } else if (refused.size > 0) {
         trouble = [...refused].map(([errno, count]) => `${count} of them: ${errnoName(errno)}`).join(', ');

@@ -87,7 +87,7 @@ describe('servers that listened before tags were written for them', function () 
   };
 
   it('answer with tags as soon as their container is known, on every port and address', async function () {
-    if (!CAN_ADOPT) this.skip(); // Linux 6.13
+    if (!CAN_ADOPT) this.skip(); // Linux 6.12
     const api = await there.node.createEndpoint('api');
     here.know('api');
     servers.push(await serve(api, { tcp: '8080,8081' }));
@@ -122,7 +122,7 @@ describe('servers that listened before tags were written for them', function () 
   });
 
   it('answer when they began while no tags were written', async function () {
-    if (!CAN_ADOPT) this.skip(); // Linux 6.13
+    if (!CAN_ADOPT) this.skip(); // Linux 6.12
     const calm = await there.node.createEndpoint('calm');
     here.know('calm');
     there.settle('calm', calm);
@@ -138,7 +138,7 @@ describe('servers that listened before tags were written for them', function () 
   });
 
   it('answer, every one of many groups on the host network, and nobody beside them', async function () {
-    if (!CAN_ADOPT) this.skip(); // Linux 6.13
+    if (!CAN_ADOPT) this.skip(); // Linux 6.12
     const count = 150;
     const base = 20_000;
     const groups = Array.from({ length: count }, (_, i) => new Cgroup(`${there.node.cgroup.name}/group${i}`));
@@ -179,7 +179,7 @@ describe('a datapath that finds servers listening', () => {
         return;
       }
       await waitFor('it is known', () => missing() !== undefined);
-      assert.match(missing()!, /Linux 6\.13/);
+      assert.match(missing()!, /Linux 6\.12/);
       assert.equal((await connect(town.node.host, { address: api.ipv4, port: 8080 })).result, 'ok');
     } finally {
       server?.close();

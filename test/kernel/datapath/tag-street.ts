@@ -24,7 +24,7 @@ import { TagTables } from './tag-reader.ts';
 const OBJECT = resolve(import.meta.dirname, '../../../dist/bpf/tag.bpf.o');
 
 /** Whether a program can set a listening socket's callbacks from outside. */
-export const CAN_ADOPT = isAtLeast('6.13');
+export const CAN_ADOPT = isAtLeast('6.12');
 
 /** An end of the wire. */
 export interface House {

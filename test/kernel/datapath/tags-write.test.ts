@@ -378,7 +378,7 @@ s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.settimeout(5); ${m
     };
     try {
       for (const port of [8101, 8102, 8103]) assert.deepEqual(await answer(port), [], `${port} before`);
-      if (!CAN_ADOPT) this.skip(); // Linux 6.13
+      if (!CAN_ADOPT) this.skip(); // Linux 6.12
       const adopted = await street.adopt(right, [cgroup]);
       const ports = new Map(adopted);
       for (const port of [8101, 8102]) assert.equal(ports.get(port), 0, `${port}`);
