@@ -1,41 +1,59 @@
 /** What tests see of a region while it works: agents' own word, asked directly, and what reaches a container. */
 
 import { request } from 'node:http';
-import type { HandshakeRecordView, HandshakeView, PeerAgentView, PeerView } from '../../../src/agent/api/between-contract.ts';
+import type {
+  HandshakeRecordView,
+  HandshakeView,
+  PeerAgentView,
+  PeerView,
+} from '../../../src/agent/api/between-contract.ts';
 import { waitFor } from '../../rig/cleanup.ts';
+import type { Endpoint } from '../../rig/node.ts';
 import { Protocol } from '../../rig/packets.ts';
 import type { Background } from '../../rig/process.ts';
 import { TRAFFIC } from '../../rig/traffic.ts';
 import { addressBytes } from '../../rig/wire.ts';
-import type { Endpoint } from '../../rig/node.ts';
 import type { Station } from '../agent/station.ts';
 
 /** One question to an agent's API, without the third of a second that a command takes to start. */
-export function ask<T>(station: Station, path: string): Promise<T> {
+export function ask<T>(station: Station, path: string, body?: object): Promise<T> {
+  const method = body === undefined ? 'GET' : 'POST';
+  const headers = body === undefined ? {} : { 'content-type': 'application/json' };
   return new Promise((resolve, reject) => {
-    const question = request({ socketPath: station.socket, path, timeout: 5_000 }, (answer) => {
+    const question = request({ socketPath: station.socket, path, method, headers, timeout: 5_000 }, (answer) => {
       const chunks: Buffer[] = [];
       answer.on('data', (chunk: Buffer) => chunks.push(chunk));
       answer.on('end', () => resolve(JSON.parse(Buffer.concat(chunks).toString()) as T));
     });
     question.on('timeout', () => question.destroy(new Error(`the agent does not answer ${path}`)));
     question.on('error', reject);
-    question.end();
+    question.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+/** Nobody knows anybody any more, nor whom he was refused by. */
+export async function forgetAll(...stations: readonly Station[]): Promise<void> {
+  await Promise.all(stations.map((station) => ask(station, '/v1/peers/revoke', { all: true })));
+  await Promise.all(
+    stations.map((station) => waitFor('nobody is known', async () => (await peers(station)).length === 0)),
+  );
 }
 
 export const underWay = (station: Station) => ask<readonly HandshakeView[]>(station, '/v1/handshakes');
 export const peers = (station: Station) => ask<readonly PeerView[]>(station, '/v1/peers');
 export const agents = (station: Station) => ask<readonly PeerAgentView[]>(station, '/v1/peers/agents');
 export const records = async (station: Station, query = '') =>
-  (await ask<{ readonly records: readonly HandshakeRecordView[] }>(station, `/v1/handshakes/records?limit=1000${query}`)).records;
+  (
+    await ask<{ readonly records: readonly HandshakeRecordView[] }>(
+      station,
+      `/v1/handshakes/records?limit=1000${query}`,
+    )
+  ).records;
 
 /** Waits until a handshake stands at a step, as one end sees it. */
 export function standsAt(station: Station, end: 'source' | 'destination', state: string, port: number): Promise<void> {
   return waitFor(`a handshake is ${state} at its ${end}`, async () =>
-    (await underWay(station)).some(
-      (one) => one.end === end && one.state === state && one.destination.port === port,
-    ),
+    (await underWay(station)).some((one) => one.end === end && one.state === state && one.destination.port === port),
   );
 }
 
@@ -50,6 +68,9 @@ export interface Heard {
   readonly payload: Buffer;
   readonly frame: Buffer;
 }
+
+/** What every token begins with: `CLAIM_MAGIC` of bpf/api/peer.h. */
+const MAGIC = '5a11f0a7c1a1d0e5';
 
 /** Hears everything that comes in at a container's interface, before any socket. */
 export class Ear {
@@ -78,6 +99,11 @@ export class Ear {
   /** Whether these bytes have come, in any packet. */
   hears(text: string): boolean {
     return this.#process.stdout.includes(Buffer.from(text).toString('hex'));
+  }
+
+  /** Tokens that have come, which no container may ever get. */
+  tokens(): string[] {
+    return this.#process.stdout.split('\n').filter((line) => line.includes(MAGIC));
   }
 
   close(): void {
