@@ -3,9 +3,7 @@ import type { Logger } from 'pino';
 import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
 import { type Handshake, openHandshake, type SavedKey } from '../../handshake/index.ts';
-import type { HandshakeRecord, RecordEnd } from '../../handshake/port.ts';
-import type { DropReason, HeldFlow } from '../../hold/port.ts';
-import { formatWorkload } from '../../model/workload.ts';
+import type { HeldFlow } from '../../hold/port.ts';
 import { openStore, type Store } from '../../store/index.ts';
 import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
@@ -15,9 +13,9 @@ import type { Enforcement, Wanted } from '../enforcement.ts';
 import { EndpointBook } from '../local-node.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import { TablesOracle } from '../policy-oracle.ts';
+import { Chronicle } from './chronicle.ts';
 import { Elsewhere, isAnnouncement } from './elsewhere.ts';
 import { Outlook } from './outlook.ts';
-import { refusedConnection } from './refused-connection.ts';
 import { openWaitingRoom, type WaitingRoom } from './waiting-room.ts';
 
 export interface BetweenParts {
@@ -49,6 +47,7 @@ const RULE_MS = 5_000;
 export class BetweenNodes {
   readonly book: EndpointBook;
   readonly #parts: BetweenParts;
+  readonly #chronicle: Chronicle;
   readonly #closers: (() => void | Promise<void>)[] = [];
   #room: WaitingRoom | undefined;
   #handshake: Handshake | undefined;
@@ -64,6 +63,13 @@ export class BetweenNodes {
     this.book = new EndpointBook({
       publicAddresses: parts.config.network.publicAddresses,
       senderOf: (side, protocol) => parts.datapath.peers.senderOf(side, protocol),
+    });
+    this.#chronicle = new Chronicle({
+      ...parts,
+      book: this.book,
+      store: () => this.#store,
+      agentAt: (address) => this.#handshake?.agentAt(address),
+      asks: () => this.#handshake !== undefined,
     });
   }
 
@@ -217,7 +223,10 @@ export class BetweenNodes {
         now,
         endpointOf: (address) => this.book.endpointOf(address),
         onFlow: (flow) => this.#held(flow),
-        onDropped: (flow, reason) => this.#dropped(flow, reason),
+        onDropped: (flow, reason) => {
+          this.#handshake?.dropped(flow.id);
+          this.#chronicle.dropped(flow, reason);
+        },
         onFault: (error) => this.#fault('hold', error),
       });
       const { room } = this;
@@ -232,30 +241,6 @@ export class BetweenNodes {
     if (this.#handshake !== undefined) this.#handshake.heldFlow(flow);
     else if (flow.tagged) this.#room?.hold.release(flow.id);
     else this.#room?.hold.drop(flow.id, 'unreachable');
-  }
-
-  /** What the handshake has not ended itself it does not tell of, and what it never heard of neither. */
-  #dropped(flow: HeldFlow, reason: DropReason): void {
-    this.#handshake?.dropped(flow.id);
-    const full = reason.endsWith('-full');
-    if (!full && (reason !== 'unreachable' || this.#handshake !== undefined)) return;
-    const { conversation, since } = flow;
-    const { node, now } = this.#parts;
-    const sender = this.book.senderAt(conversation.source, conversation.protocol);
-    const agent = this.#handshake?.agentAt(conversation.destination.address);
-    this.#record({
-      handshake: '',
-      time: now(),
-      end: 'source',
-      result: full ? 'limited' : 'unreachable',
-      step: 'request',
-      reason,
-      rule: '',
-      source: { node, ...(sender === undefined ? {} : { identity: sender.identity }) },
-      destination: agent === undefined ? {} : { node: agent },
-      conversation,
-      duration: Math.max(0, now() - since),
-    });
   }
 
   #followCredentials(): void {
@@ -302,7 +287,7 @@ export class BetweenNodes {
       silent,
       entries: config.datapath.sizes.verified,
       now,
-      onRecord: (record) => this.#record(record),
+      onRecord: (record) => this.#chronicle.add(record),
       onDuration: (end, result, ms) => {
         if (end === 'source' && result === 'verified') measurements.handshakeDuration.observe(ms / 1000);
       },
@@ -337,45 +322,10 @@ export class BetweenNodes {
     this.#store.verified.replace([...announcements, ...standing]);
   }
 
+  /** Where the connection came from, its refusal shall be on record too. */
   #judged(record: VerdictRecord): void {
-    const { datapath, enforcement, node } = this.#parts;
-    const refused = refusedConnection(record, {
-      identityOf: (slot) => {
-        const id = datapath.identityOf(slot);
-        return id === undefined ? undefined : enforcement.identities.get(id);
-      },
-      ruleOf: (rule) => datapath.currentTables().rules.get(rule),
-      endpointOf: (address) => this.book.endpointOf(address),
-      agentAt: (address) => this.#handshake?.agentAt(address),
-      node,
-    });
-    if (refused === undefined) return;
-    this.#record(refused);
-    const { end, source, destination, conversation, rule } = refused;
-    if (end === 'source' || source.identity === undefined || destination.identity === undefined) return;
-    this.#handshake?.refusedInKernel({
-      source: source.identity,
-      destination: destination.identity,
-      conversation,
-      rule,
-    });
-  }
-
-  #record(record: HandshakeRecord): void {
-    const { measurements, logger } = this.#parts;
-    const { result, step } = record;
-    measurements.handshakes.inc({ result, step });
-    if (result === 'verified') return;
-    const named = { ...record, source: this.#named(record.source), destination: this.#named(record.destination) };
-    this.#store?.add(named);
-    logger.debug({ handshake: record.handshake, result, step, reason: record.reason }, 'A handshake ended');
-  }
-
-  /** The handshake knows the names of what others run, not of what runs here. */
-  #named(end: RecordEnd): RecordEnd {
-    if (end.workload !== undefined || end.identity === undefined) return end;
-    const known = this.#parts.enforcement.identities.get(end.identity);
-    return known === undefined ? end : { ...end, workload: formatWorkload(known.workload) };
+    const refused = this.#chronicle.judged(record);
+    if (refused !== undefined) this.#handshake?.refusedInKernel(refused);
   }
 
   #works(subject: string): void {
