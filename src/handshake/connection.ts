@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { formatAddress, parseAddress } from '../model/address.ts';
 import { decode } from './decode.ts';
 import { encode } from './encode.ts';
 import { ProtocolError } from './errors.ts';
@@ -66,6 +67,8 @@ export interface ConnectionOptions {
 export class Connection {
   readonly agent: string;
   readonly dialled: boolean;
+  /** Of the far end, or of the NAT before it; canonical text. Empty: it has gone already. */
+  readonly address: string;
   readonly own: X509Certificate;
   readonly peer: X509Certificate;
   readonly #options: ConnectionOptions;
@@ -93,6 +96,8 @@ export class Connection {
     this.#options = options;
     this.agent = agent;
     this.dialled = dialled;
+    const address = parseAddress(socket.remoteAddress ?? '');
+    this.address = address === undefined ? '' : formatAddress(address);
     this.own = own;
     this.peer = peer;
     this.#heardAt = performance.now();

@@ -21,6 +21,8 @@ export interface PeerAgents {
 /** Ways to the other agents: `Mesh`. */
 export interface Post {
   connected(agent: string): boolean;
+  /** Where its connections come from, or lead to: canonical text. */
+  addressesOf(agent: string): readonly string[];
   /** False: there is no connection. True: it has been queued, which is no promise. */
   send(agent: string, message: Message): boolean;
   /** The identity must be known to the others before it is named: announces what is new. */

@@ -23,9 +23,17 @@ interface Asked {
   /** Undefined: its way will tell. */
   receiver: Receiver | undefined;
   token: Uint8Array | undefined;
+  /** When the token is good no more. */
+  claimedUntil: number;
   arrival: ArrivedToken | undefined;
+  /** The token came from where the agent's containers cannot be: the last time, and how often. */
+  stray: ArrivedToken | undefined;
+  strays: number;
   stopTimer: () => void;
 }
+
+/** So often a token is good once more after it came from elsewhere. */
+const STRAYS_MOST = 16;
 
 /** The destination's half of handshakes: one for each Request. */
 export class DestinationMachine {
@@ -74,7 +82,10 @@ export class DestinationMachine {
       state: 'considered',
       receiver: undefined,
       token: undefined,
+      claimedUntil: 0,
       arrival: undefined,
+      stray: undefined,
+      strays: 0,
       stopTimer: () => {},
     };
     const limit = !this.#rates.take(agent, now())
@@ -111,6 +122,14 @@ export class DestinationMachine {
       this.#context.counters.ignore('token');
       return;
     }
+    if (!this.#mayComeFrom(asked, arrival.conversation.source.address)) {
+      // Somebody has read it on its way. The real one is still to come, and must find its claim.
+      this.#context.counters.ignore('elsewhere');
+      asked.stray = arrival;
+      asked.strays += 1;
+      if (asked.strays <= STRAYS_MOST) this.#claim(asked);
+      return;
+    }
     asked.arrival = arrival;
     this.#welcome(asked, arrival);
   }
@@ -127,7 +146,7 @@ export class DestinationMachine {
     const asked = this.#asked.get(key);
     if (asked !== undefined) {
       this.#forget(asked);
-      this.#record(asked, { result, step: stepOf(asked), reason, rule });
+      this.#record(asked, { result, step: stepOf(asked), reason: whyLate(asked, reason), rule });
       return true;
     }
     return this.#unconfirmed.refused(agent, message.id, { result, step: 'arrived', reason, rule });
@@ -189,7 +208,7 @@ export class DestinationMachine {
   /** Asks the policy as far as it is known who is reached, and promises to let the token come. */
   #consider(asked: Asked): void {
     const { receiver, request, agent } = asked;
-    const { agents, timer, timing, kernel, randomBytes, now, post } = this.#context;
+    const { agents, timer, timing, randomBytes, now, post } = this.#context;
     let rule = '';
     if (receiver !== undefined) {
       const answer = this.#decide(asked, receiver, request.conversation);
@@ -218,24 +237,35 @@ export class DestinationMachine {
     this.#byToken.set(Buffer.from(asked.token).toString('hex'), asked);
     asked.stopTimer = timer(timing.claim, () => {
       this.#forget(asked);
-      this.#record(asked, { result: 'timeout', step: 'token', reason: 'timeout' });
+      this.#record(asked, { result: 'timeout', step: 'token', reason: whyLate(asked, 'timeout') });
     });
-    const claimed = kernel.claim([
-      {
-        token: asked.token,
-        identity: request.source,
-        ...(receiver === undefined ? {} : { endpoint: receiver.endpoint }),
-        protocol: request.conversation.protocol,
-        expiresAt: now() + timing.claim,
-      },
-    ]);
-    if (!claimed) {
+    asked.claimedUntil = now() + timing.claim;
+    if (!this.#claim(asked)) {
       this.#refuse(asked, 'limited', 'token', 'busy', 'kernel');
       return;
     }
     if (receiver !== undefined) post.announce(receiver.identity);
     // Where it cannot be sent, the source will ask again.
     post.send(agent, this.#promise(asked));
+  }
+
+  /** Lets the token come. False: the kernel takes no more. */
+  #claim({ token, request, receiver, claimedUntil }: Asked): boolean {
+    if (token === undefined) return false;
+    const { source: identity, conversation } = request;
+    const endpoint = receiver === undefined ? {} : { endpoint: receiver.endpoint };
+    const { protocol } = conversation;
+    return this.#context.kernel.claim([{ token, identity, ...endpoint, protocol, expiresAt: claimedUntil }]);
+  }
+
+  /**
+   * Whether what an agent's container sends can arrive from there: from where the agent says, from what it speaks for, or
+   * through the same NAT as the agent's own connections. A token is read by whoever is on its way; it must not be enough.
+   */
+  #mayComeFrom({ agent, request }: Asked, address: string): boolean {
+    const { agents, post } = this.#context;
+    if (address === request.conversation.source.address || agents.agentAt(address) === agent) return true;
+    return post.addressesOf(agent).includes(address);
   }
 
   #promise({ request, receiver, token }: Asked) {
@@ -267,13 +297,12 @@ export class DestinationMachine {
       this.#refuse(asked, 'refused', 'token', 'policy', 'policy', answer.rule);
       return;
     }
-    const owner = agents.agentAt(conversation.source.address);
     const direct =
       !asked.request.shared &&
       !receiver.shared &&
       sameConversation(conversation, asked.request.conversation) &&
-      // An address that another agent speaks for is not given away whole, whatever has come from there.
-      (owner === undefined || owner === asked.agent);
+      // An address that it does not speak for is not given away whole, whatever has come from there.
+      agents.agentAt(conversation.source.address) === asked.agent;
     this.#verify(asked, receiver, conversation, direct, answer.rule);
   }
 
@@ -333,8 +362,8 @@ export class DestinationMachine {
     else this.#perAgent.set(agent, count);
   }
 
-  #told({ agent, request, receiver, arrival, since }: Asked) {
-    const conversation = arrival?.conversation ?? request.conversation;
+  #told({ agent, request, receiver, arrival, stray, since }: Asked) {
+    const conversation = (arrival ?? stray)?.conversation ?? request.conversation;
     return {
       id: request.id,
       agent,
@@ -359,6 +388,11 @@ function pairOf({ request }: Asked, receiver: Receiver, conversation: Conversati
 function stepOf({ state }: Asked): Step {
   if (state === 'considered') return 'request';
   return state === 'promised' ? 'token' : 'arrived';
+}
+
+/** A token that came from elsewhere, and from nowhere else, is what somebody has to look at. */
+function whyLate({ state, strays }: Asked, reason: string): string {
+  return reason === 'timeout' && state === 'promised' && strays > 0 ? 'elsewhere' : reason;
 }
 
 function keyOf(agent: string, id: bigint): string {

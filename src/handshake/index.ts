@@ -207,6 +207,7 @@ export function openHandshake(options: HandshakeOptions): Handshake {
       agents: directory,
       post: {
         connected: (agent) => begun && mesh.connected(agent),
+        addressesOf: (agent) => mesh.addressesOf(agent),
         send: (agent: string, message: Message) => begun && mesh.send(agent, message),
         announce: (identity) => {
           if (!announcer.has(identity)) announce();

@@ -145,6 +145,11 @@ export class Mesh {
     return this.#up.has(agent);
   }
 
+  /** The far ends of its connections. */
+  addressesOf(agent: string): string[] {
+    return (this.#up.get(agent) ?? []).map(({ address }) => address);
+  }
+
   send(agent: string, message: Message): boolean {
     const [connection] = this.#up.get(agent) ?? [];
     return connection?.send(message) ?? false;

@@ -10,7 +10,8 @@ export type IgnoredMessage =
   | 'foreign' // about a handshake of another agent, or an identity that is not the sender's
   | 'notice' // of a connection refused, which is not ours or too many
   | 'announcement' // older than what is known
-  | 'token'; // no claim is known for it
+  | 'token' // no claim is known for it
+  | 'elsewhere'; // a token that came from where its agent's containers cannot be
 
 /** Counts since the start. */
 export interface HandshakeStatistics {

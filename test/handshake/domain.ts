@@ -223,6 +223,7 @@ export class Node {
       },
       post: {
         connected: (agent) => network.connected(name, agent),
+        addressesOf: (agent) => network.seen.get(agent) ?? [],
         send: (to, message) => {
           if (!network.connected(name, to)) return false;
           this.said.push({ to, message });
@@ -256,6 +257,8 @@ export class Network {
   readonly lies = new Map<string, Set<bigint>>();
   readonly withheld = new Set<bigint>();
   nat: Nat = (conversation) => conversation;
+  /** Where agents' connections come from. */
+  readonly seen = new Map<string, readonly string[]>();
   /** Real addresses behind the ones packets arrive at. */
   nextFlow = 1;
   #random = 1;
@@ -370,6 +373,7 @@ export function twoNodes(options: { one?: Partial<NodeOptions>; two?: Partial<No
   network.routes.set('10.1.', 'node1');
   network.routes.set('10.2.', 'node2');
   network.routes.set('203.0.113.2', 'node2');
+  network.seen.set('node1', ['198.51.100.7']);
   const one = network.node({ name: 'node1', ...options.one });
   const two = network.node({ name: 'node2', ...options.two });
   const web = one.run('web', WEB, '10.1.0.2');
