@@ -14,10 +14,13 @@ import { type BenchRecord, SCENARIOS, type ScenarioName, SUBJECTS, type SubjectN
 import { formatReport } from './report.ts';
 import { type Contestant, runRounds } from './rounds.ts';
 import { bpfCost } from './scenarios/bpf-cost.ts';
+import { firstDatagram } from './scenarios/first-datagram.ts';
 import { FULL_NODE_SCENARIOS, fullNode } from './scenarios/full-node.ts';
 import { load } from './scenarios/load.ts';
+import { pairRate } from './scenarios/pair-rate.ts';
 import { policyLatency } from './scenarios/policy-latency.ts';
 import { start } from './scenarios/start.ts';
+import { TAG_SCENARIOS, tags } from './scenarios/tags.ts';
 import { trafficScenarios } from './scenarios/traffic.ts';
 import type { Subject } from './subject.ts';
 import { iptables } from './subjects/iptables.ts';
@@ -127,6 +130,19 @@ async function main(): Promise<void> {
     if (asked.length > 0) {
       say(`${asked.join(', ')} of a full node`);
       records.push(...(await fullNode(asked)));
+    }
+    const tagged = TAG_SCENARIOS.filter((name) => scenarios.includes(name));
+    if (tagged.length > 0) {
+      say(`${tagged.join(', ')} between two nodes`);
+      records.push(...(await tags(tagged, subjects, rounds)));
+    }
+    if (scenarios.includes('first-datagram')) {
+      say('first-datagram');
+      records.push(...(await firstDatagram()));
+    }
+    if (scenarios.includes('pair-rate')) {
+      say('pair-rate');
+      records.push(...(await pairRate()));
     }
   }
   write(records, scenarios);

@@ -43,6 +43,8 @@ export interface Pair extends Topology {
   readonly clients: readonly Endpoint[];
   /** Of the clients' node and of the server's; none where the plan has none. */
   readonly agents: readonly Agent[];
+  /** Of the packets between the agents so many are lost from now on: 0.01 is one in a hundred, 0 none. */
+  loseBetweenAgents(share: number): Promise<void>;
 }
 
 /** Both nodes; agents are connected with each other, and the policies at both ends let the clients speak to the server. */
@@ -72,7 +74,8 @@ export async function createPair(plan: PairPlan): Promise<Pair> {
       await segment.routeAll();
     }
     const agents = plan.agents === 'none' ? [] : await startAgents(sides, plan.agents === 'tagged', owned);
-    return { node: west, client: clients[0]!, server, clients, agents, close };
+    const loseBetweenAgents = (share: number) => lose(sides, share);
+    return { node: west, client: clients[0]!, server, clients, agents, close, loseBetweenAgents };
   } catch (error) {
     close();
     throw error;
@@ -156,4 +159,16 @@ async function connected(agent: Agent): Promise<void> {
     },
     30_000,
   );
+}
+
+/** Where they arrive, so that each TCP finds out as it would from a network. */
+async function lose(sides: readonly [Side, Side], share: number): Promise<void> {
+  const ports = ['--sport', '--dport'] as const;
+  for (const [n, { node }] of sides.entries()) {
+    const rules = ['iptables-legacy', '-w'];
+    await node.host.run([...rules, '-F', 'INPUT']);
+    if (share === 0) continue;
+    const match = ['-p', 'tcp', ports[n]!, String(AGENT_PORT), '-m', 'statistic', '--mode', 'random'];
+    await node.host.run([...rules, '-A', 'INPUT', ...match, '--probability', String(share), '-j', 'DROP']);
+  }
 }

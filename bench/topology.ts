@@ -7,7 +7,15 @@ import { createNode, type Endpoint, type Node } from '../test/rig/node.ts';
 import type { Background } from '../test/rig/process.ts';
 import { type Runner, serve } from '../test/rig/traffic.ts';
 
-export const PORTS = { echo: 7000, once: 7100, sink: 7200, udpEcho: 7300, udpSink: 7400, probe: 7301 } as const;
+export const PORTS = {
+  echo: 7000,
+  once: 7100,
+  sink: 7200,
+  udpEcho: 7300,
+  udpSink: 7400,
+  probe: 7301,
+  silent: 7500,
+} as const;
 
 export interface Topology {
   readonly node: Node;

@@ -13,7 +13,7 @@ const SLICE_MS = 200;
  * Client and server on CPUs of their own, as containers mostly are; then both on one, where neither the waking of an
  * idle CPU nor what else the machine does is in the result: what remains is the work of a packet's way.
  */
-async function latencies(
+export async function latencies(
   topology: Topology,
   slice: (client: traffic.Runner) => Promise<traffic.Latencies>,
 ): Promise<Measurement[]> {

@@ -251,12 +251,13 @@ export function probe(
 
 /**
  * Begins `count` conversations of datagrams with an echo server, `rate` a second, each from a port of its own: the next
- * after the one before. The first datagram is sent once; a second follows its answer.
+ * after the one before. The first datagram is sent once; a second follows its answer. At most `parallel` (64 at most) wait
+ * for their first answer at one time; all, unless told. Ends `timeoutMs` after the last should have begun.
  */
 export function firsts(
   where: Runner,
   target: Target & { readonly sourcePort: number },
-  bounds: { readonly count: number; readonly rate: number; readonly timeoutMs: number },
+  bounds: { readonly count: number; readonly rate: number; readonly timeoutMs: number; readonly parallel?: number },
 ): Promise<Firsts> {
   return measure(where, Firsts, ['first', ...targetArgs(target), ...boundArgs({ ...bounds })]);
 }

@@ -1,6 +1,7 @@
 /*
  * first: conversations that each begin with a datagram, from ports counted up, at a steady rate. Each sends one more when
- * the first has been answered, which tells what a round trip takes once the way is known. syn: half of a connection.
+ * the first has been answered, which tells what a round trip takes once the way is known. --parallel bounds how many
+ * wait for their first answer at one time. syn: half of a connection.
  */
 #include "traffic.h"
 
@@ -68,23 +69,25 @@ static void begin(const struct options *options, const struct target *peer, int 
 	(void)!send(one->fd, &i, sizeof(i), 0);
 }
 
-/* Whether the conversation has ended. */
-static bool go_on(struct conversation *one, uint64_t i)
+enum step { STEP_NONE, STEP_FIRST, STEP_SECOND };
+
+/* Which answer has come. */
+static enum step go_on(struct conversation *one, uint64_t i)
 {
 	uint64_t answer, now;
 
 	if (recv(one->fd, &answer, sizeof(answer), 0) != sizeof(answer) || answer != i)
-		return false; /* an ICMP error, perhaps; or not ours */
+		return STEP_NONE; /* an ICMP error, perhaps; or not ours */
 	now = now_ns();
 	if (!one->first) {
 		one->first = now - one->sent;
 		one->sent = now_ns();
 		(void)!send(one->fd, &i, sizeof(i), 0);
-		return false;
+		return STEP_FIRST;
 	}
 	one->second = now - one->sent;
 	close(one->fd);
-	return true;
+	return STEP_SECOND;
 }
 
 static void print_samples(const char *name, uint64_t count, bool second)
@@ -107,7 +110,8 @@ int first(const struct options *options)
 {
 	struct target peer = make_target(options->address, options->port);
 	uint64_t count = options->count ? options->count : 1000, rate = options->rate ? options->rate : 1000;
-	uint64_t start, end, begun = 0, ended = 0, elapsed;
+	uint64_t start, end, begun = 0, waiting = 0, ended = 0, elapsed;
+	uint64_t most = options->parallel ? options->parallel : count;
 	int poller = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event events[64];
 
@@ -121,15 +125,19 @@ int first(const struct options *options)
 		struct timespec wait = { 0 };
 		int ready;
 
-		while (begun < due && begun < count)
+		for (; begun < due && begun < count && waiting < most; waiting++)
 			begin(options, &peer, poller, begun++);
-		next = begun < count ? start + begun * 1000000000 / rate : end;
+		next = begun < count && waiting < most ? start + begun * 1000000000 / rate : end;
 		now = now_ns();
 		if (next > now)
 			wait = (struct timespec){ .tv_sec = (time_t)((next - now) / 1000000000), .tv_nsec = (long)((next - now) % 1000000000) };
 		ready = epoll_pwait2(poller, events, 64, &wait, NULL);
-		for (int i = 0; i < ready; i++)
-			ended += go_on(&conversations[events[i].data.u64], events[i].data.u64);
+		for (int i = 0; i < ready; i++) {
+			enum step step = go_on(&conversations[events[i].data.u64], events[i].data.u64);
+
+			waiting -= step == STEP_FIRST;
+			ended += step == STEP_SECOND;
+		}
 	}
 	elapsed = now_ns() - start;
 	printf("{\"sent\":%" PRIu64 ",\"elapsedNs\":%" PRIu64 ",", begun, elapsed);

@@ -24,7 +24,7 @@ static const struct command commands[] = {
 	{ "connect", connect_once, "--address A --port P [--udp] [--exchange]: exit 0 ok, 1 refused, 2 timeout, 3 unreachable, 4 error" },
 	{ "hold-open", hold_open, "--address A --port P [--udp] [--interval MS]: one conversation; says when it was cut" },
 	{ "probe", probe, "--address A --port P [--rate N]: numbered datagrams; says when they began or ceased to be answered" },
-	{ "first", first, "--address A --port P --source-port P [--count N] [--rate N]: conversations of datagrams, each from the next port" },
+	{ "first", first, "--address A --port P --source-port P [--count N] [--rate N] [--parallel N]: conversations of datagrams, each from the next port" },
 	{ "syn", syn, "--address A --port P [--source-port P] [--count N]: SYNs, and no word after them" },
 	{ "raw", raw, "[--interface I]: sends packets (frames) given as lines of hexadecimal" },
 	{ "sniff", sniff, "--interface I: prints received frames as lines of hexadecimal" },
