@@ -1,4 +1,5 @@
 import type { VerifiedPeer } from '../../datapath/peer-port.ts';
+import type { Verified } from '../../handshake/index.ts';
 import { formatAddress, networkContains, parseAddress, parseNetwork } from '../../model/address.ts';
 import { formatIdentity } from '../../model/identity.ts';
 import type { Agent } from '../agent.ts';
@@ -73,10 +74,11 @@ export class BetweenAnswers implements BetweenService {
     }
     if (!dryRun) {
       parts.logger.info({ caller, selector, all, peers: meant.length }, 'Peers were revoked through the API');
-      const ids = new Set(meant.flatMap(({ vouched }) => (vouched === undefined ? [] : [vouched.id])));
+      // All of them: an entry stays for as long as one handshake stands behind it.
+      const ids = new Set(meant.flatMap(({ vouched }) => vouched.map(({ id }) => id)));
       for (const id of ids) between.handshake?.revoke({ id });
       // What no handshake of this agent's answers for: of an earlier one, or not verified but refused.
-      parts.datapath.peers.forget(meant.filter(({ vouched }) => vouched === undefined).map(({ peer }) => peer));
+      parts.datapath.peers.forget(meant.filter(({ vouched }) => vouched.length === 0).map(({ peer }) => peer));
     }
     return { revoked: meant.map(({ view }) => view), dryRun };
   }
@@ -86,23 +88,39 @@ export class BetweenAnswers implements BetweenService {
     return known === undefined ? undefined : describeIdentity(known);
   };
 
-  #known(): { readonly peer: VerifiedPeer; readonly vouched: Vouched | undefined; readonly view: PeerView }[] {
+  #known(): { readonly peer: VerifiedPeer; readonly vouched: readonly Vouched[]; readonly view: PeerView }[] {
     const { enforcement, between, parts } = this.#agent;
     const endpoints = new Map(enforcement.applied.endpoints.map((endpoint) => [endpoint.id, endpoint]));
-    const vouchers = new Map<string, Vouched>();
-    for (const one of between.handshake?.verified() ?? []) vouchers.set(voucherKey(one.endpoint, one.peer), one);
+    const vouchers = new Map<string, Verified[]>();
+    for (const one of between.handshake?.verified() ?? []) {
+      const key = voucherKey(one.endpoint, one.peer);
+      const known = vouchers.get(key);
+      if (known === undefined) vouchers.set(key, [one]);
+      else known.push(one);
+    }
     return parts.datapath.peers.verified().map((peer) => {
       const endpoint = endpoints.get(peer.endpoint);
       const sender = peer.local === undefined ? undefined : this.#name(peer.local);
       const workload = sender ?? (endpoint === undefined ? '' : describeIdentity(endpoint.identity));
-      const vouched = vouchers.get(voucherKey(peer.endpoint, peer.identity));
-      return { peer, vouched, view: peerView(peer, workload, this.#name, vouched) };
+      const candidates = vouchers.get(voucherKey(peer.endpoint, peer.identity)) ?? [];
+      const vouched = candidates.filter((one) => vouchesFor(one, peer));
+      return { peer, vouched, view: peerView(peer, workload, this.#name, vouched.at(-1)) };
     });
   }
 }
 
 function voucherKey(endpoint: string, identity: bigint): string {
   return `${endpoint} ${formatIdentity(identity)}`;
+}
+
+/** Whether what the kernel believes of a peer of the same name was written for this handshake. */
+function vouchesFor({ end, direct, conversation }: Verified, peer: VerifiedPeer): boolean {
+  const { source, destination, protocol } = conversation;
+  const [remote, local] = end === 'source' ? [destination, source] : [source, destination];
+  if (remote.address !== peer.remote || direct !== (peer.conversation === undefined)) return false;
+  if (peer.conversation === undefined) return true;
+  const { protocol: spoken, remotePort, localPort } = peer.conversation;
+  return spoken === protocol && remotePort === remote.port && localPort === local.port;
 }
 
 /** Whether a peer is what people wrote: an address or CIDR, a workload, an identity, an endpoint, an agent. */
