@@ -2,6 +2,7 @@
 import type { GuardedKernel } from './guarded-kernel.ts';
 import type { Limits, Timing } from './limits.ts';
 import type { Message } from './messages.ts';
+import type { Outcomes } from './outcomes.ts';
 import type { HandshakeRecord, HeldFlows, KernelPeers, LocalNode, PolicyOracle, Result, Step } from './port.ts';
 import type { Counters } from './statistics.ts';
 
@@ -59,6 +60,7 @@ export interface EngineOptions {
 /** What the machines share. */
 export interface Context extends Omit<EngineOptions, 'kernel'> {
   readonly kernel: GuardedKernel;
+  readonly outcomes: Outcomes;
   readonly counters: Counters;
   /** Tells how a handshake ended. */
   readonly record: (outcome: Outcome) => void;

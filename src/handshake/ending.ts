@@ -1,5 +1,4 @@
 import type { Context } from './context.ts';
-import { outcomeEntry } from './entries.ts';
 import { type Reason, refusal } from './messages.ts';
 import { type HeldFlow, type LocalEnd, type Result, type Step, WORLD } from './port.ts';
 import { questionOf } from './verified.ts';
@@ -47,11 +46,11 @@ export interface Ending {
 
 /** Tells the other end, the kernel, the hold and the records, in this order. */
 export function finish(context: Context, asked: Asked, ending: Ending): void {
-  const { kernel, held, post, now, timing } = context;
+  const { outcomes, held, post, timing } = context;
   const { id, agent, flow, local, destination } = asked;
   if (ending.refusedEntry === true && local !== undefined) {
     const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
-    kernel.verify([outcomeEntry(pair, 'refused', now() + timing.refused)]);
+    outcomes.write(pair, 'refused', timing.refused);
   }
   if (ending.tell !== undefined && agent !== undefined) {
     post.send(agent, refusal(id, ending.tell, false, ending.rule, destination));
@@ -63,17 +62,18 @@ export function finish(context: Context, asked: Asked, ending: Ending): void {
 
 /** Nobody of the domain is there: the address decides, which is asked before anything goes on. */
 export function goToWorld(context: Context, asked: Asked & { readonly local: LocalEnd }, step: Step): void {
-  const { policy, kernel, held, timing, now } = context;
+  const { policy, outcomes, held, timing } = context;
   const { flow, local } = asked;
   const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
   const question = { ...pair, end: 'source', peer: WORLD, direct: false } as const;
   const answer = policy.decide(questionOf(question, flow.conversation.destination.port));
   const allowed = answer?.allowed ?? false;
   const kind = allowed ? 'world' : 'refused';
-  const written = kernel.verify([outcomeEntry(pair, kind, now() + timing[kind])]);
+  const written = outcomes.write(pair, kind, timing[kind]);
   if (allowed && written) held.release(flow.id);
   else held.drop(flow.id, 'refused');
-  tell(context, asked, { result: kind, step, reason: 'not-here', rule: answer?.rule ?? '' });
+  const result = allowed && !written ? 'limited' : kind;
+  tell(context, asked, { result, step, reason: 'not-here', rule: answer?.rule ?? '' });
 }
 
 /** Leaves a record. */

@@ -6,6 +6,7 @@ import type { ArrivedToken } from './kernel.ts';
 import { Rates } from './limits.ts';
 import type { Message, Refuse, Revoke } from './messages.ts';
 import { Notices, type RefusedConnection } from './notices.ts';
+import { Outcomes } from './outcomes.ts';
 import { load, type SavedChanges, type SavedHandshake, save, savedKey } from './persistence.ts';
 import type { HandshakeRecord, HeldFlow, RecordEnd } from './port.ts';
 import { Renewal } from './renewal.ts';
@@ -32,7 +33,8 @@ export class Engine {
   constructor(options: EngineOptions, counters = new Counters()) {
     this.counters = counters;
     const kernel = new GuardedKernel(options.kernel, counters, options.onFault);
-    this.#context = { ...options, kernel, counters, record: (outcome) => this.#record(outcome) };
+    const outcomes = new Outcomes(kernel, counters, options.limits.outcomes, options.now);
+    this.#context = { ...options, kernel, outcomes, counters, record: (outcome) => this.#record(outcome) };
     this.#revocations = new Revocations(this.#context);
     this.#verified = new VerifiedTable(this.#context, this.#revocations);
     this.#source = new SourceMachine(this.#context, this.#verified);
@@ -204,6 +206,7 @@ export class Engine {
     this.#stopSweep = this.#context.timer(this.#context.timing.sweep, () => {
       this.#verified.expire();
       this.#revocations.expire();
+      this.#context.outcomes.expire();
       this.#renewal.sweep();
       this.#armSweep();
     });

@@ -6,7 +6,7 @@ import { Directory } from './directory.ts';
 import type { UnderWay } from './ending.ts';
 import { Engine } from './engine.ts';
 import type { ArrivedToken } from './kernel.ts';
-import { LIMITS, Rates, timing } from './limits.ts';
+import { LIMITS, Rates, roomFor, timing } from './limits.ts';
 import { MESH_TIMING, Mesh, type MeshTiming, type PeerStatus } from './mesh.ts';
 import type { Message } from './messages.ts';
 import type { RefusedConnection } from './notices.ts';
@@ -220,8 +220,7 @@ export function openHandshake(options: HandshakeOptions): Handshake {
       },
       randomBytes,
       timing: timing(options.deadline, options.lifetime),
-      // Room for what is refused, and for what is of the world.
-      limits: { ...LIMITS, entries: Math.min(LIMITS.entries, Math.floor((options.entries ?? 131_072) * 0.9)) },
+      limits: { ...LIMITS, ...(options.entries === undefined ? {} : roomFor(options.entries)) },
       silent: options.silent ?? false,
       onRecord: options.onRecord,
       onFault: (error) => options.onFault?.(error),

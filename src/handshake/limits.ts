@@ -9,12 +9,20 @@ export interface Limits {
   readonly perAgent: number;
   /** New ones a second for one peer agent. */
   readonly newPerSecond: number;
-  /** Entries of verified peers, 200 bytes in the kernel and 600 here each. Beyond it the oldest are revoked. */
+  /** Entries of verified peers, 200 bytes in the kernel and 600 here each. Beyond it the oldest are revoked, of the agent that has most. */
   readonly entries: number;
+  /** Entries of what was refused or is of the world. Beyond it none are written. */
+  readonly outcomes: { readonly all: number; readonly perEndpoint: number };
   /** Notices of connections refused in the kernel, a second, to and from one peer agent. */
   readonly noticesPerSecond: number;
   /** Revocations kept for a peer agent that cannot be told now. */
   readonly revocations: number;
+}
+
+/** How a table of the kernel with so many entries is shared: what is verified, and what a container's will alone can make. */
+export function roomFor(entries: number): Pick<Limits, 'entries' | 'outcomes'> {
+  const part = (share: number): number => Math.max(1, Math.floor(entries * share));
+  return { entries: Math.min(120_000, part(0.75)), outcomes: { all: part(0.2), perEndpoint: part(0.05) } };
 }
 
 export const LIMITS: Limits = {
@@ -22,7 +30,7 @@ export const LIMITS: Limits = {
   asDestination: 4_096,
   perAgent: 1_024,
   newPerSecond: 4_000,
-  entries: 120_000, // the kernel's table has 131,072
+  ...roomFor(131_072),
   noticesPerSecond: 100,
   revocations: 4_096, // half of what may wait for one peer
 };

@@ -31,6 +31,7 @@ export type Limited =
   | 'agent'
   | 'rate'
   | 'entries'
+  | 'outcomes'
   | 'notices'
   | 'revocations'
   | 'identities'

@@ -209,11 +209,16 @@ export class VerifiedTable {
     if (one.confirmed) this.#changed.set(handshakeKey(one.end, one.agent, one.id), one);
   }
 
+  /** Whoever has most makes room: no agent pushes out what others have verified. */
   #evict(): void {
+    const counts = new Map<string, number>();
+    for (const { agent } of this.#byHandshake.values()) counts.set(agent, (counts.get(agent) ?? 0) + 1);
+    const most = Math.max(...counts.values());
     const oldest: Verified[] = [];
     for (const one of this.#byHandshake.values()) {
-      if (oldest.length === EVICTED_AT_ONCE || this.#byHandshake.size - oldest.length <= 1) break;
-      oldest.push(one);
+      // The last one is what room is made for.
+      if (oldest.length === Math.min(EVICTED_AT_ONCE, most - 1)) break;
+      if (counts.get(one.agent) === most) oldest.push(one);
     }
     for (const _ of oldest) this.#context.counters.limit('entries');
     this.revoke(oldest, { reason: 'full' });

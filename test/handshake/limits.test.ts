@@ -166,4 +166,47 @@ describe('limits', () => {
     assert.ok(one.entryTexts().some((text) => text.includes('53>12')));
     assert.equal(two.entries.size, one.entries.size);
   });
+
+  it('of entries: an agent that floods pushes out its own, not what others have verified', () => {
+    const { network, two, conversation, one } = twoNodes({ two: { limits: { entries: 20 } } });
+    one.hold(conversation);
+    network.settle();
+    const before = two.entryTexts();
+    assert.equal(before.length, 2);
+    network.routes.set('10.3.', 'node3');
+    const three = network.node({ name: 'node3' });
+    three.run('flood', 0x77n, '10.3.0.1');
+    network.nat = (seen) => ({ ...seen, source: { ...seen.source, address: '10.3.0.9' } });
+    for (let port = 1; port <= 100; port++) {
+      three.hold(udp('10.3.0.1', port, '10.2.0.3', 53));
+      network.settle();
+    }
+    assert.ok(two.engine.statistics().limited.get('entries')! > 0);
+    assert.deepEqual(
+      two.entryTexts().filter((text) => text.includes('10.1.0.2')),
+      before,
+    );
+    assert.ok(two.entryTexts().some((text) => text.includes('53 = 119') || text.includes(':100>53')));
+  });
+
+  it('of what is of the world: a container fills its own share, and what is verified finds room', () => {
+    const outcomes = { all: 30, perEndpoint: 10 };
+    const { network, clock, one, conversation } = twoNodes({ one: { limits: { outcomes } } });
+    const other = one.run('other', 0x33n, '10.1.0.3');
+    const nobody = (from: string, port: number) => one.hold(udp(from, port, '10.2.9.9', 53));
+    for (let port = 1; port <= 25; port++) nobody('10.1.0.2', port);
+    network.settle();
+    assert.equal(one.entryTexts('world').length, 10);
+    assert.equal(one.released.length, 10, 'what has no entry would be held again');
+    assert.equal(one.results().filter((result) => result === 'source limited request not-here').length, 15);
+    nobody(other.address, 1);
+    one.hold(conversation);
+    network.settle();
+    assert.equal(one.entryTexts('world').length, 11);
+    assert.equal(one.entryTexts().length, 2);
+    clock.advance(61_000);
+    nobody('10.1.0.2', 30);
+    network.settle();
+    assert.equal(one.entryTexts('world').length, 1);
+  });
 });
