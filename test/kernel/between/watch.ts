@@ -33,10 +33,12 @@ export function ask<T>(station: Station, path: string, body?: object): Promise<T
 
 /** Nobody knows anybody any more, nor whom he was refused by. */
 export async function forgetAll(...stations: readonly Station[]): Promise<void> {
-  await Promise.all(stations.map((station) => ask(station, '/v1/peers/revoke', { all: true })));
-  await Promise.all(
-    stations.map((station) => waitFor('nobody is known', async () => (await peers(station)).length === 0)),
-  );
+  await waitFor('nobody is known', async () => {
+    // Again each time: what is still being sent may be asked for anew.
+    await Promise.all(stations.map((station) => ask(station, '/v1/peers/revoke', { all: true })));
+    const known = await Promise.all(stations.map(peers));
+    return known.flat().length === 0;
+  });
 }
 
 export const underWay = (station: Station) => ask<readonly HandshakeView[]>(station, '/v1/handshakes');
