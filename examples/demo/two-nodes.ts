@@ -70,7 +70,8 @@ async function connections(stage: Stage, annex: Annex, db: Target): Promise<void
   const refused = await connect(stage.service('web'), db, { timeoutMs: 900 });
   report.expect("web to the annex's db, at once", 'ECONNREFUSED', refused.error);
   report.say(`refused after ${time(refused.elapsedNs)}`);
-  await recorded(report, annex.agent, 'TCP', 'annex');
+  await recorded(report, annex.agent, 'TCP', 'the annex');
+  await recorded(report, agent, 'TCP', 'the Docker host');
   await annex.agent.show('handshake', 'records', '--result', 'refused');
 }
 
