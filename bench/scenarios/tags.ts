@@ -24,7 +24,8 @@ const SLICE_MS = 200;
 const SYNS = 8_000;
 const SYN_ROUNDS = 5;
 const SYN_PORT = 20_000;
-const TEST_RUNS = 1_000_000;
+/** Of a SYN: MSS, SACK permitted, timestamps, window scale. */
+const LINUX_OPTIONS = Buffer.from('020405b40402080a001122330000000001030307', 'hex');
 
 export async function tags(
   scenarios: readonly ScenarioName[],
@@ -65,7 +66,10 @@ async function taggedCrr(joined: readonly Joined[], rounds: number): Promise<Ben
   return records;
 }
 
-/** The program that verifies, on SYNs alone: behind it a firewall swallows them, so that nothing follows. */
+/**
+ * The whole program on SYNs alone: behind it a firewall swallows them, so that nothing follows. `added` is what is more
+ * where the peer is known by its tag and not by its address: that too is decided otherwise.
+ */
 async function tagVerify(joined: readonly Joined[]): Promise<BenchRecord[]> {
   const records: BenchRecord[] = [];
   const record = (subject: SubjectName, metric: string, value: number): void => {
@@ -80,8 +84,8 @@ async function tagVerify(joined: readonly Joined[]): Promise<BenchRecord[]> {
   }
   for (const [subject, all] of costs) record(subject, 'per-syn', median(all));
   const [tagged, untagged] = [costs.get('sallyport'), costs.get('untagged')];
-  if (tagged && untagged) record('sallyport', 'verification', median(tagged.map((value, n) => value - untagged[n]!)));
-  record('sallyport', 'in-test-runs', inTestRuns());
+  if (tagged && untagged) record('sallyport', 'added', median(tagged.map((value, n) => value - untagged[n]!)));
+  record('sallyport', 'verification', verification());
   return records;
 }
 
@@ -99,19 +103,20 @@ async function perSyn({ client, server, agents }: Pair, turn: number): Promise<n
   return nanoseconds / runs;
 }
 
-/** A SYN with a tag that is known as a retransmission, less one without. */
-function inTestRuns(): number {
+/** Nothing but the verification: SYNs with tags, each its own, less SYNs without. */
+function verification(): number {
   const reader = new TagReader();
   try {
-    const sequence = 0xfeedf00d;
-    const tag = tagOption({ key: KEYS[1]!, epoch: 1, identity: 0x0123456789abcdefn, window: WINDOW, sequence });
-    const none = Buffer.alloc(tag.length, 1);
-    const [tagged, untagged] = [tag, none].map((options) => {
-      const segment = tcp({ flags: ['SYN'], sourcePort: 40_000, destinationPort: 80, sequence, options });
-      const frame = ethernet({}, ipv4({ source: '10.0.0.1', destination: '10.0.0.2' }, segment));
-      return reader.time('verified_tag', frame, TEST_RUNS);
-    });
-    return tagged! - untagged!;
+    const frames = (tagged: boolean) =>
+      Array.from({ length: SYNS }, (_, n) => {
+        const tag = tagOption({ key: KEYS[1]!, epoch: 1, identity: 0x0123456789abcdefn, window: WINDOW, sequence: n });
+        const options = Buffer.concat([LINUX_OPTIONS, tagged ? tag : Buffer.alloc(tag.length, 1)]);
+        const segment = tcp({ flags: ['SYN'], sourcePort: 1024 + n, destinationPort: 80, sequence: n, options });
+        return ethernet({}, ipv4({ source: '10.0.0.1', destination: '10.0.0.2' }, segment));
+      });
+    const [tagged, untagged] = [frames(true), frames(false)];
+    reader.cost('verified_tag', untagged);
+    return reader.cost('verified_tag', tagged) - reader.cost('verified_tag', untagged);
   } finally {
     reader.close();
   }
