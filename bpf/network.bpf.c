@@ -7,9 +7,10 @@
  *   to_uplink      TC egress of the links that lead out of the node: stops what was to be held and was not
  *
  * They decide whether a packet passes (TCX_NEXT / TC_ACT_UNSPEC: the next program has its say) or not
- * (TC_ACT_SHOT). What passes they leave as it is, but for the mark of what must wait for a handshake (lib/hold.h);
- * what is refused may become its own answer (lib/answer.h: TC_ACT_REDIRECT). They read the tables of who is who and
- * what may be, write the flow table, the counters and the event ring.
+ * (TC_ACT_SHOT). What passes they leave as it is, but for the mark of what must wait for a handshake (lib/hold.h) and
+ * the tag of an answer whose socket has written none (lib/countersign.h); what is refused may become its own answer
+ * (lib/answer.h: TC_ACT_REDIRECT). They read the tables of who is who and what may be, write the flow table, the
+ * counters and the event ring.
  *
  * What a packet costs: of a known flow, three lookups (interface, settings, flow), one coarse clock and two
  * atomic adds; where several containers share the interface, one cgroup helper and one lookup more. The first
@@ -25,6 +26,7 @@
 #define WITH_HOLD
 #define WITH_ANSWERS
 #include "lib/judge.h"
+#include "lib/countersign.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -197,6 +199,9 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 		return outcome == OUTCOME_SENT ? TC_REDIRECT : DROP;
 	if (unlikely(p.first_fragment))
 		remember_fragment(skb, &p, me.endpoint);
+	if (direction == DIRECTION_EGRESS && unlikely(p.tcp_flags & TCP_SYN) && p.tcp_flags & TCP_ACK &&
+	    countersign(skb, &p, me.endpoint, container))
+		return DROP;
 	return PASS;
 }
 
