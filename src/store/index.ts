@@ -2,6 +2,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HandshakeRecord } from '../handshake/port.ts';
 import { openDatabase, openInMemory, replaceDatabase } from './database.ts';
 import { remedyFor, StoreError } from './error.ts';
+import { Fair, type Share } from './fair.ts';
 import {
   INSERT_RECORD,
   listRecords,
@@ -26,13 +27,15 @@ export interface StoreOptions {
   readonly now?: () => number;
   /** The file does not grow over this; the oldest records make room. Default 256 MiB. */
   readonly bytesMost?: number;
+  /** Of one culprit; what is more counts as lost. Default: as many as come. */
+  readonly share?: Share;
 }
 
 export interface StoreStatistics {
   readonly records: number;
   /** Not written yet. */
   readonly waiting: number;
-  /** Since the start: they came faster than they could be written, or could not be written at all. */
+  /** Since the start: they came faster than they could be written, could not be written at all, or were one culprit's. */
   readonly lost: number;
   readonly inMemory: boolean;
 }
@@ -93,7 +96,8 @@ export function openStore(path: string, options: StoreOptions): Store {
 
 class SqliteStore implements Store {
   readonly #path: string;
-  readonly #options: Required<StoreOptions>;
+  readonly #options: Required<Omit<StoreOptions, 'share'>>;
+  readonly #fair: Fair | undefined;
   #database!: DatabaseSync;
   #insert!: StatementSync;
   #inMemory = false;
@@ -111,6 +115,7 @@ class SqliteStore implements Store {
 
   constructor(path: string, options: StoreOptions) {
     this.#path = path;
+    this.#fair = options.share && new Fair(options.share);
     this.#options = { onError: () => {}, now: Date.now, bytesMost: BYTES_MOST, ...options };
     this.#use(openDatabase(path, this.#options));
     const change = (work: () => void): void => {
@@ -128,7 +133,8 @@ class SqliteStore implements Store {
   }
 
   add(record: HandshakeRecord): void {
-    if (this.#closed || this.#queue.length >= QUEUE_MOST) {
+    const full = this.#closed || this.#queue.length >= QUEUE_MOST;
+    if (full || this.#fair?.take(record, this.#options.now()) === false) {
       this.#lost += 1;
       return;
     }

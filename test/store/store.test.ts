@@ -53,6 +53,23 @@ describe('the store', () => {
     assert.ok(store.statistics().waiting < 500);
   });
 
+  it('lets nobody push out what is on record of him: each culprit has a share', () => {
+    let now = 1_000_000;
+    const store = room.start({ most: 50, share: { burst: 20, perSecond: 2 }, now: () => now });
+    store.add(record(1, { end: 'destination', source: { node: 'n2' } }));
+    // Another agent, whoever it names; a container of this node.
+    for (let n = 2; n <= 101; n++) {
+      store.add(record(n, { end: 'destination', source: { node: 'n3', identity: BigInt(n) } }));
+      store.add(record(n + 200, { source: { node: 'n1', identity: 0x99n } }));
+    }
+    assert.equal(store.list({ limit: 100 }).records.length, 41);
+    assert.equal(store.statistics().lost, 160);
+    assert.equal(store.list({ limit: 100 }).records.at(-1)?.source.node, 'n2');
+    now += 3_000;
+    for (let n = 400; n < 410; n++) store.add(record(n, { end: 'destination', source: { node: 'n3' } }));
+    assert.equal(store.statistics().lost, 164);
+  });
+
   describe('lists records', () => {
     const mixed = (): Store => {
       const store = room.start();
