@@ -295,9 +295,10 @@ static __always_inline enum outcome judge(struct __sk_buff *skb, const struct pa
 	}
 	flow = bpf_map_lookup_elem(&flows, &q.key);
 	if (flow && unlikely(!flow_continues(flow, p, direction, now))) {
-		/* A connection that was quiet for long still says who opened it: nobody gains by being forgotten. */
+		/* A connection that was quiet for long still says who opened it, and who is there: nobody gains by being
+		 * forgotten, nor by forging an end that makes it be. */
 		if (p->protocol == IPPROTO_TCP && !opens_tcp(p))
-			goto anew;
+			goto quiet;
 		if (flow->flags & FLOW_PENDING && direction != flow->direction && opens_tcp(p) &&
 		    now - flow->seen <= FLOW_TCP_OPENING)
 			crossed = flow;
@@ -312,6 +313,7 @@ static __always_inline enum outcome judge(struct __sk_buff *skb, const struct pa
 			return OUTCOME_PASS;
 		}
 	}
+quiet:
 	if (flow && flow->flags & FLOW_TAGGED)
 		q.tag = flow->identity;
 anew:

@@ -202,6 +202,24 @@ describe('peers of other nodes', () => {
       lab.programs.tables.identities.set(api, slot);
       assert.equal(lab.sends(segment({ flags: ['ACK'] })).passed, true);
     });
+
+    it('are who they have shown to be also when the connection is half closed and quiet, or somebody has forged its end', () => {
+      const back = (flags: readonly ('ACK' | 'RST' | 'FIN')[]) =>
+        segment({ from: HELD, to: WEB, fromPort: 80, toPort: 40000, flags });
+      for (const end of [['FIN', 'ACK'], ['RST']] as const) {
+        lab.forget();
+        open();
+        assert.equal(lab.receives(synAck({ tag: api })).passed, true);
+        assert.deepEqual(lab.receives(back(end)), PASSED);
+        const { flows } = lab.programs.tables;
+        const [[key, flow] = assert.fail()] = [...flows.entries()];
+        flows.set(key, { ...flow, seen: flow.seen - 150_000_000_000n });
+        const sent = lab.sends(segment({ flags: ['ACK'], payload: Buffer.alloc(9) }));
+        assert.equal(sent.passed && sent.mark === undefined, true, end.join());
+        assert.deepEqual(lab.receives(back(['ACK'])), PASSED, end.join());
+        assert.equal(lab.flows()[0]?.identity, api);
+      }
+    });
   });
 
   describe('that open', () => {
