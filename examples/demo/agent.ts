@@ -61,15 +61,16 @@ export class Agent {
   async start(): Promise<void> {
     const agent = this.#options.host.start([SALLYPORT, 'agent', '--config', this.#config]);
     this.#process = agent;
-    await waitFor(
-      'the agent answers',
-      async () => {
-        if (!agent.running)
-          throw new Error(`the agent ended: ${agent.stderr.slice(-2000)}${agent.stdout.slice(-2000)}`);
-        return (await this.sallyport(['status'])).status === 0;
-      },
-      20_000,
-    );
+    let said = '';
+    const answers = async (): Promise<boolean> => {
+      if (!agent.running) throw new Error(`the agent ended: ${agent.stderr.slice(-2000)}${agent.stdout.slice(-2000)}`);
+      const { status, stdout, stderr } = await this.sallyport(['status']);
+      said = stdout + stderr;
+      return status === 0;
+    };
+    await waitFor('the agent is ready', answers, 60_000).catch((error: unknown) => {
+      throw new Error(`agent of ${this.#options.name}: ${said}`, { cause: error });
+    });
   }
 
   /** As systemd ends it. What it has put into the kernel stays. */
