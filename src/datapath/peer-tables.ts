@@ -1,5 +1,5 @@
 /** Peers of other nodes, in the kernel: see ./peer-port.ts for what is promised. */
-import { BpfError } from '../libbpf/index.ts';
+import { BpfError, type TypedMap } from '../libbpf/index.ts';
 import { parseAddress } from '../model/address.ts';
 import type { Side } from '../model/conversation.ts';
 import { type Clock, monotonicSeconds } from './clock.ts';
@@ -101,8 +101,8 @@ export class KernelPeerTables implements PeerTables {
     const { verified, claims } = this.#tables;
     const now = process.hrtime.bigint();
     const seconds = monotonicSeconds();
-    const ended = [...verified.entries()].filter(([, { expires }]) => expires <= seconds).map(([key]) => key);
-    const unclaimed = [...claims.entries()].filter(([, { expires }]) => expires <= now).map(([key]) => key);
+    const ended = keysWhere(verified, ({ expires }) => expires <= seconds);
+    const unclaimed = keysWhere(claims, ({ expires }) => expires <= now);
     return verified.deleteAll(ended) + claims.deleteAll(unclaimed);
   }
 
@@ -168,6 +168,17 @@ const FEW = 64;
 function write<K, V>(table: Table<K, V>, entries: readonly (readonly [K, V])[]): void {
   if (entries.length > FEW) table.setAll(entries);
   else for (const [key, value] of entries) table.set(key, value);
+}
+
+/** Of rows whose values are meant. Other keys are not even read: there may be a hundred thousand, and nobody waits for them. */
+function keysWhere<K, V>({ map, key, value }: TypedMap<K, V>, meant: (value: V) => boolean): K[] {
+  const found: K[] = [];
+  for (const { keys, values, count } of map.batches()) {
+    for (let i = 0; i < count; i++) {
+      if (meant(value.read(values, i * map.valueBytes))) found.push(key.read(keys, i * map.keySize));
+    }
+  }
+  return found;
 }
 
 /** Returns how many were there. */
