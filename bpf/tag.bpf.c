@@ -14,8 +14,10 @@
  * listens, and to stop when the connection is established: data costs nothing. A listener also keeps the headers of
  * each SYN (TCP_SAVE_SYN), for the SYN-ACK that must be sent again.
  *
- * What listened before the program was attached nobody has told to ask: `adopt_listeners`, an iterator over the TCP
- * sockets of a network namespace, makes up for that in the cgroups of `adopted_cgroups`, from Linux 6.12 on. It prints
+ * What listened before the program was attached nobody has told to ask, and no callback of a connection can: none is
+ * called with the listener itself. At an interface, the program there writes the tag instead (lib/countersign.h). On the
+ * host network `adopt_listeners`, an iterator over the TCP sockets of a network namespace, makes the listeners in the
+ * cgroups of `adopted_cgroups` ask, from Linux 6.12 on; before, each connection to them takes a handshake. It prints
  * port and outcome (0, or a negative errno) of each.
  */
 

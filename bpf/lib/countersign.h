@@ -3,8 +3,8 @@
 #define SALLYPORT_COUNTERSIGN_H
 
 /*
- * The tag of a SYN-ACK whose socket has written none: it listened before tag.bpf.c came to its cgroup, or answers from
- * a SYN cookie. Whom it names is who let the tagged SYN in. The packet has no payload, so that the option is its end.
+ * The tag of a SYN-ACK whose socket has written none, because it listened before tag.bpf.c came to its cgroup. Whom it
+ * names is who let the tagged SYN in. The packet has no payload, so that the option is its end.
  */
 
 #include "tag.h"

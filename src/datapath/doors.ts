@@ -68,6 +68,7 @@ export class Doors {
     const tagging = tags && this.#attachments.knows(TAGGER);
     const doors = endpoints.map((endpoint) => ({
       id: endpoint.id,
+      mode: endpoint.mode,
       judges: placesOf(endpoint, this.#cgroupRoot),
       taggers: tagging ? tagPlacesOf(endpoint, this.#cgroupRoot) : [],
     }));
@@ -89,12 +90,14 @@ export class Doors {
         if (alone) this.#attachments.retain(new Set(all.keys()));
       });
     }
-    // Last: whatever listens from now on asks by itself.
-    const tagged = doors.flatMap(({ id, taggers }) =>
-      taggers
-        .filter((place) => this.#attachments.holds(place))
-        .map(({ owner, pid, path }) => ({ endpoint: id, cgroup: owner.cgroup, pid, path })),
-    );
+    // Last: whatever listens from now on asks by itself. At an interface answers that bear no tag get one.
+    const tagged = doors
+      .filter(({ mode }) => mode === 'cgroup')
+      .flatMap(({ id, taggers }) =>
+        taggers
+          .filter((place) => this.#attachments.holds(place))
+          .map(({ owner, pid, path }) => ({ endpoint: id, cgroup: owner.cgroup, pid, path })),
+      );
     this.#listeners?.arrange(tagged, alone);
     return troubles;
   }

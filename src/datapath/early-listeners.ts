@@ -1,4 +1,7 @@
-/** Sockets that listened before tags were written for their container: nobody has told them to ask for options. */
+/**
+ * Sockets on the host network that listened before tags were written for their container: nobody has told them to ask
+ * for options, and no interface is theirs where their answers could get a tag (bpf/lib/countersign.h).
+ */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfError, type BpfLink, errnoName } from '../libbpf/index.ts';
@@ -24,6 +27,9 @@ const MOST_ASKED = 32;
 const MOST_PRINTED = 1 << 20;
 
 const EINVAL = -22;
+const UNKNOWN =
+  'what has listened on the host network before answers without tags: this kernel sets no callbacks of listening ' +
+  'sockets (TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.12)';
 
 /** A network namespace, and whose containers live there. */
 interface Neighbourhood {
@@ -123,9 +129,7 @@ export class EarlyListeners {
       const printed = (await this.#link?.iterate({ netns, most: MOST_PRINTED })) ?? '';
       const refused = refusalsIn(printed);
       if (refused.has(EINVAL)) {
-        this.#give(
-          'the kernel sets no callbacks of sockets that listen already (TCP_BPF_SOCK_OPS_CB_FLAGS, Linux 6.12)',
-        );
+        this.#give(UNKNOWN);
       } else if (refused.size > 0) {
         trouble = [...refused].map(([errno, count]) => `${count} of them: ${errnoName(errno)}`).join(', ');
       }

@@ -85,6 +85,8 @@ export interface PeerTables {
   verify(peers: readonly VerifiedPeer[]): void;
   /** Deletes entries, and makes every flow be decided anew. */
   forget(peers: readonly VerifiedPeer[]): void;
+  /** When each last decided a packet, milliseconds since the epoch; 0: never, or another stands in its place. */
+  usedAt(peers: readonly VerifiedPeer[]): readonly number[];
   /** What the kernel holds, also of an earlier agent. Entries that have expired are left out. */
   verified(): readonly VerifiedPeer[];
   /** Deletes expired entries and claims; returns how many. To be called now and then. */

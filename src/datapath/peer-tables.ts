@@ -85,6 +85,18 @@ export class KernelPeerTables implements PeerTables {
     if (remove(this.#tables.verified, keys) > 0) this.#options.settings.bumpRevision();
   }
 
+  usedAt(peers: readonly VerifiedPeer[]): readonly number[] {
+    const { clock } = this.#options;
+    clock.refresh();
+    return peers.map((peer) => {
+      const key = rows.verifiedKey(peer, this.#options);
+      const found = key === undefined ? undefined : this.#tables.verified.get(key);
+      const { identity, flags } = rows.verifiedValue(peer, clock, 0);
+      const same = found?.identity === identity && found.flags === flags;
+      return same && found.used !== 0 ? clock.wallOfSeconds(found.used) : 0;
+    });
+  }
+
   verified(): readonly VerifiedPeer[] {
     const { clock } = this.#options;
     const now = monotonicSeconds();

@@ -114,8 +114,8 @@ export interface Datapath {
   readonly peers: PeerTables;
   /**
    * What is not in force although it was asked for, and why: objects (`tag.bpf.o`), `conntrack`, the uplinks
-   * (`interface 7`) by which packets could leave that were to be held, `adopt_listeners` where what has listened before
-   * tags were written for it goes without, and `listeners of ID` where only that endpoint's do.
+   * (`interface 7`) by which packets could leave that were to be held, `adopt_listeners` where what has listened on the
+   * host network before tags were written for it answers without, and `listeners of ID` where only that endpoint's do.
    */
   readonly missing: ReadonlyMap<string, string>;
 
