@@ -3,6 +3,9 @@ import { outcomeEntry } from './entries.ts';
 import type { GuardedKernel } from './guarded-kernel.ts';
 import type { Counters } from './statistics.ts';
 
+/** What seems to last longer, milliseconds, was written before the clock was set back. */
+const LIFETIME_MOST = 120_000;
+
 /** One container's conversation, at the end that opened it. */
 export interface Opened {
   readonly endpoint: string;
@@ -61,7 +64,7 @@ export class Outcomes {
     const now = this.#now();
     this.#count = 0;
     for (const [endpoint, ends] of this.#ends) {
-      const living = ends.filter((end) => end > now);
+      const living = ends.filter((end) => end > now && end <= now + LIFETIME_MOST);
       this.#count += living.length;
       if (living.length === 0) this.#ends.delete(endpoint);
       else this.#ends.set(endpoint, living);

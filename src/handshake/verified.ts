@@ -180,10 +180,19 @@ export class VerifiedTable {
     );
   }
 
-  /** Those whose time is over end with their entries. */
+  /**
+   * Those whose time is over end with their entries. Where it has been over for long, it is the clock that was set: the
+   * kernel has one of its own, in which their time is not over, and nobody would answer for them any more.
+   */
   expire(): void {
     const now = this.#context.now();
-    for (const one of this.#byHandshake.values()) if (one.expiresAt <= now) this.#remove(one);
+    const late = now - 2 * this.#context.timing.sweep;
+    const living: Verified[] = [];
+    for (const one of this.#byHandshake.values()) {
+      if (one.expiresAt <= late) living.push(one);
+      else if (one.expiresAt <= now) this.#remove(one);
+    }
+    this.revoke(living, { reason: 'timeout', step: 'renew' });
   }
 
   decide(one: Verified): PolicyAnswer | undefined {

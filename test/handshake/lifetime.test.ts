@@ -292,3 +292,33 @@ describe('notices of connections the kernel refused', () => {
     assert.deepEqual(one.records, []);
   });
 });
+
+describe('a clock that is set', () => {
+  const HOURS = 3 * 3_600_000;
+
+  it('ahead: what it ends goes from both kernels too, where it would have stood', () => {
+    const { network, clock, one, two, conversation } = twoNodes();
+    one.hold(conversation);
+    network.settle();
+    assert.equal(one.entries.size, 2);
+    // Only the one node's: in the domain of tests there is one clock, so its entries say how they stood.
+    clock.advance(1_000);
+    clock.now += HOURS;
+    clock.advance(60_000);
+    network.settle();
+    assert.deepEqual([one.entries.size, two.entries.size], [0, 0]);
+    assert.ok(one.results().includes('source revoked renew timeout'), one.results().join());
+  });
+
+  it('back: a container is not kept from the world for as long', () => {
+    const outcomes = { all: 30, perEndpoint: 5 };
+    const { network, clock, one } = twoNodes({ one: { limits: { outcomes } } });
+    const nobody = (port: number) => one.hold(udp('10.1.0.2', port, '10.2.9.9', 53));
+    for (let port = 1; port <= 5; port++) nobody(port);
+    network.settle();
+    clock.now -= HOURS;
+    nobody(6);
+    network.settle();
+    assert.equal(one.released.length, 6);
+  });
+});
