@@ -52,8 +52,8 @@ describe('tag keys', function () {
       settings: ({ name }) => (name === 'mute' ? { tags: { keys: 'off' } } : {}),
     });
     await region.start();
-    await region.apply(POLICIES.join('---\n'));
   });
+  beforeEach(() => region.apply(POLICIES.join('---\n')));
   after(() => region?.close());
 
   async function report(opener: Background): Promise<z.infer<typeof Report>> {
