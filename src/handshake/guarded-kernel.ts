@@ -35,12 +35,13 @@ export class GuardedKernel {
     return this.#try(() => this.#kernel.unclaim(tokens));
   }
 
-  verified(): readonly VerifiedPeer[] {
-    let found: readonly VerifiedPeer[] = [];
+  /** Zeros where it cannot be asked. */
+  usedAt(peers: readonly VerifiedPeer[]): readonly number[] {
+    let found: readonly number[] | undefined;
     this.#try(() => {
-      found = this.#kernel.verified();
+      found = this.#kernel.usedAt(peers);
     });
-    return found;
+    return found ?? peers.map(() => 0);
   }
 
   #try(attempt: () => void): boolean {

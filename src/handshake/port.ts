@@ -62,7 +62,7 @@ export interface PolicyOracle {
 export interface KernelPeers {
   verify(peers: readonly VerifiedPeer[]): void;
   forget(peers: readonly VerifiedPeer[]): void;
-  verified(): readonly VerifiedPeer[];
+  usedAt(peers: readonly VerifiedPeer[]): readonly number[];
   claim(claims: readonly Claim[]): void;
   unclaim(tokens: readonly Uint8Array[]): void;
 }

@@ -1,5 +1,4 @@
 import type { Context } from './context.ts';
-import { entryKey } from './entries.ts';
 import { entriesOf, type Verified, type VerifiedTable } from './verified.ts';
 
 /** The part of a lifetime after which entries in use are renewed. */
@@ -23,10 +22,9 @@ export class Renewal {
       if (one.end === 'source' && one.renewedAt + one.lifetime * RENEWED_AFTER <= now()) due.push(one);
     }
     if (due.length === 0) return;
-    const used = this.#used();
     const denied: Verified[] = [];
     for (const one of due) {
-      const last = Math.max(...entriesOf(one).map((entry) => used.get(entryKey(entry)) ?? 0));
+      const last = Math.max(...this.#context.kernel.usedAt(entriesOf(one)));
       if (last <= now() - one.lifetime) continue;
       const answer = this.#table.decide(one);
       if (answer?.allowed === false) denied.push(one);
@@ -61,14 +59,5 @@ export class Renewal {
     if (one === undefined) this.#context.counters.ignore('unknown');
     else if (!one.renewing) this.#context.counters.ignore('unsolicited');
     else this.#table.extend(one, Math.min(lifetime, this.#context.timing.lifetime));
-  }
-
-  /** When each entry of the kernel was used last. */
-  #used(): ReadonlyMap<string, number> {
-    const used = new Map<string, number>();
-    for (const entry of this.#context.kernel.verified()) {
-      if (entry.kind === 'verified') used.set(entryKey(entry), entry.usedAt);
-    }
-    return used;
   }
 }

@@ -85,7 +85,7 @@ export class TestAgent {
         forget: (peers) => {
           for (const peer of peers) this.entries.delete(entryKey(peer));
         },
-        verified: () => [...this.entries.values()],
+        usedAt: (peers) => peers.map((peer) => this.entries.get(entryKey(peer))?.usedAt ?? 0),
         claim: (claims) => {
           for (const claim of claims) this.claims.set(Buffer.from(claim.token).toString('hex'), claim);
         },

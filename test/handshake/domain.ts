@@ -180,7 +180,11 @@ export class Node {
         forget: (peers) => {
           for (const peer of peers) this.entries.delete(entryKey(peer));
         },
-        verified: () => [...this.entries.values()].filter(({ expiresAt }) => expiresAt > clock.now),
+        usedAt: (peers) =>
+          peers.map((peer) => {
+            const found = this.entries.get(entryKey(peer));
+            return found?.kind === peer.kind && found.identity === peer.identity ? found.usedAt : 0;
+          }),
         claim: (claims) => {
           for (const claim of claims) this.claims.set(hex(claim.token), claim);
         },

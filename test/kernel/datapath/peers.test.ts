@@ -82,6 +82,8 @@ describe('peers of other nodes', () => {
     desk.datapath.peers.verify([peer({ usedAt: 5 })]);
     const [extended] = desk.datapath.peers.verified();
     assert.ok(Math.abs((extended?.usedAt ?? 0) - Date.now()) < 2000, String(extended?.usedAt));
+    const others = [peer({ remote: '10.2.0.8' }), peer({ kind: 'world' }), peer({ endpoint: 'nobody' })];
+    assert.deepEqual(desk.datapath.peers.usedAt([peer(), ...others]), [extended?.usedAt, 0, 0, 0]);
     assert.ok((extended?.expiresAt ?? 0) > Date.now() + 290_000);
     assert.equal(desk.datapath.revision, revision, 'nothing that was decided has changed');
     desk.datapath.peers.verify([peer({ identity: 0x99n })]);
