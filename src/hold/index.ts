@@ -13,7 +13,10 @@ export interface HoldEdges {
   /** Opens the queue: `PacketQueue.open`, with what the caller adds (`failOpen`). */
   readonly queue: (options: PacketQueueOptions) => PacketQueue;
   readonly sender: PacketSender;
-  /** The queue does not work any more: nothing is held, and what waits is dropped when its deadline passes. */
+  /**
+   * The queue does not work any more: nothing is held, and what waits is dropped when its deadline passes. Or the host's
+   * own firewall refuses what is let go.
+   */
   readonly onError: (error: Error) => void;
   /** Milliseconds, never going back. Default: `performance.now`. */
   readonly monotonic?: () => number;

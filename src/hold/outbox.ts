@@ -10,7 +10,7 @@ const FRAGMENT_SIZES = [1280, 576] as const;
 export interface OutboxEvents {
   /** A packet could not be sent: there is no way, or a firewall forbids it. */
   readonly onUnsent: (packet: Outgoing) => void;
-  /** The queue took no verdicts; told once. */
+  /** The queue took no verdicts, or a firewall refused a packet; each told once. */
   readonly onError: (error: Error) => void;
 }
 
@@ -27,6 +27,7 @@ export class Outbox {
   #fragmentId = (Math.random() * 0x1_0000_0000) >>> 0;
   #scheduled = false;
   #failed = false;
+  #forbidden = false;
 
   constructor(queue: PacketQueue, sender: PacketSender, events: OutboxEvents) {
     this.#queue = queue;
@@ -82,16 +83,31 @@ export class Outbox {
     this.#events.onUnsent(packet);
   }
 
+  #tellForbidden(cause: NetfilterError): void {
+    if (this.#forbidden) return;
+    this.#forbidden = true;
+    const remedy =
+      'let out what bears no address of the host: iptables -I OUTPUT -m addrtype ! --src-type LOCAL -j ACCEPT';
+    const message = `What was held cannot be sent: a firewall of this host refuses it in OUTPUT; ${remedy}`;
+    this.#events.onError(new Error(message, { cause }));
+  }
+
   #attempt(packet: Outgoing, pieces: readonly Buffer[]): 'sent' | 'unsent' | 'too large' {
     try {
       for (const piece of pieces) this.#sender.send(piece, 0);
       return 'sent';
     } catch (error) {
       if (isTooLarge(error)) return 'too large';
+      if (isForbidden(error)) this.#tellForbidden(error);
       this.#events.onUnsent(packet);
       return 'unsent';
     }
   }
+}
+
+/** What the first packet of a flow passes as forwarded, those after it pass as the host's own. */
+function isForbidden(error: unknown): error is NetfilterError {
+  return error instanceof NetfilterError && error.code === 'SEND' && error.errno === 'EPERM';
 }
 
 function isTooLarge(error: unknown): boolean {
