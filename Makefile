@@ -66,7 +66,7 @@ clean: ## Removes what was built; keeps node_modules and downloaded kernels
 	rm -rf build dist bin coverage
 
 ##@ Use
-demo: build ## The main job on this machine: real containers, allowed, denied, alerted, staged, revoked
+demo: build ## A Docker host, a second node behind NAT, real agents: what is allowed, denied and held
 	@$(NODE) examples/demo/main.ts
 
 install: build ## This node: program, kernel objects, systemd unit (PREFIX, DESTDIR)
