@@ -58,7 +58,8 @@ export class Agent {
   #drift: { readonly at: number; readonly found: readonly Drift[] } = { at: 0, found: [] };
   #fill: { readonly at: number; readonly found: readonly MapFill[] } = { at: 0, found: [] };
   #health: readonly SourceHealth[] = [];
-  readonly #collector = idleCollector();
+  /** Packets wait while memory is collected. */
+  readonly #collector = idleCollector(undefined, undefined, () => this.between.served);
   #closing: Promise<void> | undefined;
 
   constructor(parts: AgentParts) {

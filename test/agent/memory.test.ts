@@ -18,6 +18,22 @@ describe('the collector', () => {
     collector.close();
   });
 
+  it('waits while others are served', async () => {
+    const collected: number[] = [];
+    let served = 0;
+    const collector = idleCollector(
+      () => collected.push(served),
+      20,
+      () => served,
+    );
+    collector.worked();
+    for (; served < 10; served += 1) await sleep(15);
+    assert.deepEqual(collected, []);
+    while (collected.length === 0) await sleep(5);
+    assert.deepEqual(collected, [10]);
+    collector.close();
+  });
+
   it('does nothing where Node does not let it', () => {
     const collector = idleCollector(undefined);
     collector.worked();

@@ -56,6 +56,7 @@ export class BetweenNodes {
   #store: Store | undefined;
   #elsewhere: Elsewhere | undefined;
   #tags = false;
+  #served = 0;
   #keys: TagKeysNow = { keys: [] };
   /** What does not work, and why. */
   readonly #faults = new Map<string, string>();
@@ -83,6 +84,11 @@ export class BetweenNodes {
 
   get handshake(): Handshake | undefined {
     return this.#handshake;
+  }
+
+  /** Counts conversations that wait for this agent, here or at the other node. */
+  get served(): number {
+    return this.#served;
   }
 
   get store(): Store | undefined {
@@ -150,8 +156,10 @@ export class BetweenNodes {
 
   receive(records: readonly KernelRecord[]): void {
     for (const record of records) {
-      if (record.kind === 'claim') this.#handshake?.tokenArrived(record);
-      else if (record.kind === 'stranger') this.#handshake?.stranger(record.identity);
+      if (record.kind === 'claim') {
+        this.#served += 1;
+        this.#handshake?.tokenArrived(record);
+      } else if (record.kind === 'stranger') this.#handshake?.stranger(record.identity);
       else if (record.kind === 'verdict') this.#judged(record);
     }
   }
@@ -241,6 +249,7 @@ export class BetweenNodes {
   }
 
   #held(flow: HeldFlow): void {
+    this.#served += 1;
     if (this.#handshake !== undefined) this.#handshake.heldFlow(flow);
     else if (flow.tagged) this.#room?.hold.release(flow.id);
     else this.#room?.hold.drop(flow.id, 'unreachable');
