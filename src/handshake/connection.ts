@@ -33,6 +33,9 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   messagesPerSecond: 20_000,
 };
 
+/** An announcement counts as so many messages: it makes this node look at all that is verified, and at its policies. */
+const ANNOUNCE_WEIGHT = 100;
+
 /** Why a connection ended; labels of metrics. */
 export type CloseReason =
   | 'protocol' // what came is against the protocol
@@ -194,22 +197,28 @@ export class Connection {
   }
 
   #read(chunk: Buffer): void {
-    const { socket, limits } = this.#options;
     try {
       for (const frame of this.#reader.push(chunk)) {
         this.#heardAt = performance.now();
-        this.#receive(decode(frame));
+        const message = decode(frame);
+        this.#receive(message);
         if (this.#closed) return;
-        if (this.#rate.take(this.#heardAt) || socket.isPaused()) continue;
-        // What is in this chunk is still read; the next waits until it is allowed.
-        socket.pause();
-        this.#resumeTimer = setTimeout(() => socket.resume(), Math.max(20, 1_000 / limits.messagesPerSecond));
+        const wait = this.#rate.spend(message.kind === 'announce' ? ANNOUNCE_WEIGHT : 1, this.#heardAt);
+        if (wait > 0) this.#rest(wait);
       }
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       // Whatever a peer can make go wrong here ends its connection, not the agent.
       this.close(error instanceof ProtocolError ? 'protocol' : 'fault', error);
     }
+  }
+
+  /** What is in this chunk is still read; the next waits until all that was too much is made up for. */
+  #rest(ms: number): void {
+    const { socket } = this.#options;
+    socket.pause();
+    clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = setTimeout(() => socket.resume(), Math.max(20, ms));
   }
 
   #receive(message: Message): void {

@@ -78,11 +78,22 @@ export class Rate {
 
   /** False: too many. A clock that goes back gives nothing and takes nothing. */
   take(now: number): boolean {
-    this.#left = Math.min(this.#perSecond, this.#left + (Math.max(0, now - this.#at) * this.#perSecond) / 1_000);
-    this.#at = now;
+    this.#refill(now);
     if (this.#left < 1) return false;
     this.#left -= 1;
     return true;
+  }
+
+  /** What has happened already, be it too much: returns for how many milliseconds nothing more should, 0 for none. */
+  spend(amount: number, now: number): number {
+    this.#refill(now);
+    this.#left -= amount;
+    return Math.max(0, Math.ceil((-this.#left * 1_000) / this.#perSecond));
+  }
+
+  #refill(now: number): void {
+    this.#left = Math.min(this.#perSecond, this.#left + (Math.max(0, now - this.#at) * this.#perSecond) / 1_000);
+    this.#at = now;
   }
 }
 

@@ -202,6 +202,27 @@ describe('a peer that floods', () => {
     clearInterval(feed);
   });
 
+  for (const [what, messagesPerSecond, most] of [
+    ['messages', 2_000, 8_000],
+    ['announcements', 20_000, 4_000],
+  ] as const) {
+    it(`with ${what} is read no faster than is good for us`, async () => {
+      const limits = { messagesPerSecond, silence: 60_000 };
+      const meshTiming = { ...QUICK, connection: { ...QUICK.connection, ...limits } };
+      const two = agent(2, { listen: '127.0.0.1:0', agents: [peer(1, undefined)], meshTiming });
+      const stranger = new Stranger(await two.port(), made.certificates[1]);
+      await once(stranger.socket, 'secureConnect');
+      const news = { kind: 'announce', complete: true, more: false, workloads: [], withdrawn: [] } as const;
+      stranger.say(hello, { ...news, revision: 9 });
+      await until('up', () => two.state('node1') === 'connected');
+      const old = what === 'messages' ? ({ kind: 'confirm', id: 7n } as const) : { ...news, revision: 1 };
+      stranger.socket.write(Buffer.concat(Array(40_000).fill(encode(old))));
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      const read = two.handshake.statistics().ignored.get(what === 'messages' ? 'unknown' : 'announcement') ?? 0;
+      assert.ok(read > 0 && read < most, `${read} in a second`);
+    });
+  }
+
   it('with connections has at most four', async () => {
     const two = agent(2, { listen: '127.0.0.1:0', agents: [peer(1, undefined)] });
     const port = await two.port();
