@@ -16,6 +16,7 @@ import { TablesOracle } from '../policy-oracle.ts';
 import { Chronicle } from './chronicle.ts';
 import { Elsewhere, isAnnouncement } from './elsewhere.ts';
 import { Outlook } from './outlook.ts';
+import { orphans } from './vouchers.ts';
 import { openWaitingRoom, type WaitingRoom } from './waiting-room.ts';
 
 export interface BetweenParts {
@@ -329,6 +330,8 @@ export class BetweenNodes {
     if (this.#store === undefined) return;
     const [announcements, handshakes] = partition([...this.#store.verified.load()], ([key]) => isAnnouncement(key));
     handshake.restore(handshakes.map(([, value]) => value));
+    const { peers } = this.#parts.datapath;
+    peers.forget(orphans(peers.verified(), handshake.verified()));
     const standing = handshake.takeChanges().saved.map((value) => [storedKey(value), value] as const);
     // What no longer stands goes; from now on only changes are told.
     this.#store.verified.replace([...announcements, ...standing]);

@@ -1,7 +1,5 @@
 import type { VerifiedPeer } from '../../datapath/peer-port.ts';
-import type { Verified } from '../../handshake/index.ts';
 import { formatAddress, networkContains, parseAddress, parseNetwork } from '../../model/address.ts';
-import { formatIdentity } from '../../model/identity.ts';
 import type { Agent } from '../agent.ts';
 import type {
   HandshakeDetailView,
@@ -18,6 +16,7 @@ import { isoTime } from '../api/views.ts';
 import { AgentError } from '../errors.ts';
 import { describeIdentity } from '../names.ts';
 import { peerView, recordView, underWayView, type Vouched } from './views.ts';
+import { Vouchers } from './vouchers.ts';
 
 /** The API's answers about other nodes. */
 export class BetweenAnswers implements BetweenService {
@@ -91,36 +90,15 @@ export class BetweenAnswers implements BetweenService {
   #known(): { readonly peer: VerifiedPeer; readonly vouched: readonly Vouched[]; readonly view: PeerView }[] {
     const { enforcement, between, parts } = this.#agent;
     const endpoints = new Map(enforcement.applied.endpoints.map((endpoint) => [endpoint.id, endpoint]));
-    const vouchers = new Map<string, Verified[]>();
-    for (const one of between.handshake?.verified() ?? []) {
-      const key = voucherKey(one.endpoint, one.peer);
-      const known = vouchers.get(key);
-      if (known === undefined) vouchers.set(key, [one]);
-      else known.push(one);
-    }
+    const vouchers = new Vouchers(between.handshake?.verified() ?? []);
     return parts.datapath.peers.verified().map((peer) => {
       const endpoint = endpoints.get(peer.endpoint);
       const sender = peer.local === undefined ? undefined : this.#name(peer.local);
       const workload = sender ?? (endpoint === undefined ? '' : describeIdentity(endpoint.identity));
-      const candidates = vouchers.get(voucherKey(peer.endpoint, peer.identity)) ?? [];
-      const vouched = candidates.filter((one) => vouchesFor(one, peer));
+      const vouched = vouchers.of(peer);
       return { peer, vouched, view: peerView(peer, workload, this.#name, vouched.at(-1)) };
     });
   }
-}
-
-function voucherKey(endpoint: string, identity: bigint): string {
-  return `${endpoint} ${formatIdentity(identity)}`;
-}
-
-/** Whether what the kernel believes of a peer of the same name was written for this handshake. */
-function vouchesFor({ end, direct, conversation }: Verified, peer: VerifiedPeer): boolean {
-  const { source, destination, protocol } = conversation;
-  const [remote, local] = end === 'source' ? [destination, source] : [source, destination];
-  if (remote.address !== peer.remote || direct !== (peer.conversation === undefined)) return false;
-  if (peer.conversation === undefined) return true;
-  const { protocol: spoken, remotePort, localPort } = peer.conversation;
-  return spoken === protocol && remotePort === remote.port && localPort === local.port;
 }
 
 /** Whether a peer is what people wrote: an address or CIDR, a workload, an identity, an endpoint, an agent. */
