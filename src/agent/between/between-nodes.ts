@@ -56,6 +56,8 @@ export class BetweenNodes {
   #handshake: Handshake | undefined;
   #store: Store | undefined;
   #elsewhere: Elsewhere | undefined;
+  /** What an earlier agent left in the kernel and in no store is gone. */
+  #disowned = false;
   #tags = false;
   #served = 0;
   #keys: TagKeysNow = { keys: [] };
@@ -136,10 +138,21 @@ export class BetweenNodes {
       wanted.complete !== before.complete;
     if (moved) this.book.update(wanted.endpoints, wanted.frontends);
     // Until all are known, one that is missing may still be there.
-    if (moved && wanted.complete) this.#handshake?.endpointsChanged();
+    if (moved && wanted.complete) {
+      this.#disown();
+      this.#handshake?.endpointsChanged();
+    }
     if (moved || wanted.policies !== before.policies || wanted.elsewhere !== before.elsewhere) {
       this.#handshake?.policyChanged();
     }
+  }
+
+  /** Once, when the kernel's entries can be read: by the endpoints of an earlier agent. */
+  #disown(): void {
+    if (this.#disowned || this.#handshake === undefined) return;
+    this.#disowned = true;
+    const { peers } = this.#parts.datapath;
+    peers.forget(orphans(peers.verified(), this.#handshake.verified()));
   }
 
   /** How all of it stands now. */
@@ -330,8 +343,6 @@ export class BetweenNodes {
     if (this.#store === undefined) return;
     const [announcements, handshakes] = partition([...this.#store.verified.load()], ([key]) => isAnnouncement(key));
     handshake.restore(handshakes.map(([, value]) => value));
-    const { peers } = this.#parts.datapath;
-    peers.forget(orphans(peers.verified(), handshake.verified()));
     const standing = handshake.takeChanges().saved.map((value) => [storedKey(value), value] as const);
     // What no longer stands goes; from now on only changes are told.
     this.#store.verified.replace([...announcements, ...standing]);
