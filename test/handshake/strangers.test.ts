@@ -74,7 +74,7 @@ describe('who is not let in', () => {
     });
     first.socket.once('secureConnect', () => first.say(hello));
     await until('up', () => two.state('node1') === 'connected');
-    assert.ok(session !== undefined, 'a session was offered');
+    await until('a session is offered', () => session !== undefined);
     const second = new Stranger(port, made.certificates[1], { session });
     await once(second.socket, 'secureConnect');
     assert.ok(!second.socket.isSessionReused());
