@@ -10,15 +10,19 @@ import { percentile, round } from '../statistics.ts';
 
 const ROUNDS = 5;
 const OF_ONE_ROUND = 2_000;
-/** A second: about half of what the agents can do on two CPUs that they share with the traffic. */
+/** A second: a third of what the agents can do on two CPUs that they share with the traffic. */
 const RATE = 1_000;
 const LOSS = 0.01;
 /** Code that nobody has run yet is slow; so are the first datagrams of a node's life. */
 const WARM_UP = 1_000;
 
-interface Participant {
-  readonly name: SubjectName;
+interface Participant extends Sampled {
   readonly pair: Pair;
+}
+
+/** What has been measured of one. */
+interface Sampled {
+  readonly name: SubjectName;
   readonly loss: number;
   readonly firsts: number[];
   readonly seconds: number[];
@@ -73,8 +77,8 @@ function add(one: Participant, { sent, firstMs, secondMs }: Beginnings): void {
   one.seconds.push(...secondMs);
 }
 
-/** Of all rounds together: a median over rounds would hide what is lost in one. */
-function records(one: Participant, reference: Participant): BenchRecord[] {
+/** @internal Of all rounds together: a median over rounds would hide what is lost in one. */
+export function records(one: Sampled, reference: Sampled): BenchRecord[] {
   const suffix = one.loss === 0 ? '' : '-lossy';
   const record = (metric: string, unit: string, value: number, ratio: number | null = null): BenchRecord => {
     return { scenario: 'first-datagram', subject: one.name, rules: 0, metric: metric + suffix, unit, value, ratio };

@@ -50,6 +50,54 @@ describe('the traffic tool', () => {
     });
   }
 
+  it('begins conversations, each from the next port, and knows which began', async () => {
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const target = { address: server[family], port: 7300, sourcePort: 30_000 };
+      const result = await traffic.firsts(client, target, { count: 50, rate: 1_000, timeoutMs: 1_000, parallel: 8 });
+      assert.equal(result.sent, 50);
+      assert.equal(result.firstNs.length, 50);
+      assert.equal(result.secondNs.length, 50);
+    }
+    const refuse = ['FORWARD', '-p', 'udp', '--sport', '30010:30019', '-j', 'DROP'];
+    await node.host.run(['iptables-legacy', '-w', '-A', ...refuse]);
+    try {
+      const target = { address: server.ipv4, port: 7300, sourcePort: 30_000 };
+      const { sent, firstNs } = await traffic.firsts(client, target, { count: 50, rate: 1_000, timeoutMs: 200 });
+      assert.deepEqual({ sent, answered: firstNs.length }, { sent: 50, answered: 40 });
+    } finally {
+      await node.host.run(['iptables-legacy', '-w', '-D', ...refuse]);
+    }
+  });
+
+  it('sends SYNs alone', async () => {
+    const [syns, rest] = [['--syn'], ['!', '--syn']].map((flags) => [
+      'FORWARD',
+      '-p',
+      'tcp',
+      '--dport',
+      '7500',
+      ...flags,
+    ]);
+    const count = async (rule: readonly string[]) => {
+      await node.host.run(['iptables-legacy', '-w', '-A', ...rule]);
+      return async () => {
+        const text = await node.host.run(['iptables-legacy', '-w', '-nvxL', 'FORWARD']);
+        await node.host.run(['iptables-legacy', '-w', '-D', ...rule]);
+        return text;
+      };
+    };
+    const [listSyns, listRest] = [await count(syns!), await count(rest!)];
+    await server.run(['iptables-legacy', '-w', '-A', 'INPUT', '-p', 'tcp', '--dport', '7500', '-j', 'DROP']);
+    const { sent } = await traffic.syns(client, { address: server.ipv4, port: 7500, sourcePort: 31_000 }, 200);
+    const packets = (await listSyns())
+      .split('\n')
+      .filter((line) => line.includes('dpt:7500'))
+      .map((line) => Number.parseInt(line, 10));
+    await listRest();
+    assert.equal(sent, 200);
+    assert.deepEqual(packets, [200, 0]);
+  });
+
   it('counts what is lost of numbered datagrams', async () => {
     const rule = [
       'FORWARD',
