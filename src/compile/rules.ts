@@ -67,7 +67,10 @@ export interface CompiledDirection {
   /** Of everything that follows. */
   readonly digest: string;
   readonly mode: PolicyMode;
+  /** In the order of the source. */
   readonly rules: readonly CompiledRule[];
+  /** The same in the order in which they decide: sets are made of several parts, of which mostly one is new. */
+  readonly ordered: readonly CompiledRule[];
   readonly fallback: Outcome & { readonly order: number };
   /** Port names to be looked up, of any rule. */
   readonly names: readonly PortName[];
@@ -107,7 +110,13 @@ export function compileDirection(
   for (const rule of rules) for (const name of rule.names) names.set(nameKey(name), name);
   const head = `${policy.mode} ${fallback.rule} ${fallback.verdict}`;
   const digest = digestOf([head, ...rules.map((rule) => rule.content)].join('\n'));
-  return { digest, mode: policy.mode, rules, fallback, names: [...names.values()] };
+  const ordered = rules.toSorted(byPrecedence);
+  return { digest, mode: policy.mode, rules, ordered, fallback, names: [...names.values()] };
+}
+
+/** Which of two rules decides before the other. */
+export function byPrecedence(a: Pick<CompiledRule, 'outcome'>, b: Pick<CompiledRule, 'outcome'>): number {
+  return a.outcome.rank - b.outcome.rank || a.outcome.rule - b.outcome.rule;
 }
 
 function earlierRule(

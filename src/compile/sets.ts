@@ -8,6 +8,7 @@ import type { KnownIdentity } from './input.ts';
 import { flattenNetworks, type NetworkPeer } from './networks.ts';
 import { RANK_DEFAULT, RANK_NONE } from './rank.ts';
 import {
+  byPrecedence,
   type CompiledDirection,
   type CompiledRule,
   nameKey,
@@ -46,8 +47,9 @@ interface SomeClass {
 }
 
 interface Networks {
-  /** All that they were made from. */
-  readonly ingredients: string;
+  /** All that they were made from: the rules' serials, and what names of ports are on the subject. */
+  readonly serials: readonly number[];
+  readonly numbers: string;
   readonly entries: readonly NetworkEntry[];
   readonly classes: readonly Class[];
 }
@@ -86,7 +88,7 @@ export class SetBuilder {
   #made: ClassCache | undefined;
   #madeOfNetworks: ClassCache | undefined;
   #set: PolicySet | undefined;
-  #classes: readonly Class[] = [];
+  #classes: readonly (readonly Class[])[] = [];
 
   /**
    * @param key of the parts and ports, by `setKey`
@@ -105,7 +107,8 @@ export class SetBuilder {
     this.#index = index;
     this.#before = before;
     this.#ownPorts = ownPorts;
-    this.#rules = parts.flatMap((part) => part.rules).sort((a, b) => byPrecedence(a.outcome, b.outcome));
+    // Sorting runs that are in order costs little more than joining them.
+    this.#rules = parts.flatMap((part) => part.ordered).sort(byPrecedence);
     this.#fallback = {
       enforced: strictestFallback(parts.filter((part) => part.mode === 'Enforce')) ?? NO_RULE,
       staged: strictestFallback(parts) ?? NO_RULE,
@@ -142,15 +145,15 @@ export class SetBuilder {
     this.#made = made;
     this.#before = undefined;
     const reserved = [anyone, host, world, ...(some === undefined ? [] : [some.class])];
-    this.#classes = [...reserved, ...made.values(), ...networks.classes];
+    this.#classes = [[...reserved, ...made.values()], networks.classes];
     if (this.#set === undefined || !samePeers(this.#set.peers, peers)) {
       this.#set = { id: this.id, peers, networks: networks.entries };
     }
     return this.#set;
   }
 
-  /** Of the set as it was last built, each at least once. */
-  get classes(): readonly Class[] {
+  /** Of the set as it was last built, each at least once. Sets with the same networks have one list of their classes. */
+  get classes(): readonly (readonly Class[])[] {
     return this.#classes;
   }
 
@@ -226,27 +229,27 @@ export class SetBuilder {
   }
 
   #buildNetworks(before: SetBuilder | undefined): Networks {
-    const peers: NetworkPeer[] = [];
     const serials: number[] = [];
-    for (const [i, { serial, networks }] of this.#rules.entries()) {
-      if (networks.length > 0) serials.push(serial);
+    for (const { serial, networks } of this.#rules) if (networks.length > 0) serials.push(serial);
+    const made = { serials, numbers: this.#ownNumbers };
+    const known = before === undefined ? undefined : before.#madeOfNetworks;
+    const earlier = before === undefined ? undefined : before.#fixed?.networks;
+    if (earlier?.numbers === made.numbers && sameNumbers(earlier.serials, serials)) {
+      this.#madeOfNetworks = known;
+      return earlier;
+    }
+    if (serials.length === 0) return { ...made, entries: [], classes: [] };
+    const peers: NetworkPeer[] = [];
+    for (const [i, { networks }] of this.#rules.entries()) {
       for (const { key, network, holes } of networks) peers.push({ rule: i, key, network, holes });
     }
-    const ingredients = `${this.#ownNumbers} ${serials.join()}`;
-    const known = before === undefined ? undefined : before.#madeOfNetworks;
-    const earlier = before === undefined ? undefined : before.#fixed;
-    if (earlier?.networks.ingredients === ingredients) {
-      this.#madeOfNetworks = known;
-      return earlier.networks;
-    }
-    if (peers.length === 0) return { ingredients, entries: [], classes: [] };
-    const made = new ClassCache(this.#ownNumbers, known);
+    const cache = new ClassCache(this.#ownNumbers, known);
     const { entries, classes } = flattenNetworks(peers, (rules) =>
-      made.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK)),
+      cache.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK)),
     );
-    made.settle(classes);
-    this.#madeOfNetworks = made;
-    return { ingredients, entries, classes: [...classes] };
+    cache.settle(classes);
+    this.#madeOfNetworks = cache;
+    return { ...made, entries, classes: [...classes] };
   }
 
   /** What tells classes of one build apart: mostly there is one rule, and no name of a port. */
@@ -286,15 +289,17 @@ function lookedUp(names: readonly PortName[], ports: KnownIdentity['ports']): st
   return names.map((name) => `${nameKey(name)}=${numbers(name).sort((a, b) => a - b)}`).join(' ');
 }
 
-function byPrecedence(a: Outcome, b: Outcome): number {
-  return a.rank - b.rank || a.rule - b.rule;
-}
-
 /** Two ascending lists into one, without repetition. */
 function merge(a: readonly number[], b: readonly number[]): readonly number[] {
   if (a.length === 0) return b;
   if (b.length === 0) return a;
   return [...new Set([...a, ...b])].sort((x, y) => x - y);
+}
+
+function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function samePeers(a: ReadonlyMap<number, bigint>, b: ReadonlyMap<number, bigint>): boolean {

@@ -5,11 +5,13 @@ import type { CompiledDirection } from './rules.ts';
 import { SetBuilder, setKey } from './sets.ts';
 import type { Class, PolicySet } from './tables.ts';
 
+type ClassList = readonly Class[];
+
 interface Kept {
   readonly builder: SetBuilder;
   users: number;
-  /** As last built, some repeatedly; nothing before the first time. */
-  classes: readonly Class[];
+  /** As last built, in lists, some repeatedly; nothing before the first time. */
+  classes: readonly ClassList[];
 }
 
 /** The sets that subjects use and the classes that those use, each once, for as long as somebody does. */
@@ -19,6 +21,8 @@ export class Shelf {
   readonly #fresh = new Set<Kept>();
   readonly #dropped = new Set<string>();
   readonly #users = new Map<Class, number>();
+  /** Lists that are one object are counted as one: sets share those of their networks, which may be thousands. */
+  readonly #lists = new Map<ClassList, number>();
   #sets = new PatchedMap<bigint, PolicySet>();
   #classes = new PatchedMap<bigint, Class>();
 
@@ -83,14 +87,14 @@ export class Shelf {
       const before = kept.classes;
       const set = kept.builder.build(store);
       kept.classes = kept.builder.classes;
-      for (const one of kept.classes) this.#use(one, classes);
-      for (const one of before) this.#release(one, classes);
+      for (const list of kept.classes) this.#useAll(list, classes);
+      for (const list of before) this.#releaseAll(list, classes);
       sets.set(set.id, set);
     }
     for (const key of this.#dropped) {
       const kept = this.#kept.get(key);
       if (kept === undefined) continue;
-      for (const one of kept.classes) this.#release(one, classes);
+      for (const list of kept.classes) this.#releaseAll(list, classes);
       kept.builder.close();
       this.#kept.delete(key);
       sets.delete(kept.builder.id);
@@ -103,6 +107,22 @@ export class Shelf {
 
   #isStale(kept: Kept, watches: IdentityChange['watches']): boolean {
     return this.#fresh.has(kept) || kept.builder.watches.some((watch) => watches.has(watch));
+  }
+
+  #useAll(list: ClassList, classes: MapEdit<bigint, Class>): void {
+    const users = this.#lists.get(list) ?? 0;
+    this.#lists.set(list, users + 1);
+    if (users === 0) for (const one of list) this.#use(one, classes);
+  }
+
+  #releaseAll(list: ClassList, classes: MapEdit<bigint, Class>): void {
+    const users = this.#lists.get(list) ?? 0;
+    if (users > 1) {
+      this.#lists.set(list, users - 1);
+      return;
+    }
+    this.#lists.delete(list);
+    for (const one of list) this.#release(one, classes);
   }
 
   #use(one: Class, classes: MapEdit<bigint, Class>): void {
