@@ -87,7 +87,7 @@ function sameBytes(a: Buffer, b: Buffer): boolean {
 }
 
 /** What is in a file; once for each object the directory gives. */
-export function parseFile(file: PolicyFile, directory: string, cache: ParseCache): ParsedFile {
+function parseFile(file: PolicyFile, directory: string, cache: ParseCache): ParsedFile {
   const known = cache.get(file);
   if (known !== undefined) return known;
   const path = join(directory, file.name);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { canonicalJson } from '../model/manifest.ts';
 import { type Policy, policyKey } from '../model/policy.ts';
-import { type LocatedPolicy, type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
+import type { LocatedPolicy, PolicyFile as ParsedFile } from '../model/policy-file.ts';
 import { policySetErrors } from '../model/policy-set.ts';
 import type { PolicyProblem } from '../model/problem.ts';
 import { PolicyDirectory, type PolicyFile } from '../sources/policies.ts';
@@ -15,15 +15,8 @@ import { LastGood } from './last-good.ts';
 import { pickPolicy } from './names.ts';
 import { faultOf } from './policy-fault.ts';
 import { fileOf, isApplied, removePolicy, textOf, writePolicies } from './policy-files.ts';
-import {
-  EMPTY_LEDGER,
-  isFormer,
-  type Ledger,
-  type ParseCache,
-  parseFile,
-  problemKey,
-  settle,
-} from './policy-ledger.ts';
+import { EMPTY_LEDGER, isFormer, type Ledger, type ParseCache, problemKey, settle } from './policy-ledger.ts';
+import { PolicyParser } from './policy-parser.ts';
 
 export interface PolicyStoreOptions {
   readonly directory: string;
@@ -63,6 +56,7 @@ export class PolicyStore {
   readonly #options: PolicyStoreOptions;
   readonly #files: PolicyDirectory;
   readonly #lastGood: LastGood;
+  readonly #parser = new PolicyParser();
   readonly #cache: ParseCache = new WeakMap();
   #ledger: Ledger = EMPTY_LEDGER;
   #problems: ReadonlySet<string> = new Set();
@@ -112,6 +106,7 @@ export class PolicyStore {
 
   async close(): Promise<void> {
     await this.#files.close();
+    await this.#parser.close();
     await this.#saving;
   }
 
@@ -122,7 +117,9 @@ export class PolicyStore {
   async plan(files: readonly InputFile[]): Promise<ApplyPlan> {
     const parsed: ParsedFile[] = [];
     for (const { file, text } of files) {
-      parsed.push(parsePolicyFile(file, Buffer.from(text)));
+      const found = await this.#parser.parse(file, Buffer.from(text));
+      if (found === undefined) throw new AgentError('NOT_READY', 'The agent is stopping; nothing was changed');
+      parsed.push(found);
       await setImmediate();
     }
     const given = parsed.flatMap(({ policies }) => policies);
@@ -221,21 +218,29 @@ export class PolicyStore {
     while (this.#again) {
       this.#again = false;
       const files = this.#files.snapshot();
-      await this.#parse(files);
-      if (!this.#again) this.#settle(files);
+      const known = await this.#parse(files);
+      if (known && !this.#again) this.#settle(files);
     }
   }
 
-  /** Parses what is new, letting others work in between: thousands of rules take seconds. */
-  async #parse(files: readonly PolicyFile[]): Promise<void> {
+  /**
+   * Parses what is new, letting others work in between: thousands of rules take seconds.
+   * @returns false where the store was closed before the end
+   */
+  async #parse(files: readonly PolicyFile[]): Promise<boolean> {
+    const { directory } = this.#options;
     let turn = performance.now();
     for (const file of files) {
-      if (isFormer(file, this.#ledger.accepted.get(file.name))) continue;
-      parseFile(file, this.#options.directory, this.#cache);
+      const { name, content } = file;
+      if (!content.ok || this.#cache.has(file) || isFormer(file, this.#ledger.accepted.get(name))) continue;
+      const parsed = await this.#parser.parse(join(directory, name), content.bytes);
+      if (parsed === undefined) return false;
+      this.#cache.set(file, parsed);
       if (performance.now() - turn < TURN_MS) continue;
       await setImmediate();
       turn = performance.now();
     }
+    return true;
   }
 
   #settle(files: readonly PolicyFile[]): void {

@@ -138,7 +138,7 @@ describe('the ledger of policies', () => {
           accepted = ledger.accepted;
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 150 },
     );
   });
 

@@ -64,7 +64,7 @@ describe('a map patched again and again', function () {
         }
         for (const version of versions) assertHolds(version.map, version.expected);
       }),
-      { numRuns: 5 },
+      { numRuns: 5, endOnFailure: true },
     );
   });
 

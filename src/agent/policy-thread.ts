@@ -1,0 +1,14 @@
+/**
+ * Reads one large policy file in a thread of its own: the other end of `PolicyParser`. Takes what is to be read from
+ * `workerData`, sends one text, and ends.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { toManifest } from '../model/manifest.ts';
+import { parsePolicyFile } from '../model/policy-file.ts';
+import type { ParsedText, ParseTask } from './policy-parser.ts';
+
+const { file, bytes } = workerData as ParseTask;
+const { policies, problems } = parsePolicyFile(file, bytes);
+const documents = policies.map(({ policy, origin }) => ({ manifest: toManifest(policy), origin }));
+// Text, because cloning the tens of thousands of objects of a policy costs several times as much, time and memory.
+parentPort?.postMessage(JSON.stringify({ documents, problems } satisfies ParsedText));
