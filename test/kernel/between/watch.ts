@@ -8,7 +8,7 @@ import type {
   PeerView,
 } from '../../../src/agent/api/between-contract.ts';
 import { waitFor } from '../../rig/cleanup.ts';
-import type { Endpoint } from '../../rig/node.ts';
+import type { Place } from '../../rig/netns.ts';
 import { Protocol } from '../../rig/packets.ts';
 import type { Background } from '../../rig/process.ts';
 import { TRAFFIC } from '../../rig/traffic.ts';
@@ -72,7 +72,7 @@ export interface Heard {
 }
 
 /** What every token begins with: `CLAIM_MAGIC` of bpf/api/peer.h. */
-const MAGIC = '5a11f0a7c1a1d0e5';
+export const MAGIC = '5a11f0a7c1a1d0e5';
 
 /** Hears everything that comes in at a container's interface, before any socket. */
 export class Ear {
@@ -82,8 +82,8 @@ export class Ear {
     this.#process = process;
   }
 
-  static async at(endpoint: Endpoint): Promise<Ear> {
-    const process = endpoint.start([TRAFFIC, 'sniff', '--interface', 'eth0', '--duration', '600000']);
+  static async at(where: Place, ifname = 'eth0'): Promise<Ear> {
+    const process = where.start([TRAFFIC, 'sniff', '--interface', ifname, '--duration', '600000']);
     await process.output(/ready/);
     return new Ear(process);
   }
@@ -103,9 +103,10 @@ export class Ear {
     return this.#process.stdout.includes(Buffer.from(text).toString('hex'));
   }
 
-  /** Tokens that have come, which no container may ever get. */
+  /** Tokens that have come, in hexadecimal, once each: which no container may ever get. */
   tokens(): string[] {
-    return this.#process.stdout.split('\n').filter((line) => line.includes(MAGIC));
+    const found = this.#process.stdout.matchAll(new RegExp(`${MAGIC}([0-9a-f]{32})`, 'g'));
+    return [...new Set(Array.from(found, ([, token]) => token!))];
   }
 
   close(): void {
