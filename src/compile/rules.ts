@@ -5,7 +5,7 @@ import type { Direction, DirectionPolicy, Peer, Policy, PolicyMode, Rule } from 
 import { protocolName } from '../model/protocol.ts';
 import { formatSelector, selectsEverything, type WorkloadSelector } from '../model/selector.ts';
 import { verdictOf } from '../model/verdict.ts';
-import { digestOf } from './hash.ts';
+import { digestOf, shortDigestOf } from './hash.ts';
 import { type NetworkPeer, networkKey } from './networks.ts';
 import { RANK_DEFAULT, rankOf } from './rank.ts';
 import { sameRule } from './same-policy.ts';
@@ -43,8 +43,8 @@ export type KeyedNetwork = Omit<NetworkPeer, 'rule'>;
 export interface CompiledRule {
   /** No two objects have one: what is made of several rules is known by theirs. */
   readonly serial: number;
-  /** Everything that follows, as text. */
-  readonly content: string;
+  /** Of everything that follows; texts of thousands of rules would be a megabyte. */
+  readonly digest: string;
   readonly outcome: Outcome;
   /** Counts in the staged layer only. */
   readonly staged: boolean;
@@ -109,7 +109,7 @@ export function compileDirection(
   const names = new Map<string, PortName>();
   for (const rule of rules) for (const name of rule.names) names.set(nameKey(name), name);
   const head = `${policy.mode} ${fallback.rule} ${fallback.verdict}`;
-  const digest = digestOf([head, ...rules.map((rule) => rule.content)].join('\n'));
+  const digest = digestOf([head, ...rules.map((rule) => rule.digest)].join('\n'));
   const ordered = rules.toSorted(byPrecedence);
   return { digest, mode: policy.mode, rules, ordered, fallback, names: [...names.values()] };
 }
@@ -186,7 +186,8 @@ function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
     rule.ports === undefined ? null : spans.map(({ protocol, first, last }) => [protocol, first, last]),
     names.map(nameKey),
   ]);
-  const known = { serial: ++serials, content, outcome, staged, anyPeer, anyIdentity, host, world, selectors, networks };
+  const digest = shortDigestOf(content);
+  const known = { serial: ++serials, digest, outcome, staged, anyPeer, anyIdentity, host, world, selectors, networks };
   return rule.ports === undefined ? { ...known, names } : { ...known, spans, names };
 }
 
