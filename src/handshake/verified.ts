@@ -111,7 +111,12 @@ export class VerifiedTable {
 
   /** Takes up what an earlier agent has verified; its entries are in the kernel, or they are not. */
   adopt(one: Verified): void {
-    const entries = entriesOf(one);
+    this.#own(one, entriesOf(one));
+    this.#byHandshake.set(handshakeKey(one.end, one.agent, one.id), one);
+    if (one.confirmed) this.confirm(one);
+  }
+
+  #own(one: Verified, entries: readonly VerifiedPeer[]): void {
     for (const entry of entries) {
       const key = entryKey(entry);
       // The entry names one identity; whoever stood there before is not there any more.
@@ -120,16 +125,20 @@ export class VerifiedTable {
       if (owners === undefined) this.#owners.set(key, new Set([one]));
       else owners.add(one);
     }
-    this.#byHandshake.set(handshakeKey(one.end, one.agent, one.id), one);
     this.#entries += entries.length;
-    if (one.confirmed) this.confirm(one);
   }
 
   /** Both ends agree: it takes the place of others like it. */
   confirm(one: Verified): void {
+    const before = entriesOf(one).length;
     one.confirmed = true;
     this.#note(one);
-    const [known] = entriesOf(one);
+    const entries = entriesOf(one);
+    const [known] = entries;
+    if (entries.length > before) {
+      this.#own(one, entries.slice(before));
+      this.#context.kernel.verify(entries.slice(before));
+    }
     for (const other of [...(this.#owners.get(entryKey(known!)) ?? [])]) {
       const alike = other.end === one.end && other.direct === one.direct && other.agent === one.agent;
       if (other !== one && other.confirmed && alike) this.#remove(other);
@@ -234,8 +243,13 @@ export class VerifiedTable {
   }
 }
 
+/**
+ * Before the source agrees the destination has only the entry by which it is reached: what it opened by the other would be
+ * dropped by a source that does not know of it yet, while now it is held and asked for.
+ */
 export function entriesOf(one: Verified): readonly VerifiedPeer[] {
-  return verifiedEntries(one, one.expiresAt);
+  const entries = verifiedEntries(one, one.expiresAt);
+  return one.end === 'destination' && !one.confirmed ? entries.slice(0, 1) : entries;
 }
 
 /** What this node's policy is asked about a pair. */

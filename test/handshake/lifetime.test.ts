@@ -235,13 +235,22 @@ describe('an agent that starts again', () => {
     assert.equal(two.engine.verified().length, 1);
   });
 
-  it('does not store what the source has not confirmed', () => {
+  it('opens nothing by what the source has not confirmed, and does not store it', () => {
     const { network, one, two, conversation } = twoNodes();
     one.hold(conversation);
     while (network.letters.length > 0) network.deliver();
     network.arrive(network.packets.shift()!);
-    assert.equal(two.entryTexts().length, 2);
+    assert.equal(two.entryTexts().length, 1, 'that by which it is reached');
     assert.deepEqual(two.engine.export(), []);
+    network.settle();
+    assert.equal(two.entryTexts().length, 2);
+  });
+
+  it('leaves nothing behind that the source has not confirmed', () => {
+    const { network, one, two, conversation } = twoNodes();
+    one.hold(conversation);
+    while (network.letters.length > 0) network.deliver();
+    network.arrive(network.packets.shift()!);
     two.engine.close();
     assert.deepEqual(two.entryTexts(), []);
   });
