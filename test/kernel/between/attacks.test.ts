@@ -189,8 +189,10 @@ describe('whoever attacks between nodes', function () {
 
       const replays = await dropped(east(), 'TagReplay');
       assert.equal((await connect(at('west/web'), { address: db().ipv4, port: PORT })).result, 'ok');
-      const caught = ear.heard(at('west/web').ipv4).findLast(({ flags }) => (flags & 0x12) === 0x02)!;
-      const header = caught.frame.subarray(34);
+      const { ipv4: opener } = at('west/web');
+      const tagged = () => ear.heard(opener).findLast(({ flags }) => (flags & 0x12) === 0x02);
+      await waitFor('its SYN is caught', () => tagged() !== undefined);
+      const header = tagged()!.frame.subarray(34);
       const segment = tcp({
         sourcePort: header.readUInt16BE(0),
         destinationPort: PORT,
