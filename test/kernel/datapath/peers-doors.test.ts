@@ -1,6 +1,7 @@
 /** What is attached for peers of other nodes: who writes tags, and who guards the uplinks. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Attachments } from '../../../src/datapath/attachments.ts';
@@ -13,6 +14,10 @@ import { Namespace } from '../../rig/netns.ts';
 import { type Endpoint, findInterface } from '../../rig/node.ts';
 import { buildTraffic, connect, sniff } from '../../rig/traffic.ts';
 import { NAMESPACE, Town } from './town.ts';
+
+const [MAJOR = 0, MINOR = 0] = release().split('.').map(Number);
+/** Since 6.6. */
+const HAS_TCX = MAJOR > 6 || (MAJOR === 6 && MINOR >= 6);
 
 const BETWEEN: Between = { tags: true, holdMark: 0, holdRate: 0, holdOpen: false, refusal: 'silence' };
 const KEYS = { keys: [{ epoch: 1, key: Buffer.alloc(16, 1) }], signing: 1, window: 30 };
@@ -111,7 +116,9 @@ describe('tags at the doors of containers', () => {
     assert.equal(readdirSync(join(town.options.pins, 'links')).filter((name) => name.includes('sock_ops')).length, 1);
   });
 
-  it('go on under an agent that has not said yet what it wants, and end when it wants none', async () => {
+  it('go on under an agent that has not said yet what it wants, and end when it wants none', async function () {
+    // Filters have no owner: of two datapaths in one namespace each would take the other's for its own of an earlier life.
+    if (!HAS_TCX) this.skip();
     const silent = await Town.create('routed');
     try {
       const shop = await silent.node.createEndpoint('shop');
