@@ -209,17 +209,20 @@ export class PolicyStore {
     this.#again = true;
     if (this.#working) return;
     this.#working = true;
-    void this.#work().finally(() => {
-      this.#working = false;
-    });
+    void this.#work();
   }
 
   async #work(): Promise<void> {
-    while (this.#again) {
-      this.#again = false;
-      const files = this.#files.snapshot();
-      const known = await this.#parse(files);
-      if (known && !this.#again) this.#settle(files);
+    try {
+      while (this.#again) {
+        this.#again = false;
+        const files = this.#files.snapshot();
+        const known = await this.#parse(files);
+        if (known && !this.#again) this.#settle(files);
+      }
+    } finally {
+      // In the same turn as the last look at `#again`: a change in between would be left lying.
+      this.#working = false;
     }
   }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import { Enforcement, NOTHING_WANTED, type Wanted, withSubjectsOf } from '../../src/agent/enforcement.ts';
 import { AgentError } from '../../src/agent/errors.ts';
 import { EMPTY_TABLES, type Plan } from '../../src/compile/diff.ts';
@@ -23,10 +24,17 @@ class RecordingDatapath
   attached: readonly Endpoint[] = [];
   refusePlans = false;
   refuse = new Set<string>();
-  readonly #slots = new Map<bigint, number>();
+  readonly #slots: Map<bigint, number>;
+  #next: number;
+
+  /** @param other one whose slots it has too */
+  constructor(other?: RecordingDatapath) {
+    this.#slots = new Map(other === undefined ? [] : other.#slots);
+    this.#next = other === undefined ? Slot.First : other.#next;
+  }
 
   assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
-    for (const { id } of identities) if (!this.#slots.has(id)) this.#slots.set(id, Slot.First + this.#slots.size);
+    for (const { id } of identities) if (!this.#slots.has(id)) this.#slots.set(id, this.#next++);
     return this.#slots;
   }
 
@@ -41,6 +49,7 @@ class RecordingDatapath
   applyPlan(plan: Plan): void {
     if (this.refusePlans) throw new Error('the map is full');
     this.tables = plan.desired;
+    for (const [id, slot] of [...this.#slots]) if (!plan.desired.subjects.has(slot)) this.#slots.delete(id);
     // Of every attached endpoint the packets are judged: it must have tables at any time.
     for (const { id, identity } of this.attached) this.#requireTables(id, identity);
     this.done.push(`tables ${plan.desired.subjects.size}`);
@@ -165,6 +174,54 @@ describe('the order of enforcement', () => {
     assert.deepEqual(
       enforcement.identities.get(web.identity.id)?.ports.map((one) => one.port),
       [8080, 8081],
+    );
+  });
+});
+
+describe('a round after many others', () => {
+  const names = ['web', 'api', 'db', 'job'];
+  const lists = new Map<string, readonly Endpoint[]>();
+  /** The same object for the same endpoints, as sources give them, or another one. */
+  const endpointsOf = (present: readonly string[], again: boolean): readonly Endpoint[] => {
+    const key = present.join();
+    const known = again ? undefined : lists.get(key);
+    const made = known ?? present.map((name) => endpoint(name, name));
+    lists.set(key, made);
+    return made;
+  };
+  const round = fc.record({
+    present: fc.subarray(names),
+    again: fc.boolean(),
+    port: fc.constantFrom(80, 81, 82),
+    elsewhere: fc.subarray(['x', 'web']),
+    refused: fc.constantFrom(false, false, false, true),
+    anew: fc.constantFrom(false, false, true),
+  });
+
+  it('has made the tables that a first one makes', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(round, { minLength: 2, maxLength: 12 }), async (rounds) => {
+        const { datapath, enforcement } = make();
+        for (const { present, again, port, elsewhere, refused, anew } of rounds) {
+          const now = wanted(endpointsOf(present, again), {
+            policies: policies(port),
+            elsewhere: elsewhere.map((name) => ({ ...service(name), ports: [] })),
+          });
+          datapath.refusePlans = refused;
+          const failed = await enforcement.apply(now, anew).then(
+            () => false,
+            () => true,
+          );
+          assert.equal(failed, refused);
+          if (refused) continue;
+          const first = new RecordingDatapath(datapath);
+          await new Enforcement(first as unknown as Datapath).apply(now);
+          assert.deepEqual(plain(datapath.tables), plain(first.tables));
+          for (const { identity } of now.endpoints) assert.notEqual(datapath.slotOf(identity.id), undefined);
+          assert.equal(enforcement.identities.size, new Set([...present, ...elsewhere]).size);
+        }
+      }),
+      { numRuns: 200 },
     );
   });
 });

@@ -190,4 +190,33 @@ describe('the store of policies', () => {
     assert.match(faults[0] ?? '', /last good/);
     await chmod(root, 0o700);
   });
+
+  /** Long enough to be read in a thread. */
+  const large = (name: string): string => {
+    const rules = Array.from(
+      { length: 2_000 },
+      (_, i) => `    - {action: Allow, ports: [{protocol: TCP, port: ${i + 1}}]}`,
+    );
+    return policy(name).replace(/ {4}- action: [\s\S]*/, `${rules.join('\n')}\n`);
+  };
+
+  it('has a large file in force, or what is wrong with it', async () => {
+    const { store, problems } = await start();
+    const rules = (): number | undefined => store.ledger.policies[0]?.policy.ingress?.rules.length;
+    await writeFile(join(directory, 'a.yaml'), large('a'));
+    await until(() => rules() === 2_000);
+    await writeFile(join(directory, 'a.yaml'), large('a').replace('port: 1999}', 'port: 70000}'));
+    await until(() => problems.length > 0);
+    assert.deepEqual([problems, rules()], [['BAD_VALUE'], 2_000]);
+  }).timeout(60_000);
+
+  it('can be closed while it reads a large file', async () => {
+    const { store } = await start();
+    await writeFile(join(directory, 'a.yaml'), large('a'));
+    await sleep(60);
+    await store.close();
+    assert.deepEqual(names(store), []);
+    const error = await refusal(store.plan([{ file: 'x', text: policy('b') }]));
+    assert.equal(error.code, 'NOT_READY');
+  }).timeout(60_000);
 });

@@ -41,6 +41,20 @@ function tagOf(frame: Buffer): bigint | undefined | null {
 const identity = (name: string): bigint =>
   deriveIdentity('test', { workload: { namespace: NAMESPACE, kind: 'Service', name }, container: name, labels: {} }).id;
 
+/** A link out of the node, with a network behind it; whatever the machine has of its own, it may have none. */
+async function createUplink(node: Namespace): Promise<{ name: string; ifindex: number; close(): void }> {
+  const outside = await Namespace.create('outside');
+  const name = `sp${process.pid}u`;
+  // Of this process alone: others test in the same namespace.
+  const network = `198.18.${process.pid % 256}`;
+  await node.ip([`link add ${name} type veth peer name eth0 netns ${outside.name}`]);
+  await node.ip([`link set ${name} up`, `addr add ${network}.1/30 dev ${name}`]);
+  await outside.ip(['link set eth0 up', `addr add ${network}.2/30 dev eth0`]);
+  await node.ip([`route add ${network}.128/30 via ${network}.2`]);
+  const { ifindex } = await findInterface(node, name);
+  return { name, ifindex, close: () => outside.close() };
+}
+
 describe('tags at the doors of containers', () => {
   let town: Town;
   let web: Endpoint;
@@ -120,6 +134,7 @@ describe('tags at the doors of containers', () => {
     // Filters have no owner: of two datapaths in one namespace each would take the other's for its own of an earlier life.
     if (!HAS_TCX) this.skip();
     const silent = await Town.create('routed');
+    const uplink = await createUplink(silent.node.namespace);
     try {
       const shop = await silent.node.createEndpoint('shop');
       silent.settle('shop', shop);
@@ -131,11 +146,12 @@ describe('tags at the doors of containers', () => {
       silent.restart();
       await silent.enforce();
       assert.equal(linkOf(path).id, before);
-      const guards = silent.datapath.programs().find(({ name }) => name === 'to_uplink')?.attachments.length;
-      assert.ok((guards ?? 0) > 0, 'and so do the guards');
+      const guards = silent.datapath.programs().find(({ name }) => name === 'to_uplink')?.attachments;
+      assert.ok(guards?.includes(`egress of interface ${uplink.ifindex}`), 'and so do the guards');
       silent.datapath.setBetween({ ...BETWEEN, tags: false });
       assert.equal(existsSync(path), false);
     } finally {
+      uplink.close();
       silent.close();
     }
   });
@@ -164,17 +180,9 @@ describe('guards at the doors of the node', () => {
 
   it('stand at every uplink while something is held, and at no other link', async () => {
     const town = await Town.create('routed', HOLDING);
-    const outside = await Namespace.create('outside');
+    const uplink = await createUplink(town.node.namespace);
     try {
       const guards = () => town.datapath.programs().find(({ name }) => name === 'to_uplink')?.attachments ?? [];
-      const name = `sp${process.pid}u`;
-      await town.node.namespace.ip([`link add ${name} type veth peer name eth0 netns ${outside.name}`]);
-      // Of this process alone: others test in the same namespace.
-      const network = `198.18.${process.pid % 256}`;
-      await town.node.namespace.ip([`link set ${name} up`, `addr add ${network}.1/30 dev ${name}`]);
-      await outside.ip(['link set eth0 up', `addr add ${network}.2/30 dev eth0`]);
-      await town.node.namespace.ip([`route add ${network}.128/30 via ${network}.2`]);
-      const uplink = await findInterface(town.node.namespace, name);
       const at = `egress of interface ${uplink.ifindex}`;
       const web = await town.node.createEndpoint('web');
       town.settle('web', web);
@@ -191,11 +199,11 @@ describe('guards at the doors of the node', () => {
       assert.ok(guards().includes(at), 'at once');
       town.restart();
       assert.ok(guards().includes(at), 'before the first round');
-      await town.node.namespace.ip([`link del ${name}`]);
+      await town.node.namespace.ip([`link del ${uplink.name}`]);
       await town.enforce('');
       assert.ok(!guards().includes(at));
     } finally {
-      outside.close();
+      uplink.close();
       town.close();
     }
   });
