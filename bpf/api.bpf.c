@@ -11,6 +11,7 @@
 #include "api/flow.h"
 #include "api/event.h"
 #include "api/peer.h"
+#include "api/harden.h"
 
 enum direction *direction;
 enum verdict *verdict;
@@ -35,3 +36,21 @@ struct peer_event *peer_event;
 struct claim_payload *claim_payload;
 struct tag_option *tag_option;
 struct tag_owner *tag_owner;
+enum access *access;
+enum operation *operation;
+enum mount_operation *mount_operation;
+enum mount_flags *mount_flags;
+enum hardening_class *hardening_class;
+enum profile_format *profile_format;
+enum bearer_flags *bearer_flags;
+struct profile *profile;
+struct match *match;
+struct ruling *ruling;
+struct cell *cell;
+struct violation_event *violation_event;
+struct hardened_subject *hardened_subject;
+struct hardened_cgroup *hardened_cgroup;
+struct anchor_key *anchor_key;
+struct anchor *anchor;
+struct violation_key *violation_key;
+struct violation_counter *violation_counter;

@@ -10,6 +10,8 @@ enum event_kind {
 	EVENT_CGROUP = 3,  /* a cgroup appeared, was entered by a process, went away */
 	EVENT_CLAIM = 4,   /* a claim token came in */
 	EVENT_STRANGER = 5, /* a good tag of an identity this node does not know */
+	EVENT_VIOLATION = 6, /* a container did, or tried, what a hardening rule is about */
+	EVENT_GATE = 7,      /* a container waits to begin */
 };
 
 /* One record of the ring buffer. The first member of every kind. */

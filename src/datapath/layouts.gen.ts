@@ -2,6 +2,54 @@
 import type { Layout } from '../libbpf/layout.ts';
 import { i64, readBytes, sized, u16, u32, u64, u8, viewOf, writeBytes } from '../libbpf/layout.ts';
 
+/** enum access. */
+export const Access = {
+  Read: 0,
+  Write: 1,
+  Create: 2,
+  Delete: 3,
+  Attributes: 4,
+  Execute: 5,
+  Mount: 6,
+  Connect: 7,
+  Bind: 8,
+  Max: 9,
+} as const;
+export type Access = (typeof Access)[keyof typeof Access];
+
+const AccessNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [9, 'Max'],
+  [8, 'Bind'],
+  [7, 'Connect'],
+  [6, 'Mount'],
+  [5, 'Execute'],
+  [4, 'Attributes'],
+  [3, 'Delete'],
+  [2, 'Create'],
+  [1, 'Write'],
+  [0, 'Read'],
+]);
+
+/** The name of a value of enum access; the number itself for one it does not have. */
+export function AccessName(value: number): string {
+  return AccessNames.get(value) ?? String(value);
+}
+
+/** enum bearer_flags. */
+export const BearerFlags = {
+  BearerOldFiles: 1,
+} as const;
+export type BearerFlags = (typeof BearerFlags)[keyof typeof BearerFlags];
+
+const BearerFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [1, 'BearerOldFiles'],
+]);
+
+/** The name of a value of enum bearer_flags; the number itself for one it does not have. */
+export function BearerFlagsName(value: number): string {
+  return BearerFlagsNames.get(value) ?? String(value);
+}
+
 /** enum cgroup_operation. */
 export const CgroupOperation = {
   Created: 1,
@@ -81,10 +129,14 @@ export const EventKind = {
   Cgroup: 3,
   Claim: 4,
   Stranger: 5,
+  Violation: 6,
+  Gate: 7,
 } as const;
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
 
 const EventKindNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [7, 'Gate'],
+  [6, 'Violation'],
   [5, 'Stranger'],
   [4, 'Claim'],
   [3, 'Cgroup'],
@@ -141,6 +193,33 @@ export function FlowStateName(value: number): string {
   return FlowStateNames.get(value) ?? String(value);
 }
 
+/** enum hardening_class. */
+export const HardeningClass = {
+  File: 1,
+  Capability: 2,
+  Operation: 3,
+  Socket: 4,
+  Mount: 5,
+  Network: 6,
+  Orphan: 7,
+} as const;
+export type HardeningClass = (typeof HardeningClass)[keyof typeof HardeningClass];
+
+const HardeningClassNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [7, 'Orphan'],
+  [6, 'Network'],
+  [5, 'Mount'],
+  [4, 'Socket'],
+  [3, 'Operation'],
+  [2, 'Capability'],
+  [1, 'File'],
+]);
+
+/** The name of a value of enum hardening_class; the number itself for one it does not have. */
+export function HardeningClassName(value: number): string {
+  return HardeningClassNames.get(value) ?? String(value);
+}
+
 /** enum incident. */
 export const Incident = {
   EventLost: 0,
@@ -191,6 +270,111 @@ export function InterfaceFlagsName(value: number): string {
   return InterfaceFlagsNames.get(value) ?? String(value);
 }
 
+/** enum mount_flags. */
+export const MountFlags = {
+  Writable: 1,
+  Device: 2,
+} as const;
+export type MountFlags = (typeof MountFlags)[keyof typeof MountFlags];
+
+const MountFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [2, 'Device'],
+  [1, 'Writable'],
+]);
+
+/** The name of a value of enum mount_flags; the number itself for one it does not have. */
+export function MountFlagsName(value: number): string {
+  return MountFlagsNames.get(value) ?? String(value);
+}
+
+/** enum mount_operation. */
+export const MountOperation = {
+  New: 1,
+  Bind: 2,
+  Remount: 4,
+  Move: 8,
+  Propagation: 16,
+  Unmount: 32,
+} as const;
+export type MountOperation = (typeof MountOperation)[keyof typeof MountOperation];
+
+const MountOperationNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [32, 'Unmount'],
+  [16, 'Propagation'],
+  [8, 'Move'],
+  [4, 'Remount'],
+  [2, 'Bind'],
+  [1, 'New'],
+]);
+
+/** The name of a value of enum mount_operation; the number itself for one it does not have. */
+export function MountOperationName(value: number): string {
+  return MountOperationNames.get(value) ?? String(value);
+}
+
+/** enum operation. */
+export const Operation = {
+  Ptrace: 0,
+  PtraceOutside: 1,
+  UserNamespace: 2,
+  Bpf: 3,
+  Perf: 4,
+  IoUring: 5,
+  Userfaultfd: 6,
+  Module: 7,
+  Kexec: 8,
+  Keyring: 9,
+  MemfdExecute: 10,
+  SetuidExecute: 11,
+  SetuidMode: 12,
+  BecomeRoot: 13,
+  DiskRead: 14,
+  DiskWrite: 15,
+  DeviceNode: 16,
+  Chroot: 17,
+  PivotRoot: 18,
+  ForeignDescriptor: 19,
+  WritableExecute: 20,
+  Syslog: 21,
+  Settime: 22,
+  SignalOutside: 23,
+  Max: 64,
+} as const;
+export type Operation = (typeof Operation)[keyof typeof Operation];
+
+const OperationNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [64, 'Max'],
+  [23, 'SignalOutside'],
+  [22, 'Settime'],
+  [21, 'Syslog'],
+  [20, 'WritableExecute'],
+  [19, 'ForeignDescriptor'],
+  [18, 'PivotRoot'],
+  [17, 'Chroot'],
+  [16, 'DeviceNode'],
+  [15, 'DiskWrite'],
+  [14, 'DiskRead'],
+  [13, 'BecomeRoot'],
+  [12, 'SetuidMode'],
+  [11, 'SetuidExecute'],
+  [10, 'MemfdExecute'],
+  [9, 'Keyring'],
+  [8, 'Kexec'],
+  [7, 'Module'],
+  [6, 'Userfaultfd'],
+  [5, 'IoUring'],
+  [4, 'Perf'],
+  [3, 'Bpf'],
+  [2, 'UserNamespace'],
+  [1, 'PtraceOutside'],
+  [0, 'Ptrace'],
+]);
+
+/** The name of a value of enum operation; the number itself for one it does not have. */
+export function OperationName(value: number): string {
+  return OperationNames.get(value) ?? String(value);
+}
+
 /** enum owner_flags. */
 export const OwnerFlags = {
   OwnerShared: 1,
@@ -204,6 +388,45 @@ const OwnerFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
 /** The name of a value of enum owner_flags; the number itself for one it does not have. */
 export function OwnerFlagsName(value: number): string {
   return OwnerFlagsNames.get(value) ?? String(value);
+}
+
+/** enum profile_format. */
+export const ProfileFormat = {
+  ProfilePageBytes: 16384,
+  ProfileCells: 2048,
+  ProfileCellBits: 11,
+  MatchHead: 1073741824,
+  MatchSink: 536870912,
+  MatchBits: 536870911,
+  RulingsShift: 16,
+  ProfileSockets: 64,
+  ProfileMounts: 64,
+  ProfileNetworks: 64,
+  AnchorBytes: 248,
+  Ancestors: 4,
+  ViolationPath: 512,
+} as const;
+export type ProfileFormat = (typeof ProfileFormat)[keyof typeof ProfileFormat];
+
+const ProfileFormatNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [512, 'ViolationPath'],
+  [4, 'Ancestors'],
+  [248, 'AnchorBytes'],
+  [64, 'ProfileNetworks'],
+  [64, 'ProfileMounts'],
+  [64, 'ProfileSockets'],
+  [16, 'RulingsShift'],
+  [536870911, 'MatchBits'],
+  [536870912, 'MatchSink'],
+  [1073741824, 'MatchHead'],
+  [11, 'ProfileCellBits'],
+  [2048, 'ProfileCells'],
+  [16384, 'ProfilePageBytes'],
+]);
+
+/** The name of a value of enum profile_format; the number itself for one it does not have. */
+export function ProfileFormatName(value: number): string {
+  return ProfileFormatNames.get(value) ?? String(value);
 }
 
 /** enum rank. */
@@ -384,6 +607,79 @@ export const AddressLayout: Layout<Address> = {
   },
 };
 
+/** struct ancestor. */
+export interface Ancestor {
+  readonly pid: number;
+  readonly name: Uint8Array;
+}
+
+export const AncestorLayout: Layout<Ancestor> = {
+  name: 'ancestor',
+  size: 20,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      pid: view.getUint32(offset, true),
+      name: readBytes(buffer, offset + 4, 16),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setUint32(offset, u32(value.pid), true);
+    writeBytes(value.name, buffer, offset + 4, 16);
+  },
+};
+
+/** struct anchor. */
+export interface Anchor {
+  readonly length: number;
+  readonly path: Uint8Array;
+}
+
+export const AnchorLayout: Layout<Anchor> = {
+  name: 'anchor',
+  size: 256,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      length: view.getUint32(offset, true),
+      path: readBytes(buffer, offset + 8, 248),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 256);
+    view.setUint32(offset, u32(value.length), true);
+    writeBytes(value.path, buffer, offset + 8, 248);
+  },
+};
+
+/** struct anchor_key. */
+export interface AnchorKey {
+  readonly inode: bigint;
+  readonly device: number;
+  readonly subject: number;
+}
+
+export const AnchorKeyLayout: Layout<AnchorKey> = {
+  name: 'anchor_key',
+  size: 16,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      inode: view.getBigUint64(offset, true),
+      device: view.getUint32(offset + 8, true),
+      subject: view.getUint32(offset + 12, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setBigUint64(offset, u64(value.inode), true);
+    view.setUint32(offset + 8, u32(value.device), true);
+    view.setUint32(offset + 12, u32(value.subject), true);
+  },
+};
+
 /** struct backend. */
 export interface Backend {
   readonly slot: number;
@@ -405,6 +701,29 @@ export const BackendLayout: Layout<Backend> = {
     buffer.fill(0, offset, offset + 8);
     view.setUint32(offset, u32(value.slot), true);
     view.setUint16(offset + 4, u16(value.port), false);
+  },
+};
+
+/** struct cell. */
+export interface Cell {
+  readonly next: number;
+  readonly owner: number;
+}
+
+export const CellLayout: Layout<Cell> = {
+  name: 'cell',
+  size: 8,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      next: view.getUint32(offset, true),
+      owner: view.getUint32(offset + 4, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setUint32(offset, u32(value.next), true);
+    view.setUint32(offset + 4, u32(value.owner), true);
   },
 };
 
@@ -922,6 +1241,59 @@ export const FrontendKeyLayout: Layout<FrontendKey> = {
   },
 };
 
+/** struct hardened_cgroup. */
+export interface HardenedCgroup {
+  readonly instance: bigint;
+  readonly subject: number;
+}
+
+export const HardenedCgroupLayout: Layout<HardenedCgroup> = {
+  name: 'hardened_cgroup',
+  size: 16,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      instance: view.getBigUint64(offset, true),
+      subject: view.getUint32(offset + 8, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 16);
+    view.setBigUint64(offset, u64(value.instance), true);
+    view.setUint32(offset + 8, u32(value.subject), true);
+  },
+};
+
+/** struct hardened_subject. */
+export interface HardenedSubject {
+  readonly instance: bigint;
+  readonly rootInode: bigint;
+  readonly rootDevice: number;
+  readonly flags: number;
+}
+
+export const HardenedSubjectLayout: Layout<HardenedSubject> = {
+  name: 'hardened_subject',
+  size: 24,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      instance: view.getBigUint64(offset, true),
+      rootInode: view.getBigUint64(offset + 8, true),
+      rootDevice: view.getUint32(offset + 16, true),
+      flags: view.getUint32(offset + 20, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setBigUint64(offset, u64(value.instance), true);
+    view.setBigUint64(offset + 8, u64(value.rootInode), true);
+    view.setUint32(offset + 16, u32(value.rootDevice), true);
+    view.setUint32(offset + 20, u32(value.flags), true);
+  },
+};
+
 /** struct interface. */
 export interface Interface {
   readonly endpoint: number;
@@ -951,6 +1323,68 @@ export const InterfaceLayout: Layout<Interface> = {
   },
 };
 
+/** struct match. */
+export interface Match {
+  readonly rulings: readonly number[];
+  readonly moving: number;
+  readonly executables: readonly number[];
+}
+
+export const MatchLayout: Layout<Match> = {
+  name: 'match',
+  size: 64,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      rulings: Array.from({ length: 9 }, (_, i) => view.getUint32(offset + i * 4, true)),
+      moving: view.getUint32(offset + 36, true),
+      executables: [view.getUint32(offset + 40, true), view.getUint32(offset + 44, true)],
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 64);
+    sized(value.rulings, 9);
+    for (let i = 0; i < 9; i++) {
+      view.setUint32(offset + i * 4, u32(value.rulings[i]!), true);
+    }
+    view.setUint32(offset + 36, u32(value.moving), true);
+    sized(value.executables, 2);
+    view.setUint32(offset + 40, u32(value.executables[0]!), true);
+    view.setUint32(offset + 44, u32(value.executables[1]!), true);
+  },
+};
+
+/** struct mount_rule. */
+export interface MountRule {
+  readonly operations: number;
+  readonly flags: number;
+  readonly type: Uint8Array;
+  readonly rulings: number;
+}
+
+export const MountRuleLayout: Layout<MountRule> = {
+  name: 'mount_rule',
+  size: 32,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      operations: view.getUint32(offset, true),
+      flags: view.getUint32(offset + 4, true),
+      type: readBytes(buffer, offset + 8, 16),
+      rulings: view.getUint32(offset + 24, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 32);
+    view.setUint32(offset, u32(value.operations), true);
+    view.setUint32(offset + 4, u32(value.flags), true);
+    writeBytes(value.type, buffer, offset + 8, 16);
+    view.setUint32(offset + 24, u32(value.rulings), true);
+  },
+};
+
 /** struct network_key. */
 export interface NetworkKey {
   readonly prefix: number;
@@ -974,6 +1408,42 @@ export const NetworkKeyLayout: Layout<NetworkKey> = {
     view.setUint32(offset, u32(value.prefix), true);
     writeBytes(value.set, buffer, offset + 4, 8);
     AddressLayout.write(value.network, buffer, offset + 12);
+  },
+};
+
+/** struct network_rule. */
+export interface NetworkRule {
+  readonly network: Address;
+  readonly prefix: number;
+  readonly port: number;
+  readonly endPort: number;
+  readonly protocol: number;
+  readonly rulings: number;
+}
+
+export const NetworkRuleLayout: Layout<NetworkRule> = {
+  name: 'network_rule',
+  size: 28,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      network: AddressLayout.read(buffer, offset),
+      prefix: view.getUint16(offset + 16, true),
+      port: view.getUint16(offset + 18, true),
+      endPort: view.getUint16(offset + 20, true),
+      protocol: view.getUint8(offset + 22),
+      rulings: view.getUint32(offset + 24, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 28);
+    AddressLayout.write(value.network, buffer, offset);
+    view.setUint16(offset + 16, u16(value.prefix), true);
+    view.setUint16(offset + 18, u16(value.port), true);
+    view.setUint16(offset + 20, u16(value.endPort), true);
+    view.setUint8(offset + 22, u8(value.protocol));
+    view.setUint32(offset + 24, u32(value.rulings), true);
   },
 };
 
@@ -1131,6 +1601,91 @@ export const PortRangeKeyLayout: Layout<PortRangeKey> = {
   },
 };
 
+/** struct profile. */
+export interface Profile {
+  readonly id: bigint;
+  readonly lasting: bigint;
+  readonly start: number;
+  readonly startExecutables: number;
+  readonly accesses: number;
+  readonly pages: number;
+  readonly defaults: readonly number[];
+  readonly socketDefault: number;
+  readonly mountDefault: number;
+  readonly networkDefault: number;
+  readonly capabilities: readonly (readonly number[])[];
+  readonly operations: readonly number[];
+  readonly sockets: readonly SocketRule[];
+  readonly mounts: readonly MountRule[];
+  readonly networks: readonly NetworkRule[];
+}
+
+export const ProfileLayout: Layout<Profile> = {
+  name: 'profile',
+  size: 5456,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      id: view.getBigUint64(offset, true),
+      lasting: view.getBigUint64(offset + 8, true),
+      start: view.getUint32(offset + 16, true),
+      startExecutables: view.getUint32(offset + 20, true),
+      accesses: view.getUint32(offset + 24, true),
+      pages: view.getUint32(offset + 28, true),
+      defaults: Array.from({ length: 9 }, (_, i) => view.getUint32(offset + 32 + i * 4, true)),
+      socketDefault: view.getUint32(offset + 68, true),
+      mountDefault: view.getUint32(offset + 72, true),
+      networkDefault: view.getUint32(offset + 76, true),
+      capabilities: [Array.from({ length: 64 }, (_, i) => view.getUint32(offset + 80 + i * 4, true)), Array.from({ length: 64 }, (_, i) => view.getUint32(offset + 336 + i * 4, true))],
+      operations: Array.from({ length: 64 }, (_, i) => view.getUint32(offset + 592 + i * 4, true)),
+      sockets: Array.from({ length: 64 }, (_, i) => SocketRuleLayout.read(buffer, offset + 848 + i * 12)),
+      mounts: Array.from({ length: 64 }, (_, i) => MountRuleLayout.read(buffer, offset + 1616 + i * 32)),
+      networks: Array.from({ length: 64 }, (_, i) => NetworkRuleLayout.read(buffer, offset + 3664 + i * 28)),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setBigUint64(offset, u64(value.id), true);
+    view.setBigUint64(offset + 8, u64(value.lasting), true);
+    view.setUint32(offset + 16, u32(value.start), true);
+    view.setUint32(offset + 20, u32(value.startExecutables), true);
+    view.setUint32(offset + 24, u32(value.accesses), true);
+    view.setUint32(offset + 28, u32(value.pages), true);
+    sized(value.defaults, 9);
+    for (let i = 0; i < 9; i++) {
+      view.setUint32(offset + 32 + i * 4, u32(value.defaults[i]!), true);
+    }
+    view.setUint32(offset + 68, u32(value.socketDefault), true);
+    view.setUint32(offset + 72, u32(value.mountDefault), true);
+    view.setUint32(offset + 76, u32(value.networkDefault), true);
+    sized(value.capabilities, 2);
+    sized(value.capabilities[0]!, 64);
+    for (let j = 0; j < 64; j++) {
+      view.setUint32(offset + 80 + j * 4, u32(value.capabilities[0]![j]!), true);
+    }
+    sized(value.capabilities[1]!, 64);
+    for (let j = 0; j < 64; j++) {
+      view.setUint32(offset + 336 + j * 4, u32(value.capabilities[1]![j]!), true);
+    }
+    sized(value.operations, 64);
+    for (let i = 0; i < 64; i++) {
+      view.setUint32(offset + 592 + i * 4, u32(value.operations[i]!), true);
+    }
+    sized(value.sockets, 64);
+    for (let i = 0; i < 64; i++) {
+      SocketRuleLayout.write(value.sockets[i]!, buffer, offset + 848 + i * 12);
+    }
+    sized(value.mounts, 64);
+    for (let i = 0; i < 64; i++) {
+      MountRuleLayout.write(value.mounts[i]!, buffer, offset + 1616 + i * 32);
+    }
+    sized(value.networks, 64);
+    for (let i = 0; i < 64; i++) {
+      NetworkRuleLayout.write(value.networks[i]!, buffer, offset + 3664 + i * 28);
+    }
+  },
+};
+
 /** struct replay. */
 export interface Replay {
   readonly source: Address;
@@ -1207,6 +1762,39 @@ export const RuleCounterLayout: Layout<RuleCounter> = {
     const view = viewOf(buffer);
     view.setBigUint64(offset, u64(value.packets), true);
     view.setBigUint64(offset + 8, u64(value.bytes), true);
+  },
+};
+
+/** struct ruling. */
+export interface Ruling {
+  readonly executables: bigint;
+  readonly rule: number;
+  readonly stagedRule: number;
+  readonly verdict: number;
+  readonly stagedVerdict: number;
+}
+
+export const RulingLayout: Layout<Ruling> = {
+  name: 'ruling',
+  size: 32,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      executables: view.getBigUint64(offset, true),
+      rule: view.getUint32(offset + 8, true),
+      stagedRule: view.getUint32(offset + 12, true),
+      verdict: view.getUint8(offset + 16),
+      stagedVerdict: view.getUint8(offset + 17),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 32);
+    view.setBigUint64(offset, u64(value.executables), true);
+    view.setUint32(offset + 8, u32(value.rule), true);
+    view.setUint32(offset + 12, u32(value.stagedRule), true);
+    view.setUint8(offset + 16, u8(value.verdict));
+    view.setUint8(offset + 17, u8(value.stagedVerdict));
   },
 };
 
@@ -1317,6 +1905,36 @@ export const SettingsLayout: Layout<Settings> = {
     view.setUint32(offset + 48, u32(value.holdRate), true);
     view.setUint8(offset + 52, u8(value.refusal));
     view.setUint8(offset + 53, u8(value.holdOpen));
+  },
+};
+
+/** struct socket_rule. */
+export interface SocketRule {
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  readonly rulings: number;
+}
+
+export const SocketRuleLayout: Layout<SocketRule> = {
+  name: 'socket_rule',
+  size: 12,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      family: view.getUint16(offset, true),
+      type: view.getUint16(offset + 2, true),
+      protocol: view.getUint16(offset + 4, true),
+      rulings: view.getUint32(offset + 8, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 12);
+    view.setUint16(offset, u16(value.family), true);
+    view.setUint16(offset + 2, u16(value.type), true);
+    view.setUint16(offset + 4, u16(value.protocol), true);
+    view.setUint32(offset + 8, u32(value.rulings), true);
   },
 };
 
@@ -1560,5 +2178,138 @@ export const VerifiedKeyLayout: Layout<VerifiedKey> = {
     view.setUint16(offset + 24, u16(value.remotePort), false);
     view.setUint16(offset + 26, u16(value.localPort), false);
     view.setUint8(offset + 28, u8(value.protocol));
+  },
+};
+
+/** struct violation_counter. */
+export interface ViolationCounter {
+  readonly count: bigint;
+  readonly last: bigint;
+  readonly refilled: bigint;
+  readonly budget: number;
+  readonly suppressed: number;
+}
+
+export const ViolationCounterLayout: Layout<ViolationCounter> = {
+  name: 'violation_counter',
+  size: 32,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      count: view.getBigUint64(offset, true),
+      last: view.getBigUint64(offset + 8, true),
+      refilled: view.getBigUint64(offset + 16, true),
+      budget: view.getUint32(offset + 24, true),
+      suppressed: view.getUint32(offset + 28, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setBigUint64(offset, u64(value.count), true);
+    view.setBigUint64(offset + 8, u64(value.last), true);
+    view.setBigUint64(offset + 16, u64(value.refilled), true);
+    view.setUint32(offset + 24, u32(value.budget), true);
+    view.setUint32(offset + 28, u32(value.suppressed), true);
+  },
+};
+
+/** struct violation_event. */
+export interface ViolationEvent {
+  readonly head: EventHead;
+  readonly instance: bigint;
+  readonly cgroup: bigint;
+  readonly detail: bigint;
+  readonly executables: bigint;
+  readonly subject: number;
+  readonly rule: number;
+  readonly stagedRule: number;
+  readonly suppressed: number;
+  readonly pid: number;
+  readonly thread: number;
+  readonly user: number;
+  readonly verdict: number;
+  readonly stagedVerdict: number;
+  readonly class: number;
+  readonly cut: number;
+  readonly ancestors: readonly Ancestor[];
+  readonly path: Uint8Array;
+  readonly executable: Uint8Array;
+}
+
+export const ViolationEventLayout: Layout<ViolationEvent> = {
+  name: 'violation_event',
+  size: 1184,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      head: EventHeadLayout.read(buffer, offset),
+      instance: view.getBigUint64(offset + 16, true),
+      cgroup: view.getBigUint64(offset + 24, true),
+      detail: view.getBigUint64(offset + 32, true),
+      executables: view.getBigUint64(offset + 40, true),
+      subject: view.getUint32(offset + 48, true),
+      rule: view.getUint32(offset + 52, true),
+      stagedRule: view.getUint32(offset + 56, true),
+      suppressed: view.getUint32(offset + 60, true),
+      pid: view.getUint32(offset + 64, true),
+      thread: view.getUint32(offset + 68, true),
+      user: view.getUint32(offset + 72, true),
+      verdict: view.getUint8(offset + 76),
+      stagedVerdict: view.getUint8(offset + 77),
+      class: view.getUint8(offset + 78),
+      cut: view.getUint8(offset + 79),
+      ancestors: [AncestorLayout.read(buffer, offset + 80), AncestorLayout.read(buffer, offset + 100), AncestorLayout.read(buffer, offset + 120), AncestorLayout.read(buffer, offset + 140)],
+      path: readBytes(buffer, offset + 160, 512),
+      executable: readBytes(buffer, offset + 672, 512),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    EventHeadLayout.write(value.head, buffer, offset);
+    view.setBigUint64(offset + 16, u64(value.instance), true);
+    view.setBigUint64(offset + 24, u64(value.cgroup), true);
+    view.setBigUint64(offset + 32, u64(value.detail), true);
+    view.setBigUint64(offset + 40, u64(value.executables), true);
+    view.setUint32(offset + 48, u32(value.subject), true);
+    view.setUint32(offset + 52, u32(value.rule), true);
+    view.setUint32(offset + 56, u32(value.stagedRule), true);
+    view.setUint32(offset + 60, u32(value.suppressed), true);
+    view.setUint32(offset + 64, u32(value.pid), true);
+    view.setUint32(offset + 68, u32(value.thread), true);
+    view.setUint32(offset + 72, u32(value.user), true);
+    view.setUint8(offset + 76, u8(value.verdict));
+    view.setUint8(offset + 77, u8(value.stagedVerdict));
+    view.setUint8(offset + 78, u8(value.class));
+    view.setUint8(offset + 79, u8(value.cut));
+    sized(value.ancestors, 4);
+    AncestorLayout.write(value.ancestors[0]!, buffer, offset + 80);
+    AncestorLayout.write(value.ancestors[1]!, buffer, offset + 100);
+    AncestorLayout.write(value.ancestors[2]!, buffer, offset + 120);
+    AncestorLayout.write(value.ancestors[3]!, buffer, offset + 140);
+    writeBytes(value.path, buffer, offset + 160, 512);
+    writeBytes(value.executable, buffer, offset + 672, 512);
+  },
+};
+
+/** struct violation_key. */
+export interface ViolationKey {
+  readonly subject: number;
+  readonly rule: number;
+}
+
+export const ViolationKeyLayout: Layout<ViolationKey> = {
+  name: 'violation_key',
+  size: 8,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      subject: view.getUint32(offset, true),
+      rule: view.getUint32(offset + 4, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setUint32(offset, u32(value.subject), true);
+    view.setUint32(offset + 4, u32(value.rule), true);
   },
 };
