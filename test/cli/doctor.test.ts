@@ -20,7 +20,9 @@ const well: Facts = {
   bpffs: true,
   cgroupRoot: '/sys/fs/cgroup',
   bindingError: undefined,
-  features: ['tcx', 'clsact', 'cgroup_skb', 'tp_btf', 'ring_buffer', 'lsm'].map((name) => feature(name)),
+  features: ['tcx', 'clsact', 'cgroup_skb', 'tp_btf', 'ring_buffer', 'lsm', 'cgroup_storage'].map((name) =>
+    feature(name),
+  ),
   objects: '/usr/lib/sallyport/bpf',
   runtimes: [
     { name: 'docker', enabled: 'auto', socket: '/var/run/docker.sock', present: true, answers: true },
@@ -30,6 +32,13 @@ const well: Facts = {
   agent: { socket: '/run/sallyport/agent.sock', answers: true },
   statistics: false,
   between: { wanted: true, keys: 2, certificate: 30 * 86_400_000, queueError: undefined, now: 0 },
+  hardening: {
+    modules: ['capability', 'landlock', 'yama', 'bpf'],
+    parameter: undefined,
+    compiled: true,
+    preset: ['landlock', 'yama'],
+    hooks: [],
+  },
 };
 
 const without = (...names: string[]) => well.features.map((one) => feature(one.name, !names.includes(one.name)));
@@ -66,7 +75,16 @@ describe('the doctor', () => {
     ['a kernel without either', { features: without('tcx', 'clsact') }, 'attachment', 'fail', /cannot be judged/],
     ['no ring buffers', { features: without('ring_buffer') }, 'feature ring_buffer', 'fail', /without it events/],
     ['no tracepoints', { features: without('tp_btf') }, 'feature tp_btf', 'warn', /EPERM.*without it new containers/],
-    ['something nothing needs', { features: without('lsm') }, 'feature lsm', 'info', /nothing needs it yet/],
+    ['something nothing needs', { features: without('cgroup_storage') }, 'feature cgroup_storage', 'info', /nothing/],
+    ['no security hooks', { features: without('lsm') }, 'feature lsm', 'warn', /hardening policies are not enforced/],
+    ['no security hooks', { features: without('lsm') }, 'hardening', 'warn', /not enforced: load: operation not/],
+    [
+      'a hook that is not there',
+      { hardening: { ...well.hardening, hooks: ['uring_allowed'] } },
+      'hardening hooks',
+      'info',
+      /no uring_allowed/,
+    ],
     ['no objects', { objects: undefined }, 'kernel programs', 'fail', /not found/],
     [
       'a socket nobody answers on',
@@ -96,6 +114,43 @@ describe('the doctor', () => {
       assert.equal(find(checks, check).state, state);
       assert.match(find(checks, check).found, found);
       assert.equal(healthy(checks), state !== 'fail');
+    });
+  }
+
+  const enabling: [name: string, change: Partial<Facts['hardening']>, found: RegExp, hint: string][] = [
+    [
+      'completes the list of a running kernel',
+      { modules: ['lockdown', 'capability', 'landlock', 'yama', 'apparmor'] },
+      /bpf is not among .*apparmor/,
+      'add to the kernel parameters lsm=lockdown,landlock,yama,apparmor,bpf ',
+    ],
+    [
+      'completes the list the kernel was given',
+      { modules: undefined, parameter: 'yama,apparmor' },
+      /not among/,
+      'change the kernel parameter to lsm=yama,apparmor,bpf ',
+    ],
+    [
+      'completes the list the kernel was built with',
+      { modules: undefined },
+      /not among/,
+      'add to the kernel parameters lsm=landlock,yama,bpf ',
+    ],
+    ['knows a kernel without it', { compiled: false }, /built without BPF LSM/, 'CONFIG_BPF_LSM=y'],
+    [
+      'wants to see the list',
+      { modules: undefined, preset: undefined, compiled: undefined },
+      /operation not permitted/,
+      'mount -t securityfs',
+    ],
+    ['tells where the list is not to blame', {}, /operation not permitted/, 'bpf is among the security modules'],
+  ];
+  for (const [name, change, found, hint] of enabling) {
+    it(`says how BPF LSM is switched on: ${name}`, () => {
+      const hardening = { ...well.hardening, ...change };
+      const check = find(judge({ ...well, features: without('lsm'), hardening }), 'hardening');
+      assert.match(check.found, found);
+      assert.ok(check.hint?.includes(hint), check.hint);
     });
   }
 });

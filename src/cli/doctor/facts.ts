@@ -6,6 +6,7 @@ import { answers } from '../../agent/api/probe.ts';
 import type { Config } from '../../agent/config.ts';
 import { findObjects } from '../../agent/installation.ts';
 import { type BetweenFacts, gatherBetween } from './between.ts';
+import { gatherHardening, type HardeningFacts } from './hardening.ts';
 
 /** What was found out about this node; judging it is `judge`'s. */
 export interface Facts {
@@ -26,6 +27,7 @@ export interface Facts {
   readonly agent: { readonly socket: string; readonly answers: boolean };
   readonly statistics: boolean;
   readonly between: BetweenFacts;
+  readonly hardening: HardeningFacts;
 }
 
 export interface FeatureFact {
@@ -55,6 +57,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   };
   const { directory } = config.policies;
   const agentAnswers = await answers(config.api.socket);
+  const objects = findObjects(config.datapath.objects);
   return {
     node: process.version,
     kernel: release(),
@@ -65,12 +68,13 @@ export async function gatherFacts(config: Config): Promise<Facts> {
     cgroupRoot: config.datapath.cgroupRoot === 'auto' ? binding.cgroupRoot : config.datapath.cgroupRoot,
     bindingError: binding.error,
     features: binding.features,
-    objects: findObjects(config.datapath.objects),
+    objects,
     runtimes: [await runtime('docker'), await runtime('cri')],
     policies: { directory, readable: await allowed(directory, constants.R_OK | constants.X_OK) },
     agent: { socket: config.api.socket, answers: agentAnswers },
     statistics: (await text('/proc/sys/kernel/bpf_stats_enabled')).trim() === '1',
     between: await gatherBetween(config, agentAnswers),
+    hardening: await gatherHardening(objects),
   };
 }
 

@@ -1,6 +1,7 @@
 import { isNodeEnough, NODE_LEAST } from '../requirements.ts';
 import { judgeBetween } from './between.ts';
 import type { Facts, FeatureFact } from './facts.ts';
+import { judgeHardening } from './hardening.ts';
 
 /** `fail`: the agent cannot do its work; `warn`: it can, with less. */
 export type State = 'ok' | 'info' | 'warn' | 'fail';
@@ -30,6 +31,7 @@ export function judge(facts: Facts): Check[] {
     binding(facts),
     ...mounts(facts),
     ...features(facts),
+    ...judgeHardening(facts.hardening, featureOf(facts, 'lsm')),
     objects(facts),
     ...runtimes(facts),
     policies(facts),
@@ -101,12 +103,18 @@ const USES: Readonly<Record<string, { state: 'warn' | 'fail'; without: string }>
   tp_btf: { state: 'warn', without: 'new containers are noticed through their runtime only, later' },
   hash_batch: { state: 'warn', without: 'tables are written entry by entry, slower' },
   lpm_batch: { state: 'warn', without: 'CIDR tables are written entry by entry, slower' },
+  lsm: { state: 'warn', without: 'hardening policies are not enforced' },
+  task_storage: { state: 'warn', without: 'hardening policies are not enforced' },
 };
 
-function features({ features: all, bindingError }: Facts): Check[] {
-  if (bindingError !== undefined) return [];
-  const get = (name: string): FeatureFact | undefined => all.find((feature) => feature.name === name);
-  const door = get('tcx')?.supported === true ? 'tcx' : get('clsact')?.supported === true ? 'clsact' : undefined;
+function featureOf({ features: all }: Facts, name: string): FeatureFact | undefined {
+  return all.find((feature) => feature.name === name);
+}
+
+function features(facts: Facts): Check[] {
+  if (facts.bindingError !== undefined) return [];
+  const has = (name: string): boolean => featureOf(facts, name)?.supported === true;
+  const door = has('tcx') ? 'tcx' : has('clsact') ? 'clsact' : undefined;
   const attach: Check =
     door === undefined
       ? { name: 'attachment', state: 'fail', found: 'neither TCX nor clsact: packets cannot be judged' }
@@ -115,7 +123,7 @@ function features({ features: all, bindingError }: Facts): Check[] {
           state: 'ok',
           found: door === 'tcx' ? 'TCX links' : 'clsact filters: the kernel has no TCX',
         };
-  return [attach, ...all.map(featureCheck)];
+  return [attach, ...facts.features.map(featureCheck)];
 }
 
 function featureCheck(feature: FeatureFact): Check {
