@@ -16,6 +16,8 @@
  *               is the transition by that byte, if its `owner` is the base.
  *   match       What rules say of a path: for each access a list of rulings.
  *   ruling      For whom, what, and by which rule. The first of a list that fits counts.
+ *   moving      To link or rename is refused by `moving` of the source, if the source guards what the destination does
+ *               not keep.
  *
  * The automaton reads the canonical path: where the object lies in the container's own tree, by whatever way it was
  * reached. `anchors` tells where the roots of the container's mounts lie; what none of them leads to is read by the
@@ -97,7 +99,11 @@ enum mount_flags {
 	MOUNT_DEVICE = 2,   /* only file systems on block devices */
 };
 
-/* Lists end with the first whose executables is 0. */
+/*
+ * Lists end with the first whose executables is 0. A verdict of VERDICT_NONE leaves the question to those that follow, so
+ * that for tasks with several executables each layer has its own answer: what fits gives what it says of either layer
+ * that none before it gave.
+ */
 struct ruling {
 	__u64 executables; /* bits; 0: whatever runs, else only what one of them is, or has started */
 	__u32 rule;        /* 0: the default of the class */
@@ -111,7 +117,9 @@ struct match {
 	__u32 rulings[ACCESS_MAX]; /* by enum access; 0: the default of the access */
 	__u32 moving;              /* of the object, or of what lies below, to where other rules hold; 0: allowed */
 	__u32 executables[2];      /* in the automaton of executables: the bits, low and high */
-	__u32 pad[4];
+	__u32 guards;              /* 1 << enum access: what is denied to somebody, here or anywhere below */
+	__u32 keeps;               /* what is denied to everybody, here and everywhere below */
+	__u32 pad[2];
 };
 
 struct cell {
@@ -164,6 +172,10 @@ struct profile {
 	struct socket_rule sockets[PROFILE_SOCKETS];
 	struct mount_rule mounts[PROFILE_MOUNTS];
 	struct network_rule networks[PROFILE_NETWORKS];
+	__u32 moving_default; /* as match.moving, guards and keeps, of what has no match */
+	__u32 default_guards;
+	__u32 default_keeps;
+	__u32 pad;
 };
 
 union profile_page {

@@ -1328,6 +1328,8 @@ export interface Match {
   readonly rulings: readonly number[];
   readonly moving: number;
   readonly executables: readonly number[];
+  readonly guards: number;
+  readonly keeps: number;
 }
 
 export const MatchLayout: Layout<Match> = {
@@ -1339,6 +1341,8 @@ export const MatchLayout: Layout<Match> = {
       rulings: Array.from({ length: 9 }, (_, i) => view.getUint32(offset + i * 4, true)),
       moving: view.getUint32(offset + 36, true),
       executables: [view.getUint32(offset + 40, true), view.getUint32(offset + 44, true)],
+      guards: view.getUint32(offset + 48, true),
+      keeps: view.getUint32(offset + 52, true),
     };
   },
   write(value, buffer, offset) {
@@ -1352,6 +1356,8 @@ export const MatchLayout: Layout<Match> = {
     sized(value.executables, 2);
     view.setUint32(offset + 40, u32(value.executables[0]!), true);
     view.setUint32(offset + 44, u32(value.executables[1]!), true);
+    view.setUint32(offset + 48, u32(value.guards), true);
+    view.setUint32(offset + 52, u32(value.keeps), true);
   },
 };
 
@@ -1618,11 +1624,14 @@ export interface Profile {
   readonly sockets: readonly SocketRule[];
   readonly mounts: readonly MountRule[];
   readonly networks: readonly NetworkRule[];
+  readonly movingDefault: number;
+  readonly defaultGuards: number;
+  readonly defaultKeeps: number;
 }
 
 export const ProfileLayout: Layout<Profile> = {
   name: 'profile',
-  size: 5456,
+  size: 5472,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -1641,10 +1650,14 @@ export const ProfileLayout: Layout<Profile> = {
       sockets: Array.from({ length: 64 }, (_, i) => SocketRuleLayout.read(buffer, offset + 848 + i * 12)),
       mounts: Array.from({ length: 64 }, (_, i) => MountRuleLayout.read(buffer, offset + 1616 + i * 32)),
       networks: Array.from({ length: 64 }, (_, i) => NetworkRuleLayout.read(buffer, offset + 3664 + i * 28)),
+      movingDefault: view.getUint32(offset + 5456, true),
+      defaultGuards: view.getUint32(offset + 5460, true),
+      defaultKeeps: view.getUint32(offset + 5464, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 5472);
     view.setBigUint64(offset, u64(value.id), true);
     view.setBigUint64(offset + 8, u64(value.lasting), true);
     view.setUint32(offset + 16, u32(value.start), true);
@@ -1683,6 +1696,9 @@ export const ProfileLayout: Layout<Profile> = {
     for (let i = 0; i < 64; i++) {
       NetworkRuleLayout.write(value.networks[i]!, buffer, offset + 3664 + i * 28);
     }
+    view.setUint32(offset + 5456, u32(value.movingDefault), true);
+    view.setUint32(offset + 5460, u32(value.defaultGuards), true);
+    view.setUint32(offset + 5464, u32(value.defaultKeeps), true);
   },
 };
 
