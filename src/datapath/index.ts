@@ -14,6 +14,8 @@ import { EarlyListeners } from './early-listeners.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
 import { expedited } from './grace-periods.ts';
+import { type Hardening, openHardening } from './hardening/index.ts';
+import type { HardeningTables } from './hardening-port.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Incident, Reason } from './layouts.gen.ts';
 import type { PeerTables } from './peer-port.ts';
@@ -64,6 +66,7 @@ class KernelDatapath implements Datapath {
   readonly #settings: SettingsRow;
   readonly #clock = new Clock();
   readonly #peers: KernelPeerTables;
+  readonly #hardening: Hardening;
   readonly #context: RecordContext;
   readonly #ring: RingBuffer;
   readonly #listeners: ((records: readonly KernelRecord[]) => void)[] = [];
@@ -105,8 +108,15 @@ class KernelDatapath implements Datapath {
     } else {
       this.setBetween(options.between);
     }
+    this.#hardening = openHardening({
+      programs: this.#programs,
+      pins: options.pins,
+      cgroupRoot: options.cgroupRoot,
+      wallClock: (monotonic) => this.#clock.wall(monotonic),
+    });
     this.#context = {
       endpointName: (number) => this.#endpoints.nameOf(number),
+      containerName: (subject) => this.#hardening.nameOf(subject),
       wallClock: (monotonic) => this.#clock.wall(monotonic),
     };
     this.#ring = new RingBuffer(this.#programs.events, {
@@ -125,6 +135,10 @@ class KernelDatapath implements Datapath {
 
   get peers(): PeerTables {
     return this.#peers;
+  }
+
+  get hardening(): HardeningTables {
+    return this.#hardening;
   }
 
   get missing(): ReadonlyMap<string, string> {
@@ -151,7 +165,7 @@ class KernelDatapath implements Datapath {
     const interfaces = new Set(endpoints.flatMap((endpoint) => endpoint.interfaces.map(({ ifindex }) => ifindex)));
     const status = this.#endpoints.apply(endpoints, frontends, readHostFacts(interfaces), keepOthers);
     // Only when all are known does no program refer to the maps of an older layout any more.
-    if (!this.#cleaned && !keepOthers) {
+    if (!this.#cleaned && !keepOthers && this.#hardening.settled) {
       removeOldVersions(this.#options.pins);
       this.#cleaned = true;
     }
@@ -191,7 +205,7 @@ class KernelDatapath implements Datapath {
   }
 
   drift(): readonly Drift[] {
-    return driftOf(diff(readPolicyTables(this.#programs.tables), this.#tables));
+    return [...driftOf(diff(readPolicyTables(this.#programs.tables), this.#tables)), ...this.#hardening.drift()];
   }
 
   flows(): Iterable<FlowRecord> {
@@ -243,7 +257,8 @@ class KernelDatapath implements Datapath {
   }
 
   programs(): readonly ProgramStats[] {
-    const attachments = this.#attachments.described();
+    const hooks = [...this.#hardening.attached].map(([name, hook]) => [name, [hook]] as const);
+    const attachments = new Map<string, readonly string[]>([...this.#attachments.described(), ...hooks]);
     return this.#programs.names.flatMap((name) => {
       const program = this.#programs.program(name);
       if (program === undefined) return [];
@@ -267,6 +282,7 @@ class KernelDatapath implements Datapath {
   close(): void {
     this.#ring.close();
     this.#earlyListeners.close();
+    this.#hardening.close();
     this.#programs.close();
   }
 

@@ -6,6 +6,7 @@ import type { Plan } from '../compile/diff.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
+import type { HardeningTables, ViolationRecord } from './hardening-port.ts';
 import type { ClaimRecord, PeerTables, StrangerRecord } from './peer-port.ts';
 
 /** A flow as the kernel counts it. Times are milliseconds since the epoch. */
@@ -64,7 +65,7 @@ export interface CgroupRecord {
   readonly pid: number;
 }
 
-export type KernelRecord = VerdictRecord | CgroupRecord | ClaimRecord | StrangerRecord;
+export type KernelRecord = VerdictRecord | CgroupRecord | ClaimRecord | StrangerRecord | ViolationRecord;
 
 export interface Counter {
   readonly packets: bigint;
@@ -112,6 +113,8 @@ export interface Datapath {
   readonly revision: number;
   /** Peers of other nodes. What it says of endpoints of an earlier agent it can say after the first `applyEndpoints`. */
   readonly peers: PeerTables;
+  /** What containers may do to this node. */
+  readonly hardening: HardeningTables;
   /**
    * What is not in force although it was asked for, and why: objects (`tag.bpf.o`), `conntrack`, the uplinks
    * (`interface 7`) by which packets could leave that were to be held, `adopt_listeners` where what has listened on the

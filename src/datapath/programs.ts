@@ -15,11 +15,12 @@ import {
   U64,
 } from '../libbpf/index.ts';
 import { ADOPTER } from './early-listeners.ts';
+import { HARDENING_MAPS } from './hardening/tables.ts';
 import { type TagOwner, TagOwnerLayout } from './layouts.gen.ts';
 import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, TAG_OWNERS, type Tables, typedTables } from './maps.ts';
 import type { DatapathOptions, DatapathSizes } from './port.ts';
 
-const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS, TAG_OWNERS];
+const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS, TAG_OWNERS, ...HARDENING_MAPS];
 
 /**
  * The programs' objects. Without `gate` cgroups are noticed later, by the sources' own means; without `tag` no
@@ -78,6 +79,11 @@ export interface Programs {
   /** What the kernel would not load, and why: optional objects, and the extras of others. */
   readonly missing: ReadonlyMap<string, string>;
   readonly map: (name: string) => BpfMap;
+  /**
+   * Loads one more object over the same maps.
+   * @throws BpfError where the kernel refuses one of the programs `choose` has left in
+   */
+  readonly load: (file: string, choose: (object: OpenObject) => void) => LoadedObject;
   close(): void;
 }
 
@@ -128,9 +134,17 @@ export function loadPrograms(options: DatapathOptions): Programs {
     ...(owners === undefined ? {} : { owners: new TypedMap(owners, U64, TagOwnerLayout) }),
     ...(adoptedCgroups === undefined ? {} : { adoptedCgroups }),
     program: (name) => programs.get(name),
-    names: [...programs.keys()],
+    get names() {
+      return [...programs.keys()];
+    },
     missing,
     map,
+    load: (file, choose) => {
+      const object = loadObject(join(options.objects, file), options.sizes, directory, maps, choose);
+      loaded.push(object);
+      for (const name of object.programNames) programs.set(name, object.program(name));
+      return object;
+    },
     close: () => {
       for (const object of loaded) object.close();
       for (const opened of maps.values()) opened.close();

@@ -1,17 +1,22 @@
 /** What the event ring brings, read into values. */
 import type { RecordBatch } from '../libbpf/index.ts';
 import { formatAddress } from '../model/address.ts';
+import type { ViolationRecord } from './hardening-port.ts';
 import {
   CgroupEventLayout,
   CgroupOperation,
   Direction,
   EventHeadLayout,
   EventKind,
+  HardeningClass,
   PeerEventLayout,
   VerdictEventLayout,
+  ViolationEventLayout,
 } from './layouts.gen.ts';
 import type { ClaimRecord, StrangerRecord } from './peer-port.ts';
 import type { CgroupRecord, KernelRecord, VerdictRecord } from './port.ts';
+
+const ADDRESS_BYTES = 16;
 
 const OPERATIONS: ReadonlyMap<number, CgroupRecord['operation']> = new Map([
   [CgroupOperation.Created, 'created'],
@@ -22,6 +27,8 @@ const OPERATIONS: ReadonlyMap<number, CgroupRecord['operation']> = new Map([
 /** What turns the kernel's numbers and times into ours. */
 export interface RecordContext {
   readonly endpointName: (number: number) => string;
+  /** By its number as a hardened one. */
+  readonly containerName: (subject: number) => string;
   readonly wallClock: (monotonic: bigint) => number;
 }
 
@@ -66,7 +73,43 @@ export function decodeRecord(
   if ((kind === EventKind.Claim || kind === EventKind.Stranger) && size >= PeerEventLayout.size) {
     return peerRecord(buffer, offset, kind, context);
   }
+  if (kind === EventKind.Violation && size >= ViolationEventLayout.size) {
+    return violationRecord(buffer, offset, context);
+  }
   return undefined;
+}
+
+/** A name that is longer than the kernel's field begins with this. */
+const CUT = '…';
+
+function violationRecord(buffer: Buffer, offset: number, context: RecordContext): ViolationRecord {
+  const event = ViolationEventLayout.read(buffer, offset);
+  const path = textOf(event.path);
+  const executable = textOf(event.executable);
+  const network = event.class === HardeningClass.Network;
+  return {
+    kind: 'violation',
+    time: context.wallClock(event.head.time),
+    container: context.containerName(event.subject),
+    class: event.class,
+    detail: event.detail,
+    rule: event.rule,
+    stagedRule: event.stagedRule,
+    verdict: event.verdict,
+    stagedVerdict: event.stagedVerdict,
+    suppressed: event.suppressed,
+    process: { pid: event.pid, thread: event.thread, user: event.user },
+    ancestors: event.ancestors.filter(({ pid }) => pid !== 0).map(({ pid, name }) => ({ pid, name: textOf(name) })),
+    ...(executable === '' ? {} : { executable }),
+    ...(network ? { address: formatAddress(event.path.subarray(0, ADDRESS_BYTES)) } : {}),
+    ...(network || path === '' ? {} : { path: event.cut === 0 ? path : `${CUT}${path}` }),
+  };
+}
+
+/** Up to the first 0. The names are the container's: what is no character of UTF-8 is replaced. */
+function textOf(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Buffer.from(end === -1 ? bytes : bytes.subarray(0, end)).toString('utf8');
 }
 
 function peerRecord(

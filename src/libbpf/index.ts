@@ -17,7 +17,14 @@ export {
 } from './kinds.ts';
 export { BOOL, bytesLayout, I32, type Layout, U8, U16, U32, U64 } from './layout.ts';
 export { BpfLink, type IterateOptions, type LinkInfo } from './link.ts';
-export { BPF_F_NO_PREALLOC, BPF_F_RDONLY, BpfMap, type MapDefinition, type UpdateFlags } from './map.ts';
+export {
+  BPF_F_INNER_MAP,
+  BPF_F_NO_PREALLOC,
+  BPF_F_RDONLY,
+  BpfMap,
+  type MapDefinition,
+  type UpdateFlags,
+} from './map.ts';
 export type { MapBatch } from './map-iteration.ts';
 export type { NamespaceOptions } from './netlink.ts';
 export {
@@ -48,6 +55,7 @@ export {
   type Credentials,
   cgroupId,
   findCgroup2Mount,
+  hasKernelFunction,
   kernelIds,
   mountBpffs,
   openPidfd,

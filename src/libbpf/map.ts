@@ -38,6 +38,8 @@ export interface MapDefinition {
 export const BPF_F_NO_PREALLOC = 1;
 /** A pinned map that user space may only read. */
 export const BPF_F_RDONLY = 8;
+/** An array that may take the place of one of another length in a map of maps; the shape must have it too (Linux 5.10). */
+export const BPF_F_INNER_MAP = 0x1000;
 
 /**
  * A map of the kernel. Its keys and values are bytes here; `TypedMap` gives them layouts. Lives on in the kernel as

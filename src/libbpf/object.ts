@@ -284,6 +284,13 @@ export class LoadedObject extends Resource<ObjectHandle> {
     return program;
   }
 
+  /** What a loaded program attaches to: `lsm/file_open`. Throws `BpfError` NOT_FOUND with the names there are. */
+  section(name: string): string {
+    const section = this.#sections.get(name);
+    if (section === undefined) throw this.#unknown('program', name, this.programNames);
+    return section;
+  }
+
   override close(): void {
     for (const map of this.#maps.values()) map.close();
     for (const program of this.#programs.values()) program.close();

@@ -42,6 +42,11 @@ export function openPidfd(pid: number): number {
   return fail('SYSTEM', fd, attempted);
 }
 
+/** Whether the kernel's types know a function of that name: `bpf_lsm_file_open` where it has that security hook. */
+export function hasKernelFunction(name: string): boolean {
+  return native.kernelFunctionId(name, undefined) >= 0;
+}
+
 /** How many CPUs per-CPU maps have values for. */
 export function possibleCpus(): number {
   return native.possibleCpus();

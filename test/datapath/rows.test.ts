@@ -139,6 +139,7 @@ describe('records of peers', () => {
   const bytes = (text: string) => ({ bytes: parseAddress(text) ?? assert.fail(text) });
   const context = {
     endpointName: (number: number) => `#${number}`,
+    containerName: (number: number) => `#${number}`,
     wallClock: (time: bigint) => new Clock(() => 5_000_000n).wall(time),
   };
   const event = (kind: number): PeerEvent => ({

@@ -283,7 +283,11 @@ export class Laboratory {
     rmSync(this.#pins, { recursive: true });
   }
 
-  readonly #context = { endpointName: (number: number) => `#${number}`, wallClock: (time: bigint) => Number(time) };
+  readonly #context = {
+    endpointName: (number: number) => `#${number}`,
+    containerName: (number: number) => `#${number}`,
+    wallClock: (time: bigint) => Number(time),
+  };
 
   #run(name: string, frame: Buffer, ingressIfindex = 0, mark = 0): Outcome {
     const program = this.programs.program(name);
