@@ -11,7 +11,7 @@ import { betweenReadings } from './between/readings.ts';
 import type { Config } from './config.ts';
 import { Enforcement } from './enforcement.ts';
 import { asAgentError } from './errors.ts';
-import { idleCollector } from './memory.ts';
+import { idleCollector, thrift } from './memory.ts';
 import { readings } from './metrics/readings.ts';
 import { addReading, type Measurements, makeMeasurements } from './metrics/registry.ts';
 import { noticesOf, type SourceHealth } from './notices.ts';
@@ -60,6 +60,7 @@ export class Agent {
   #health: readonly SourceHealth[] = [];
   /** Packets wait while memory is collected. */
   readonly #collector = idleCollector(undefined, undefined, () => this.between.served);
+  readonly #thrift: { close(): void };
   #closing: Promise<void> | undefined;
 
   constructor(parts: AgentParts) {
@@ -103,6 +104,7 @@ export class Agent {
       note: (notice) => this.note(notice),
       onElsewhere: () => this.reconciler.request(),
     });
+    this.#thrift = thrift(() => this.between.served);
     const sources = this.#metricSources();
     const { registry } = this.measurements;
     for (const reading of readings(sources)) addReading(registry, reading);
@@ -220,6 +222,7 @@ export class Agent {
     this.#stopping.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#collector.close();
+    this.#thrift.close();
     await this.reconciler.close();
     await Promise.all([this.policies.close(), world.close(), this.between.close()]);
     logRepeats(logger, this.journal.digest, config.events.log);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { idleCollector } from '../../src/agent/memory.ts';
+import { idleCollector, thrift } from '../../src/agent/memory.ts';
 
 describe('the collector', () => {
   it('collects once after the work, when it is quiet', async () => {
@@ -38,5 +38,27 @@ describe('the collector', () => {
     const collector = idleCollector(undefined);
     collector.worked();
     collector.close();
+  });
+});
+
+describe('thrift', () => {
+  it('ends while others are served, and comes back when it is calm', async () => {
+    const flags: string[] = [];
+    let served = 0;
+    const sparing = thrift(
+      () => served,
+      2,
+      (flag) => flags.push(flag),
+    );
+    await sleep(20);
+    assert.deepEqual(flags, [], 'as the agent was started');
+    while (flags.length === 0) {
+      served += 1;
+      await sleep(1);
+    }
+    assert.deepEqual(flags, ['--no-optimize-for-size']);
+    while (flags.length === 1) await sleep(5);
+    assert.deepEqual(flags, ['--no-optimize-for-size', '--optimize-for-size']);
+    sparing.close();
   });
 });
