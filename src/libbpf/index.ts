@@ -61,6 +61,7 @@ export {
   openPidfd,
   peerCredentials,
   possibleCpus,
+  signalPidfd,
 } from './system.ts';
 export { MapOfMaps, PerCpuMap, StorageMap, TypedMap } from './typed-map.ts';
 export { type LogSummary, summarizeLog } from './verifier-log.ts';

@@ -42,6 +42,17 @@ export function openPidfd(pid: number): number {
   return fail('SYSTEM', fd, attempted);
 }
 
+/**
+ * Sends a signal to the process a pidfd names, and to no later one with the same number. False where it has ended.
+ * @param signal its number on this architecture (`os.constants.signals`)
+ */
+export function signalPidfd(descriptor: number, signal: number): boolean {
+  checkInteger(descriptor, 0, 0x7fffffff, 'a pidfd');
+  const errno = native.signalPidfd(descriptor, checkInteger(signal, 0, 64, 'a signal'));
+  if (errno !== ESRCH) expectOk(errno, 'SYSTEM', `send signal ${signal} to pidfd ${descriptor}`);
+  return errno === 0;
+}
+
 /** Whether the kernel's types know a function of that name: `bpf_lsm_file_open` where it has that security hook. */
 export function hasKernelFunction(name: string): boolean {
   return native.kernelFunctionId(name, undefined) >= 0;

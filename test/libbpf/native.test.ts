@@ -88,6 +88,7 @@ const CALLS: Readonly<Record<keyof Native, readonly unknown[]>> = {
   peerCredentials: ['fd'],
   mountBpffs: ['/no/such/directory'],
   openPidfd: ['pid'],
+  signalPidfd: ['pid', 'pid'],
   takeLog: [],
 };
 

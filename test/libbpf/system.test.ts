@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cgroupId, findCgroup2Mount, openPidfd, peerCredentials, possibleCpus } from '../../src/libbpf/index.ts';
+import {
+  cgroupId,
+  findCgroup2Mount,
+  openPidfd,
+  peerCredentials,
+  possibleCpus,
+  signalPidfd,
+} from '../../src/libbpf/index.ts';
 
 describe('findCgroup2Mount', () => {
   const cases: [string, string, string | undefined][] = [
@@ -71,6 +80,29 @@ describe('openPidfd', () => {
   it('says when there is no such process', () => {
     assert.throws(() => openPidfd(0x7ffffff), { code: 'NOT_FOUND' });
     assert.throws(() => openPidfd(0), { code: 'ARGUMENT' });
+  });
+});
+
+describe('signalPidfd', () => {
+  it('reaches the process that was opened, and says when that has ended', async () => {
+    const child = spawn('sleep', ['60']);
+    const ended = once(child, 'exit');
+    const pidfd = openPidfd(child.pid ?? 0);
+    try {
+      assert.equal(signalPidfd(pidfd, constants.signals.SIGKILL), true);
+      assert.equal((await ended)[1], 'SIGKILL');
+      assert.equal(signalPidfd(pidfd, constants.signals.SIGKILL), false);
+    } finally {
+      closeSync(pidfd);
+    }
+  });
+
+  it('refuses what is no pidfd', () => {
+    const file = openSync('/dev/null', 'r');
+    assert.throws(() => signalPidfd(file, 0), { code: 'SYSTEM', errno: 'EBADF' });
+    closeSync(file);
+    assert.throws(() => signalPidfd(-1, 0), { code: 'ARGUMENT' });
+    assert.throws(() => signalPidfd(0, 65), { code: 'ARGUMENT' });
   });
 });
 

@@ -166,6 +166,12 @@ Napi::Value OpenPidfd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd < 0 ? -errno : fd);
 }
 
+// (pidfd, signal)
+Napi::Value SignalPidfd(const Napi::CallbackInfo& info) {
+  long result = syscall(SYS_pidfd_send_signal, Int32Argument(info, 0), Int32Argument(info, 1), nullptr, 0);
+  return Errno(info.Env(), result < 0 ? errno : 0);
+}
+
 }  // namespace
 
 void ExportSystem(Napi::Env env, Napi::Object exports) {
@@ -182,6 +188,7 @@ void ExportSystem(Napi::Env env, Napi::Object exports) {
   Export<PeerCredentials>(env, exports, "peerCredentials");
   Export<MountBpffs>(env, exports, "mountBpffs");
   Export<OpenPidfd>(env, exports, "openPidfd");
+  Export<SignalPidfd>(env, exports, "signalPidfd");
 }
 
 }  // namespace bpfts
