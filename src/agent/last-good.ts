@@ -1,15 +1,14 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { toManifest, toPolicy } from '../model/manifest.ts';
-import type { LocatedPolicy, PolicyOrigin } from '../model/policy-file.ts';
+import { fromDocuments, type PolicyDocument, toDocuments } from '../model/located-policy.ts';
 import { validateManifest } from '../model/schema/validate.ts';
 import type { Version } from './policy-ledger.ts';
 
 /** A kept version: the file's text, and what was read from it, so that it need not be parsed again. */
 interface Kept {
   readonly text: string;
-  readonly documents: readonly { readonly manifest: unknown; readonly origin: PolicyOrigin }[];
+  readonly documents: readonly { readonly manifest: unknown; readonly origin: PolicyDocument['origin'] }[];
 }
 
 const SUFFIX = '.json';
@@ -60,9 +59,8 @@ export class LastGood {
   }
 }
 
-function writeKept({ bytes, policies }: Version): string {
-  const documents = policies.map(({ policy, origin }) => ({ manifest: toManifest(policy), origin }));
-  const kept: Kept = { text: bytes.toString('utf8'), documents };
+function writeKept({ bytes, policies, hardening }: Version): string {
+  const kept: Kept = { text: bytes.toString('utf8'), documents: toDocuments({ policies, hardening }) };
   return JSON.stringify(kept);
 }
 
@@ -75,11 +73,11 @@ function readKept(json: string): Version | undefined {
     return undefined;
   }
   if (typeof kept?.text !== 'string' || !Array.isArray(kept.documents)) return undefined;
-  const policies: LocatedPolicy[] = [];
+  const documents: PolicyDocument[] = [];
   for (const { manifest, origin } of kept.documents as Kept['documents']) {
     const validation = validateManifest(manifest);
     if (!validation.ok) return undefined;
-    policies.push({ policy: toPolicy(validation.manifest), origin });
+    documents.push({ manifest: validation.manifest, origin });
   }
-  return { bytes: Buffer.from(kept.text), policies };
+  return { bytes: Buffer.from(kept.text), ...fromDocuments(documents) };
 }

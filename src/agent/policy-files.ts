@@ -2,8 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { stringify } from 'yaml';
+import { type AnyPolicy, type AnyPolicyKind, isHardeningKind } from '../model/any-policy.ts';
 import { toManifest } from '../model/manifest.ts';
-import { type Policy, policyName } from '../model/policy.ts';
+import { type PolicyId, policyName } from '../model/policy.ts';
 import { AgentError } from './errors.ts';
 
 /** Ends the names of files that `policy apply` writes; people write others. */
@@ -15,8 +16,9 @@ const NAME_BYTES_MOST = 200;
  * The file of a policy that came through the API. A namespace has no dot in it and none begins with `_`, so that
  * different policies have different files; very long names are cut and told apart by their digest.
  */
-export function fileOf(policy: Pick<Policy, 'kind' | 'namespace' | 'name'>): string {
-  const scope = policy.kind === 'ClusterWorkloadNetworkPolicy' ? '_cluster' : policy.namespace;
+export function fileOf(policy: PolicyId & { readonly kind: AnyPolicyKind }): string {
+  const place = policy.namespace === '' ? '_cluster' : policy.namespace;
+  const scope = isHardeningKind(policy.kind) ? `_hardening.${place}` : place;
   const name = `${scope}.${policy.name}`;
   if (Buffer.byteLength(name) + SUFFIX.length <= NAME_BYTES_MOST) return `${name}${SUFFIX}`;
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 16);
@@ -29,7 +31,7 @@ export function isApplied(path: string): boolean {
 }
 
 /** The text stored for a policy: its document, everything spelled out. */
-export function textOf(policy: Policy): string {
+export function textOf(policy: AnyPolicy): string {
   const head = [
     `# Written by "sallyport policy apply". Change it with that, not here;`,
     `# "sallyport policy delete ${policyName(policy)}" removes it.`,
@@ -42,7 +44,7 @@ export function textOf(policy: Policy): string {
  * beside their places first, so that a full disk changes nothing, then each takes its place.
  * @throws AgentError INTERNAL naming the file
  */
-export async function writePolicies(directory: string, policies: readonly Policy[]): Promise<void> {
+export async function writePolicies(directory: string, policies: readonly AnyPolicy[]): Promise<void> {
   const staged: { temporary: string; place: string }[] = [];
   try {
     await mkdir(directory, { recursive: true, mode: 0o755 });
@@ -62,10 +64,7 @@ export async function writePolicies(directory: string, policies: readonly Policy
 }
 
 /** @throws AgentError INTERNAL */
-export async function removePolicy(
-  directory: string,
-  policy: Pick<Policy, 'kind' | 'namespace' | 'name'>,
-): Promise<void> {
+export async function removePolicy(directory: string, policy: Parameters<typeof fileOf>[0]): Promise<void> {
   try {
     await unlink(join(directory, fileOf(policy)));
     await syncDirectory(directory);

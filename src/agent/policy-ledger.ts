@@ -1,13 +1,15 @@
 import { join } from 'node:path';
-import { type LocatedPolicy, type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
+import { hardeningSetErrors } from '../model/hardening-set.ts';
+import type { LocatedHardeningPolicy, LocatedPolicies, LocatedPolicy } from '../model/located-policy.ts';
+import { type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
 import { policySetErrors, policySetWarnings } from '../model/policy-set.ts';
 import { type PolicyProblem, unreadableFile } from '../model/problem.ts';
 import type { PolicyFile } from '../sources/policies.ts';
+import { READY_NAMES } from './ready-names.ts';
 
 /** A version of a file that was good by itself and beside the others. */
-export interface Version {
+export interface Version extends LocatedPolicies {
   readonly bytes: Buffer;
-  readonly policies: readonly LocatedPolicy[];
 }
 
 /** A fault, and what stays in force instead of the file it is in. */
@@ -19,11 +21,14 @@ export interface LedgerProblem extends PolicyProblem {
 export interface Ledger {
   /** By file name. */
   readonly accepted: ReadonlyMap<string, Version>;
+  /** Who may talk to whom. */
   readonly policies: readonly LocatedPolicy[];
+  /** What containers may do to this node. */
+  readonly hardening: readonly LocatedHardeningPolicy[];
   readonly errors: readonly LedgerProblem[];
 }
 
-export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], errors: [] };
+export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], hardening: [], errors: [] };
 
 /** Versions found to be good beside each other: of the next ones only what is new has to be held against them. */
 const coherent = new WeakSet<ReadonlyMap<string, Version>>();
@@ -36,12 +41,14 @@ export type ParseCache = WeakMap<PolicyFile, ParsedFile>;
  * whole; its former version stays in force if it had one. Where two files contradict each other, the one that
  * changed is at fault; where both did, the later by name.
  * @param before what was in force; its versions may be those of an earlier run
+ * @param ready names of the ready rules there are; the same ones in every call
  */
 export function settle(
   before: ReadonlyMap<string, Version>,
   files: readonly PolicyFile[],
   directory: string,
   cache: ParseCache = new WeakMap(),
+  ready: ReadonlySet<string> = READY_NAMES,
 ): Ledger {
   const wanted = new Map<string, Version>();
   const problems = new Map<string, readonly PolicyProblem[]>();
@@ -51,15 +58,14 @@ export function settle(
     const version = fresh ?? former;
     if (version !== undefined) wanted.set(file.name, version);
   }
-  expelContradictions(wanted, before, problems, directory);
+  expelContradictions(wanted, before, problems, { directory, ready });
   coherent.add(wanted);
   const errors = [...problems].flatMap(([name, found]) =>
     found.map(
       (problem): LedgerProblem => ({ ...problem, inForce: wanted.has(name) ? 'the version before' : 'nothing' }),
     ),
   );
-  const policies = [...wanted.keys()].sort().flatMap((name) => wanted.get(name)?.policies ?? []);
-  return { accepted: wanted, policies, errors };
+  return { accepted: wanted, ...policiesOf(wanted, [...wanted.keys()].sort()), errors };
 }
 
 const warnings = new WeakMap<Ledger, readonly PolicyProblem[]>();
@@ -94,7 +100,7 @@ function parseFile(file: PolicyFile, directory: string, cache: ParseCache): Pars
   const { content } = file;
   const parsed = content.ok
     ? parsePolicyFile(path, content.bytes)
-    : { file: path, policies: [], problems: [unreadable(path, content.error)] };
+    : { file: path, policies: [], hardening: [], problems: [unreadable(path, content.error)] };
   cache.set(file, parsed);
   return parsed;
 }
@@ -105,9 +111,9 @@ function versionOf(
   cache: ParseCache,
   problems: Map<string, readonly PolicyProblem[]>,
 ): Version | undefined {
-  const { policies, problems: found } = parseFile(file, directory, cache);
+  const { policies, hardening, problems: found } = parseFile(file, directory, cache);
   const errors = found.filter(({ severity }) => severity === 'error');
-  if (file.content.ok && errors.length === 0) return { bytes: file.content.bytes, policies };
+  if (file.content.ok && errors.length === 0) return { bytes: file.content.bytes, policies, hardening };
   problems.set(file.name, errors);
   return undefined;
 }
@@ -125,18 +131,21 @@ function expelContradictions(
   wanted: Map<string, Version>,
   before: ReadonlyMap<string, Version>,
   problems: Map<string, readonly PolicyProblem[]>,
-  directory: string,
+  { directory, ready }: { readonly directory: string; readonly ready: ReadonlySet<string> },
 ): void {
   const nameOf = (path: string): string => path.slice(directory.length + (directory.endsWith('/') ? 0 : 1));
   const changed = (name: string): boolean => wanted.get(name) !== before.get(name);
-  const policiesOf = (name: string): readonly LocatedPolicy[] => wanted.get(name)?.policies ?? [];
   for (;;) {
     const names = [...wanted.keys()].sort();
     const [known, fresh] = [names.filter((name) => !changed(name)), names.filter(changed)];
     if (fresh.length === 0 && coherent.has(before)) return;
     // Of two that contradict each other the later in this order is faulted: one that changed.
-    const policies = [...known, ...fresh].flatMap(policiesOf);
-    const errors = policySetErrors(policies, coherent.has(before) ? new Set(fresh.flatMap(policiesOf)) : undefined);
+    const all = policiesOf(wanted, [...known, ...fresh]);
+    const news = coherent.has(before) ? policiesOf(wanted, fresh) : all;
+    const errors = [
+      ...policySetErrors(all.policies, new Set(news.policies)),
+      ...hardeningSetErrors(all.hardening, ready, new Set(news.hardening)),
+    ];
     if (errors.length === 0) return;
     const expelled = new Set<string>();
     for (const problem of errors) {
@@ -153,4 +162,11 @@ function expelContradictions(
       else wanted.set(name, former);
     }
   }
+}
+
+function policiesOf(versions: ReadonlyMap<string, Version>, names: readonly string[]): LocatedPolicies {
+  return {
+    policies: names.flatMap((name) => versions.get(name)?.policies ?? []),
+    hardening: names.flatMap((name) => versions.get(name)?.hardening ?? []),
+  };
 }

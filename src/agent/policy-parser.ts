@@ -1,9 +1,8 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { toPolicy } from '../model/manifest.ts';
-import { MAX_FILE_BYTES, type PolicyFile, type PolicyOrigin, parsePolicyFile } from '../model/policy-file.ts';
+import { fromDocuments, type PolicyDocument } from '../model/located-policy.ts';
+import { MAX_FILE_BYTES, type PolicyFile, parsePolicyFile } from '../model/policy-file.ts';
 import { type PolicyProblem, unreadableFile } from '../model/problem.ts';
-import type { PolicyManifest } from '../model/schema/policy.ts';
 
 /** What a thread is given. */
 export interface ParseTask {
@@ -13,7 +12,7 @@ export interface ParseTask {
 
 /** What a thread sends, as JSON. */
 export interface ParsedText {
-  readonly documents: readonly { readonly manifest: PolicyManifest; readonly origin: PolicyOrigin }[];
+  readonly documents: readonly PolicyDocument[];
   readonly problems: readonly PolicyProblem[];
 }
 
@@ -79,13 +78,9 @@ export class PolicyParser {
 
 function policyFileOf(file: string, text: string): PolicyFile {
   const { documents, problems } = JSON.parse(text) as ParsedText;
-  return {
-    file,
-    policies: documents.map(({ manifest, origin }) => ({ policy: toPolicy(manifest), origin })),
-    problems,
-  };
+  return { file, ...fromDocuments(documents), problems };
 }
 
 function failed(file: string, reason: string): PolicyFile {
-  return { file, policies: [], problems: [unreadableFile(file, reason)] };
+  return { file, policies: [], hardening: [], problems: [unreadableFile(file, reason)] };
 }

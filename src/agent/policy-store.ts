@@ -2,9 +2,13 @@ import { statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import type { AnyPolicy } from '../model/any-policy.ts';
+import type { HardeningPolicy } from '../model/hardening.ts';
+import { hardeningSetErrors } from '../model/hardening-set.ts';
+import type { LocatedHardeningPolicy, LocatedPolicy } from '../model/located-policy.ts';
 import { canonicalJson } from '../model/manifest.ts';
 import { type Policy, policyKey } from '../model/policy.ts';
-import type { LocatedPolicy, PolicyFile as ParsedFile } from '../model/policy-file.ts';
+import type { PolicyFile as ParsedFile } from '../model/policy-file.ts';
 import { policySetErrors } from '../model/policy-set.ts';
 import type { PolicyProblem } from '../model/problem.ts';
 import { PolicyDirectory, type PolicyFile } from '../sources/policies.ts';
@@ -17,6 +21,7 @@ import { faultOf } from './policy-fault.ts';
 import { fileOf, isApplied, removePolicy, textOf, writePolicies } from './policy-files.ts';
 import { EMPTY_LEDGER, isFormer, type Ledger, type ParseCache, problemKey, settle } from './policy-ledger.ts';
 import { PolicyParser } from './policy-parser.ts';
+import { READY_NAMES } from './ready-names.ts';
 
 export interface PolicyStoreOptions {
   readonly directory: string;
@@ -36,11 +41,12 @@ interface InputFile {
 }
 
 export interface ApplyPlan {
-  readonly given: readonly Policy[];
+  readonly given: readonly AnyPolicy[];
   /** One for each that is given. */
   readonly changes: readonly PolicyChange[];
   /** Everything that would be in force. */
   readonly all: readonly Policy[];
+  readonly hardening: readonly HardeningPolicy[];
 }
 
 /** How long parsing may keep others from working, milliseconds. */
@@ -122,11 +128,16 @@ export class PolicyStore {
       parsed.push(found);
       await setImmediate();
     }
-    const given = parsed.flatMap(({ policies }) => policies);
+    const given = parsed.flatMap(({ policies, hardening }) => [...policies, ...hardening]);
     const keys = new Set(given.map(({ policy }) => policyKey(policy)));
-    const others = this.#ledger.policies.filter(({ policy }) => !keys.has(policyKey(policy)));
-    const all = [...others, ...given];
-    const problems = [...parsed.flatMap((file) => file.problems), ...policySetErrors(all)];
+    const other = ({ policy }: LocatedPolicy | LocatedHardeningPolicy): boolean => !keys.has(policyKey(policy));
+    const all = [...this.#ledger.policies.filter(other), ...parsed.flatMap(({ policies }) => policies)];
+    const hardening = [...this.#ledger.hardening.filter(other), ...parsed.flatMap((file) => file.hardening)];
+    const problems = [
+      ...parsed.flatMap((file) => file.problems),
+      ...policySetErrors(all),
+      ...hardeningSetErrors(hardening, READY_NAMES),
+    ];
     const faults = problems.filter(({ severity }) => severity === 'error').map(faultOf);
     if (faults.length > 0) {
       throw new AgentError('INVALID', 'The policies do not validate; nothing was changed', { faults });
@@ -137,6 +148,7 @@ export class PolicyStore {
       given: policies,
       changes: policies.map((policy) => this.#changeOf(policy)),
       all: all.map(({ policy }) => policy),
+      hardening: hardening.map(({ policy }) => policy),
     };
   }
 
@@ -161,8 +173,8 @@ export class PolicyStore {
   #planDelete(
     name: string,
     where: Parameters<typeof pickPolicy>[2],
-  ): { readonly policy: Policy; readonly change: PolicyChange } {
-    const all = this.#ledger.policies.map((located) => located.policy);
+  ): { readonly policy: AnyPolicy; readonly change: PolicyChange } {
+    const all = this.#located().map((located): AnyPolicy => located.policy);
     const policy = pickPolicy(name, all, where);
     const file = this.fileOf(policy);
     if (!isApplied(file)) throw foreign(policy, file, 'delete it there');
@@ -184,16 +196,20 @@ export class PolicyStore {
   }
 
   /** The path of the file a policy in force is in. */
-  fileOf(policy: Policy): string {
+  fileOf(policy: AnyPolicy): string {
     return this.#locate(policy)?.origin.file ?? join(this.#options.directory, fileOf(policy));
   }
 
-  #locate(policy: Policy): LocatedPolicy | undefined {
-    const key = policyKey(policy);
-    return this.#ledger.policies.find((located) => policyKey(located.policy) === key);
+  #located(): readonly (LocatedPolicy | LocatedHardeningPolicy)[] {
+    return [...this.#ledger.policies, ...this.#ledger.hardening];
   }
 
-  #changeOf(policy: Policy): PolicyChange {
+  #locate(policy: AnyPolicy): LocatedPolicy | LocatedHardeningPolicy | undefined {
+    const key = policyKey(policy);
+    return this.#located().find((located) => policyKey(located.policy) === key);
+  }
+
+  #changeOf(policy: AnyPolicy): PolicyChange {
     const { kind, namespace, name } = policy;
     const present = this.#locate(policy);
     const file = this.fileOf(policy);
@@ -316,7 +332,7 @@ export class PolicyStore {
   }
 }
 
-function foreign(policy: Policy, file: string, todo: string): AgentError {
+function foreign(policy: AnyPolicy, file: string, todo: string): AgentError {
   return new AgentError('CONFLICT', `${policyKey(policy)} is kept in ${file}, which "policy apply" did not write`, {
     hint: `${todo}; changes of the file come into force by themselves`,
   });

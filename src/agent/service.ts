@@ -7,7 +7,7 @@ import type { EventFilter, EventJournal } from '../events/journal.ts';
 import { wants } from '../events/journal.ts';
 import { formatIdentity } from '../model/identity.ts';
 import { type Policy, policyName } from '../model/policy.ts';
-import type { LocatedPolicy } from '../model/policy-file.ts';
+import type { LocatedPolicy } from '../model/located-policy.ts';
 import type { Agent } from './agent.ts';
 import type { RecordQuery, RevokeRequest } from './api/between-contract.ts';
 import type {

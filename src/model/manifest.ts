@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
-import { formatNetwork, type Network, parseNetwork } from './address.ts';
+import { formatNetwork } from './address.ts';
+import { type AnyPolicy, isHardening } from './any-policy.ts';
+import { fromHardening } from './hardening-manifest.ts';
 import { API_VERSION, type DirectionPolicy, type Peer, type Policy, type PortMatch, type Rule } from './policy.ts';
 import { hasTypes, parseProtocol, protocolName } from './protocol.ts';
-import type { PeerManifest, PolicyManifest, PortManifest, RuleManifest } from './schema/policy.ts';
-import type { WorkloadSelector } from './selector.ts';
+import type { PolicyManifest } from './schema/kinds.ts';
+import type { NetworkManifest, PeerManifest, PortManifest, RuleManifest } from './schema/policy.ts';
+import { DEFAULT_PRIORITY, fromSelector, nonEmpty, toNetwork, toSelector, unvalidated } from './selector-manifest.ts';
 import type { Action } from './verdict.ts';
-import { formatWorkload, parseWorkload } from './workload.ts';
 
-const DEFAULT_PRIORITY = 1000;
 const DEFAULT_ACTION: Action = 'Deny';
 
-/** The policy a validated document describes, with all that it leaves out filled in. */
-export function toPolicy(manifest: PolicyManifest): Policy {
+/** The network policy a validated document describes, with all that it leaves out filled in. */
+export function toPolicy(manifest: NetworkManifest): Policy {
   const { metadata, spec } = manifest;
   const namespace = manifest.kind === 'WorkloadNetworkPolicy' ? manifest.metadata.namespace : '';
   const ingress = toDirection(spec.ingress, spec.defaults?.ingress, namespace);
@@ -31,10 +32,13 @@ export function toPolicy(manifest: PolicyManifest): Policy {
   };
 }
 
-/**
- * The document of a policy, everything spelled out but a priority that was not given. `toPolicy` of it is the policy.
- */
-export function toManifest(policy: Policy): PolicyManifest {
+/** The document of a policy of any kind, everything spelled out but a priority that was not given. */
+export function toManifest(policy: AnyPolicy): PolicyManifest {
+  return isHardening(policy) ? fromHardening(policy) : fromNetwork(policy);
+}
+
+/** `toPolicy` of it is the policy. */
+function fromNetwork(policy: Policy): NetworkManifest {
   const { kind, namespace, name } = policy;
   const metadata = { name, ...nonEmpty('labels', policy.labels), ...nonEmpty('annotations', policy.annotations) };
   const { ingress, egress } = policy;
@@ -55,12 +59,12 @@ export function toManifest(policy: Policy): PolicyManifest {
 }
 
 /** The document as JSON with sorted keys and no spaces: equal for policies that were written differently. */
-export function canonicalJson(policy: Policy): string {
+export function canonicalJson(policy: AnyPolicy): string {
   return JSON.stringify(sorted(toManifest(policy)));
 }
 
 /** SHA-256 of the canonical JSON, hexadecimal. */
-export function policyHash(policy: Policy): string {
+export function policyHash(policy: AnyPolicy): string {
   return createHash('sha256').update(canonicalJson(policy)).digest('hex');
 }
 
@@ -104,7 +108,7 @@ function toPeer(peer: PeerManifest, namespace: string): Peer {
     return { type: 'workload', selector: toSelector({ ...peer, workload: peer.workload }, namespace) };
   }
   if (peer.cidr !== undefined) {
-    return { type: 'network', network: network(peer.cidr), except: (peer.except ?? []).map(network) };
+    return { type: 'network', network: toNetwork(peer.cidr), except: (peer.except ?? []).map(toNetwork) };
   }
   if (peer.entity !== undefined) return { type: 'entity', entity: peer.entity };
   throw unvalidated('peer');
@@ -134,39 +138,4 @@ function fromPort(match: PortMatch): PortManifest {
   if (match.port === undefined) return { protocol };
   if (hasTypes(match.protocol)) return { protocol, type: Number(match.port) };
   return { protocol, port: match.port, ...(match.endPort === undefined ? {} : { endPort: match.endPort }) };
-}
-
-interface SelectorManifest {
-  readonly workload: string;
-  readonly container?: string | undefined;
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-}
-
-function toSelector(written: SelectorManifest, namespace: string): WorkloadSelector {
-  const workload = parseWorkload(written.workload, namespace === '' ? undefined : namespace);
-  if (workload === undefined) throw unvalidated('workload');
-  return { workload, container: written.container ?? '*', labels: written.labels ?? {} };
-}
-
-function fromSelector(selector: WorkloadSelector): SelectorManifest & { workload: string } {
-  return {
-    workload: formatWorkload(selector.workload),
-    ...(selector.container === '*' ? {} : { container: selector.container }),
-    ...nonEmpty('labels', selector.labels),
-  };
-}
-
-function nonEmpty<K extends string>(key: K, entries: Readonly<Record<string, string>>) {
-  return (Object.keys(entries).length === 0 ? {} : { [key]: entries }) as { [P in K]?: Record<string, string> };
-}
-
-function network(text: string): Network {
-  const parsed = parseNetwork(text);
-  if (!('family' in parsed)) throw unvalidated('network');
-  return parsed;
-}
-
-/** Only a caller that skipped validation gets here. */
-function unvalidated(what: string): TypeError {
-  return new TypeError(`cannot make a policy of a document that was not validated: bad ${what}`);
 }

@@ -1,7 +1,12 @@
-import { toPolicy } from './manifest.ts';
-import type { Policy } from './policy.ts';
-import type { Place, PolicyProblem, Position } from './problem.ts';
-import { validateManifest } from './schema/validate.ts';
+import {
+  fromDocuments,
+  type LocatedHardeningPolicy,
+  type LocatedPolicy,
+  originOf,
+  type PolicyDocument,
+} from './located-policy.ts';
+import type { PolicyProblem } from './problem.ts';
+import { type FieldProblem, validateManifest } from './schema/validate.ts';
 import { formatPath } from './schema/walk.ts';
 import { readYaml, type YamlDocument } from './yaml-document.ts';
 
@@ -10,22 +15,12 @@ export const MAX_FILE_BYTES = 1 << 20;
 /** Most problems reported of one file; the rest is counted in the last one's hint. */
 export const MAX_PROBLEMS = 50;
 
-/** Where a policy was written, and the parts of it that problems of whole sets of policies point at. */
-export interface PolicyOrigin extends Place {
-  readonly priority?: Position;
-  readonly ingress: readonly Position[];
-  readonly egress: readonly Position[];
-}
-
-export interface LocatedPolicy {
-  readonly policy: Policy;
-  readonly origin: PolicyOrigin;
-}
-
 export interface PolicyFile {
   readonly file: string;
-  /** Those of documents without errors. A file with errors should not be put in force in part. */
+  /** Network policies of documents without errors. A file with errors should not be put in force in part. */
   readonly policies: readonly LocatedPolicy[];
+  /** The same of hardening policies. */
+  readonly hardening: readonly LocatedHardeningPolicy[];
   readonly problems: readonly PolicyProblem[];
 }
 
@@ -36,43 +31,25 @@ export interface PolicyFile {
  */
 export function parsePolicyFile(file: string, bytes: Uint8Array): PolicyFile {
   const text = decode(file, bytes);
-  if (typeof text !== 'string') return { file, policies: [], problems: [text] };
-  const policies: LocatedPolicy[] = [];
+  if (typeof text !== 'string') return { file, policies: [], hardening: [], problems: [text] };
+  const documents: PolicyDocument[] = [];
   const problems: PolicyProblem[] = [];
   for (const document of readYaml(text)) {
     if (document.ok) {
-      readPolicy(file, document, policies, problems);
+      const validation = validateManifest(document.value);
+      if (validation.ok)
+        documents.push({ manifest: validation.manifest, origin: originOf(file, document, validation.manifest) });
+      else problems.push(...validation.problems.map((problem) => located(file, document, problem)));
     } else {
       const { code, path, found, wanted } = document;
       problems.push({ code, severity: 'error', file, ...document.position, path, found, wanted });
     }
   }
-  return { file, policies, problems: bounded(problems) };
+  return { file, ...fromDocuments(documents), problems: bounded(problems) };
 }
 
-function readPolicy(file: string, document: YamlDocument, policies: LocatedPolicy[], problems: PolicyProblem[]): void {
-  const validation = validateManifest(document.value);
-  if (validation.ok) {
-    const policy = toPolicy(validation.manifest);
-    policies.push({ policy, origin: originOf(file, document, policy) });
-    return;
-  }
-  for (const { path, at, ...problem } of validation.problems) {
-    const position = document.locate(path, at);
-    problems.push({ severity: 'error', file, ...position, path: formatPath(path), ...problem });
-  }
-}
-
-function originOf(file: string, document: YamlDocument, policy: Policy): PolicyOrigin {
-  const rules = (direction: 'ingress' | 'egress'): Position[] =>
-    (policy[direction]?.rules ?? []).map((_, i) => document.locate(['spec', direction, i], 'value'));
-  return {
-    file,
-    ...document.locate([], 'value'),
-    ...(policy.explicitPriority ? { priority: document.locate(['spec', 'priority'], 'value') } : {}),
-    ingress: rules('ingress'),
-    egress: rules('egress'),
-  };
+function located(file: string, document: YamlDocument, { path, at, ...problem }: FieldProblem): PolicyProblem {
+  return { severity: 'error', file, ...document.locate(path, at), path: formatPath(path), ...problem };
 }
 
 function bounded(problems: PolicyProblem[]): PolicyProblem[] {

@@ -1,6 +1,7 @@
 import { portCovers, ruleCovers } from './coverage.ts';
 import type { NamedPort } from './endpoint.ts';
 import type { Identity } from './identity.ts';
+import type { LocatedHardeningPolicy, LocatedPolicy } from './located-policy.ts';
 import {
   type Direction,
   type DirectionPolicy,
@@ -10,7 +11,6 @@ import {
   policyName,
   ruleName,
 } from './policy.ts';
-import type { LocatedPolicy } from './policy-file.ts';
 import type { Place, PolicyProblem, ProblemCode } from './problem.ts';
 import { PROTOCOLS, protocolName } from './protocol.ts';
 import { formatSelector, selects } from './selector.ts';
@@ -48,21 +48,22 @@ export function policySetErrors(
   fresh: ReadonlySet<LocatedPolicy> = new Set(policies),
 ): PolicyProblem[] {
   const enforced = policies.filter(({ policy }) => policy.mode === 'Enforce' && policy.explicitPriority);
-  return [...first(duplicates(policies, fresh)), ...first(priorityConflicts(enforced, fresh))];
+  return [...firstProblems(duplicates(policies, fresh)), ...firstProblems(priorityConflicts(enforced, fresh))];
 }
 
 /** Only what is probably not meant; compares rules with each other, so not for every change. */
 export function policySetWarnings(policies: readonly LocatedPolicy[], surroundings?: Surroundings): PolicyProblem[] {
   const enforced = policies.filter(({ policy }) => policy.mode === 'Enforce');
   return [
-    ...first(shadowedRules(policies)),
-    ...first(dnsLockouts(enforced)),
-    ...first(unusedPortNames(policies)),
-    ...(surroundings === undefined ? [] : first(selectingNothing(policies, [...surroundings.identities]))),
+    ...firstProblems(shadowedRules(policies)),
+    ...firstProblems(dnsLockouts(enforced)),
+    ...firstProblems(unusedPortNames(policies)),
+    ...(surroundings === undefined ? [] : firstProblems(selectingNothing(policies, [...surroundings.identities]))),
   ];
 }
 
-function* first(problems: Iterable<PolicyProblem>): Generator<PolicyProblem> {
+/** As many as are reported. */
+export function* firstProblems(problems: Iterable<PolicyProblem>): Generator<PolicyProblem> {
   let left = MAX_SET_PROBLEMS;
   for (const problem of problems) {
     if (left-- === 0) return;
@@ -70,8 +71,12 @@ function* first(problems: Iterable<PolicyProblem>): Generator<PolicyProblem> {
   }
 }
 
-function* duplicates(policies: readonly LocatedPolicy[], fresh: ReadonlySet<LocatedPolicy>): Generator<PolicyProblem> {
-  const seen = new Map<string, LocatedPolicy>();
+/** Policies of one family with the same kind, namespace and name. */
+export function* duplicates<T extends LocatedPolicy | LocatedHardeningPolicy>(
+  policies: readonly T[],
+  fresh: ReadonlySet<T>,
+): Generator<PolicyProblem> {
+  const seen = new Map<string, T>();
   const names = new Set([...fresh].map(({ policy }) => policy.name));
   for (const located of policies) {
     if (!names.has(located.policy.name)) continue;
@@ -247,8 +252,8 @@ function* unusedPortNames(policies: readonly LocatedPolicy[]): Generator<PolicyP
   }
 }
 
-function* selectingNothing(
-  policies: readonly LocatedPolicy[],
+export function* selectingNothing(
+  policies: readonly (LocatedPolicy | LocatedHardeningPolicy)[],
   identities: readonly Identity[],
 ): Generator<PolicyProblem> {
   const present = new SelectorIndex<Identity>();
@@ -271,11 +276,11 @@ function* selectingNothing(
   }
 }
 
-function problemAt(code: ProblemCode, severity: 'error' | 'warning', place: Place, path: string) {
+export function problemAt(code: ProblemCode, severity: 'error' | 'warning', place: Place, path: string) {
   const { file, line, column } = place;
   return { code, severity, file, line, column, path };
 }
 
-function placeOf({ origin }: LocatedPolicy): Place {
+function placeOf({ origin }: LocatedPolicy | LocatedHardeningPolicy): Place {
   return { file: origin.file, line: origin.line, column: origin.column };
 }

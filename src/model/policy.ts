@@ -68,17 +68,24 @@ export interface Policy {
   readonly egress?: DirectionPolicy;
 }
 
+/** What a policy of any kind is known by. */
+export interface PolicyId {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** `namespace/name`, or `name` for cluster-wide policies. Unique only within a kind. */
-export function policyName(policy: Pick<Policy, 'namespace' | 'name'>): string {
+export function policyName(policy: Pick<PolicyId, 'namespace' | 'name'>): string {
   return policy.namespace === '' ? policy.name : `${policy.namespace}/${policy.name}`;
 }
 
 /** `kind namespace/name`: what no two policies share. */
-export function policyKey(policy: Pick<Policy, 'kind' | 'namespace' | 'name'>): string {
+export function policyKey(policy: PolicyId): string {
   return `${policy.kind} ${policyName(policy)}`;
 }
 
 /** A rule as people name it inside its list: its name, or its index. */
-export function ruleName(rule: Rule, index: number): string {
+export function ruleName(rule: { readonly name?: string }, index: number): string {
   return rule.name ?? String(index);
 }

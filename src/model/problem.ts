@@ -27,6 +27,7 @@ export const PROBLEM_CODES = {
   RULE_SHADOWED: 'a rule can never decide, because another one always decides first',
   SELECTS_NOTHING: 'a policy selects no workload that is present',
   DNS_LOCKED_OUT: 'a policy denies what it does not list and nothing lets name lookups out',
+  UNKNOWN_READY_RULE: 'a rule names a ready rule that the catalogue does not have',
   PORT_NAME_UNUSED: 'a port name can never be looked up',
 } as const;
 

@@ -12,6 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   model: [],
   sources: ['model'],
   compile: ['model'],
+  hardening: ['model', 'compile'],
   datapath: ['model', 'compile', 'libbpf'],
   events: ['model'],
   netfilter: [],
@@ -19,8 +20,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   handshake: ['model'],
   trust: ['model'],
   store: ['model', 'handshake'],
-  agent: ['model', 'sources', 'compile', 'datapath', 'events', 'libbpf', ...BETWEEN_NODES],
-  cli: ['model', 'sources', 'compile', 'datapath', 'events', 'agent', 'libbpf', ...BETWEEN_NODES],
+  agent: ['model', 'sources', 'compile', 'hardening', 'datapath', 'events', 'libbpf', ...BETWEEN_NODES],
+  cli: ['model', 'sources', 'compile', 'hardening', 'datapath', 'events', 'agent', 'libbpf', ...BETWEEN_NODES],
 };
 
 const LINES_MAX = 400;

@@ -1,5 +1,6 @@
 /** Policy documents for tests: a good one, and ways to spoil it. */
-import { type LocatedPolicy, type PolicyFile, parsePolicyFile } from '../../src/model/policy-file.ts';
+import type { LocatedPolicy } from '../../src/model/located-policy.ts';
+import { type PolicyFile, parsePolicyFile } from '../../src/model/policy-file.ts';
 
 export const GOOD = `apiVersion: sallyport.dev/v1alpha1
 kind: WorkloadNetworkPolicy

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { generatedFiles, staleFiles } from '../../src/model/schema/generate.ts';
-import { POLICY_SCHEMAS } from '../../src/model/schema/policy.ts';
+import { POLICY_SCHEMAS } from '../../src/model/schema/kinds.ts';
 import { fieldNames, schemaAt, unwrap } from '../../src/model/schema/walk.ts';
 import { suggest } from '../../src/model/suggest.ts';
 

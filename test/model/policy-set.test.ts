@@ -353,8 +353,8 @@ describe('warnings', () => {
 
 describe('problem codes', () => {
   it('are all written in the reference', async () => {
-    const { policyReference } = await import('../../src/model/schema/reference.ts');
-    const page = policyReference();
+    const { referencePages } = await import('../../src/model/schema/reference.ts');
+    const page = referencePages().get('policy-reference.md') ?? '';
     for (const code of Object.keys(PROBLEM_CODES)) assert.ok(page.includes(`\`${code}\``), code);
   });
 });

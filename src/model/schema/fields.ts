@@ -10,22 +10,22 @@ import { WORKLOAD_REFERENCE } from '../workload.ts';
 /** Most entries of each list and mapping. */
 export const LIMITS = { rules: 10_000, peers: 1_000, ports: 256, except: 256, labels: 64, annotations: 64 } as const;
 
-const PROTOCOL_NAMES = Object.keys(PROTOCOLS) as [keyof typeof PROTOCOLS, ...(keyof typeof PROTOCOLS)[]];
+export const PROTOCOL_NAMES = Object.keys(PROTOCOLS) as [keyof typeof PROTOCOLS, ...(keyof typeof PROTOCOLS)[]];
 
 /** A text with a pattern; type errors and pattern errors read the same. */
-function text(pattern: RegExp, longest: number, wanted: string): z.ZodString {
+export function text(pattern: RegExp, longest: number, wanted: string): z.ZodString {
   return z.string({ error: wanted }).max(longest, { error: wanted, abort: true }).regex(pattern, { error: wanted });
 }
 
-function integer(least: number, most: number, wanted: string): z.ZodInt {
+export function integer(least: number, most: number, wanted: string): z.ZodInt {
   return z.int({ error: wanted }).min(least, { error: wanted }).max(most, { error: wanted });
 }
 
-function oneOf<const T extends readonly [string, ...string[]]>(names: T, wanted = namesOf(names)) {
+export function oneOf<const T extends readonly [string, ...string[]]>(names: T, wanted = namesOf(names)) {
   return z.enum(names, { error: wanted });
 }
 
-function namesOf(names: readonly string[]): string {
+export function namesOf(names: readonly string[]): string {
   return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Writes what is made from the policy schema: `docs/policy-reference.md` and `docs/schema/*.json`.
+ * Writes what is made from the policy schema: `docs/{policy,hardening}-reference.md` and `docs/schema/*.json`.
  *
  *     node src/model/schema/generate.ts --check    exit 1 and name the files that are stale
  *     node src/model/schema/generate.ts --write
@@ -8,11 +8,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { jsonSchemas } from './json-schema.ts';
-import { policyReference } from './reference.ts';
+import { referencePages } from './reference.ts';
 
 /** Path below the repository's root, and content. */
 export function generatedFiles(): ReadonlyMap<string, string> {
-  const files = new Map([['docs/policy-reference.md', policyReference()]]);
+  const files = new Map<string, string>();
+  for (const [file, content] of referencePages()) files.set(`docs/${file}`, content);
   for (const [file, content] of jsonSchemas()) files.set(`docs/schema/${file}`, content);
   return files;
 }

@@ -1,6 +1,6 @@
 /** JSON Schema of policies, for editors. Checks that need more than one field are made by the agent only. */
 import * as z from 'zod';
-import { POLICY_SCHEMAS } from './policy.ts';
+import { POLICY_SCHEMAS } from './kinds.ts';
 
 /** File name and content of each schema, formatted with a newline at the end. */
 export function jsonSchemas(): ReadonlyMap<string, string> {

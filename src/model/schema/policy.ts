@@ -1,37 +1,26 @@
 /**
- * The one description of policies: types, validation, the reference page and the editors' JSON Schema all come from
+ * The one description of network policies: types, validation, the reference page and the editors' JSON Schema all come from
  * here. Objects are strict. Refinements name the field at fault; a value is reported once, by the first check that
  * finds it wrong.
  */
 import * as z from 'zod';
 import { networkCovers, parseNetwork } from '../address.ts';
-import { isGlob } from '../glob.ts';
-import { API_VERSION } from '../policy.ts';
 import { hasPorts, hasTypes, parseProtocol, protocolName } from '../protocol.ts';
-import { parseWorkload } from '../workload.ts';
+import {
+  apiVersion,
+  checkReference,
+  checkSubject,
+  clusterMetadata,
+  issue,
+  kind,
+  mode,
+  namespacedMetadata,
+  priority,
+  ruleName,
+  rules,
+  subjectSchema,
+} from './document.ts';
 import * as field from './fields.ts';
-
-/**
- * Adds an issue at a field of the object being refined. `depth` tells it from faults of the fields themselves, after
- * which such a check means nothing.
- */
-function issue(context: z.core.$RefinementCtx, path: (string | number)[], wanted: string, hint?: string): void {
-  context.addIssue({ code: 'custom', path, message: wanted, params: { depth: path.length, hint } });
-}
-
-const subjectSchema = z
-  .strictObject(
-    {
-      workload: field.workload.describe(
-        'Which workloads the policy is about, as `kind/name` or `namespace/kind/name`. `*` stands for any run of ' +
-          'characters and `?` for one, within a part.',
-      ),
-      container: field.container.optional().meta({ description: 'Which of their containers.', default: '*' }),
-      labels: field.labels.optional().describe('Labels they must have, all of them, with exactly these values.'),
-    },
-    { error: 'a mapping with the field workload' },
-  )
-  .meta({ title: 'Subject' });
 
 const peerSchema = z
   .strictObject(
@@ -126,11 +115,7 @@ const peers = z
   .optional();
 
 const ruleFields = {
-  name: field.ruleName
-    .optional()
-    .describe(
-      'Name of the rule in reports and metrics, unique in its list. Rules without one are known by their index.',
-    ),
+  name: ruleName,
   action: field.action.optional().meta({ description: '`Alert` allows and reports.', default: 'Allow' }),
 };
 
@@ -157,37 +142,14 @@ const egressRuleSchema = z
   )
   .meta({ title: 'Egress rule' });
 
-function rules<T extends z.ZodType<{ name?: string | undefined }>>(rule: T) {
-  return z
-    .array(rule, { error: 'a list of rules (an empty one is written [])' })
-    .max(field.LIMITS.rules, { error: `at most ${field.LIMITS.rules} rules` })
-    .superRefine((list, context) => {
-      const seen = new Map<string, number>();
-      for (const [i, { name }] of list.entries()) {
-        if (name === undefined) continue;
-        const first = seen.get(name);
-        if (first === undefined) seen.set(name, i);
-        else issue(context, [i, 'name'], 'a name no other rule of the list has', `rule ${first} has it`);
-      }
-    })
-    .optional();
-}
-
 const defaultAction = field.action.optional();
 
 const specSchema = z
   .strictObject(
     {
       subject: subjectSchema,
-      priority: field.priority.optional().meta({
-        description:
-          'Policies with a lower number are judged first. At equal priority Deny comes before Alert before Allow.',
-        default: 1000,
-      }),
-      mode: field.mode.optional().meta({
-        description: '`Stage` judges and reports what the policy would do, and changes no verdict.',
-        default: 'Enforce',
-      }),
+      priority,
+      mode,
       defaults: z
         .strictObject(
           {
@@ -220,18 +182,6 @@ const specSchema = z
   })
   .meta({ title: 'Spec' });
 
-const metadataFields = {
-  name: field.policyName.describe('Name of the policy, unique among its kind in its namespace.'),
-  labels: field.labels.optional().describe('Labels of the policy itself; they select nothing.'),
-  annotations: field.annotations.optional().describe('Anything you want to keep beside it.'),
-};
-
-const apiVersion = z.literal(API_VERSION, { error: `"${API_VERSION}"` }).describe('Version of the format.');
-
-function kind<const K extends string>(name: K) {
-  return z.literal(name, { error: `"${name}"` }).describe('Kind of the document.');
-}
-
 type Spec = z.infer<typeof specSchema>;
 
 /** Calls `check` with every workload reference of a spec and its path. */
@@ -254,27 +204,11 @@ const workloadNetworkPolicySchema = z
   .strictObject({
     apiVersion,
     kind: kind('WorkloadNetworkPolicy'),
-    metadata: z
-      .strictObject(
-        {
-          ...metadataFields,
-          namespace: field.namespace.describe('Namespace of the policy and of all its subjects.'),
-        },
-        { error: 'a mapping with the fields name, namespace' },
-      )
-      .meta({ title: 'Metadata' }),
+    metadata: namespacedMetadata,
     spec: specSchema,
   })
   .superRefine(({ metadata, spec }, context) => {
-    const subject = parseWorkload(spec.subject.workload, metadata.namespace);
-    if (subject === undefined || subject.namespace === metadata.namespace) return;
-    const other = isGlob(subject.namespace) ? 'several namespaces' : 'another namespace';
-    issue(
-      context,
-      ['spec', 'subject', 'workload'],
-      `a workload of namespace ${metadata.namespace}`,
-      `${other}: use kind ClusterWorkloadNetworkPolicy`,
-    );
+    checkSubject(context, metadata.namespace, spec.subject.workload, 'ClusterWorkloadNetworkPolicy');
   })
   .meta({
     title: 'WorkloadNetworkPolicy',
@@ -285,15 +219,11 @@ const clusterWorkloadNetworkPolicySchema = z
   .strictObject({
     apiVersion,
     kind: kind('ClusterWorkloadNetworkPolicy'),
-    metadata: z.strictObject(metadataFields, { error: 'a mapping with the field name' }).meta({ title: 'Metadata' }),
+    metadata: clusterMetadata,
     spec: specSchema,
   })
   .superRefine(({ spec }, context) => {
-    eachReference(spec, (reference, path) => {
-      if (parseWorkload(reference) === undefined) {
-        issue(context, path, 'a workload as namespace/kind/name', 'a cluster-wide policy has no namespace of its own');
-      }
-    });
+    eachReference(spec, (reference, path) => checkReference(context, reference, path));
   })
   .meta({
     title: 'ClusterWorkloadNetworkPolicy',
@@ -301,12 +231,12 @@ const clusterWorkloadNetworkPolicySchema = z
   });
 
 /** By kind. */
-export const POLICY_SCHEMAS = {
+export const NETWORK_SCHEMAS = {
   WorkloadNetworkPolicy: workloadNetworkPolicySchema,
   ClusterWorkloadNetworkPolicy: clusterWorkloadNetworkPolicySchema,
 } as const;
 
-export type PolicyManifest =
+export type NetworkManifest =
   | z.infer<typeof workloadNetworkPolicySchema>
   | z.infer<typeof clusterWorkloadNetworkPolicySchema>;
 export type RuleManifest = z.infer<typeof ingressRuleSchema> & z.infer<typeof egressRuleSchema>;

@@ -1,15 +1,9 @@
-/** The reference page of policies, from their schema. */
-import * as z from 'zod';
+/** The reference pages of policies, from their schema. */
 import { PROBLEM_CODES } from '../problem.ts';
-import { POLICY_SCHEMAS } from './policy.ts';
-import { unwrap } from './walk.ts';
+import { POLICY_SCHEMAS } from './kinds.ts';
+import { about, objectsBelow, table } from './reference-tables.ts';
 
-interface Section {
-  readonly title: string;
-  readonly schema: z.ZodObject;
-}
-
-const EXAMPLE = [
+const NETWORK_EXAMPLE = [
   'apiVersion: sallyport.dev/v1alpha1',
   'kind: WorkloadNetworkPolicy',
   'metadata: {name: web-to-api, namespace: shop}',
@@ -21,7 +15,7 @@ const EXAMPLE = [
   '      ports: [{protocol: TCP, port: 8080}]',
 ];
 
-const JUDGEMENT = [
+const NETWORK_JUDGEMENT = [
   'The first packet of a conversation is judged at both ends: egress at its source, ingress at its destination. Both must let it pass. Answers to what passed pass.',
   'A workload that no policy selects in a direction may do everything in it.',
   'Of the rules that match, of whatever policy, the one with the lowest priority number decides; at equal priority Deny comes before Alert before Allow. The order in a list means nothing.',
@@ -30,32 +24,93 @@ const JUDGEMENT = [
   'A rule about a network matches by address, whoever has it; one about a workload matches who it is, wherever it is.',
 ];
 
-/** Markdown; ends with a newline. */
-export function policyReference(): string {
-  const { WorkloadNetworkPolicy: namespaced, ClusterWorkloadNetworkPolicy: cluster } = POLICY_SCHEMAS;
-  const sections = objectsBelow(namespaced);
+const HARDENING_EXAMPLE = [
+  'apiVersion: sallyport.dev/v1alpha1',
+  'kind: HardeningPolicy',
+  'metadata: {name: web, namespace: shop}',
+  'spec:',
+  '  subject: {workload: Service/web}',
+  '  rules:',
+  '    - name: ready',
+  '      ready: [recommended]',
+  '    - name: config-is-read-only',
+  '      files: {paths: [/etc/**], except: [/etc/nginx/cache/**], access: [modify]}',
+  '    - name: nginx-may-bind',
+  '      action: Allow',
+  '      executables: [/usr/sbin/nginx]',
+  '      capabilities: {names: [NET_BIND_SERVICE]}',
+];
+
+const HARDENING_JUDGEMENT = [
+  'The kernel asks at each access, for every process of a container the policy selects, however it was started. A container that no policy selects may do everything its runtime lets it do.',
+  'Of the rules that match, of whatever policy, the one with the lowest priority number decides; at equal priority Deny comes before Alert before Allow. The order in a list means nothing.',
+  'Where no rule matches, the defaults of the policies that select the container decide, class by class: Deny before Alert before Allow. A class without a default is allowed.',
+  'A rule with executables is for what one of them is, and for all it starts.',
+  "A path is where an object lies in the container's own tree, by whatever way it is reached: a link, another mount, a descriptor.",
+  'A policy in mode `Stage` takes part in a second judgement that is only reported.',
+];
+
+/** File name below docs/ and content. */
+export function referencePages(): ReadonlyMap<string, string> {
+  return new Map([
+    ['policy-reference.md', policyReference()],
+    ['hardening-reference.md', hardeningReference()],
+  ]);
+}
+
+interface Page {
+  readonly title: string;
+  readonly kinds: readonly ['WorkloadNetworkPolicy' | 'HardeningPolicy', keyof typeof POLICY_SCHEMAS];
+  readonly example: readonly string[];
+  readonly judgement: readonly string[];
+  readonly heading: string;
+  readonly others: string;
+}
+
+function page({ title, kinds, example, judgement, heading, others }: Page): string[] {
+  const [kind, clusterKind] = kinds;
+  const sections = objectsBelow(POLICY_SCHEMAS[kind]);
   return [
-    '# Policy reference',
+    `# ${title}`,
     '',
     '<!-- Generated from src/model/schema/ by src/model/schema/generate.ts --write. -->',
     '',
     'A policy file holds any number of YAML documents, each one policy. A field that is not listed here is an error.',
-    'Files are checked with `sallyport policy validate`.',
+    `Files are checked with \`sallyport policy validate\`. ${others}`,
     '',
     '```yaml',
-    ...EXAMPLE,
+    ...example,
     '```',
     '',
-    '## How traffic is judged',
+    `## ${heading}`,
     '',
-    ...JUDGEMENT.map((line) => `- ${line}`),
+    ...judgement.map((line) => `- ${line}`),
     '',
-    ...sections.flatMap(({ title, schema }) => [`## ${title}`, '', ...about(schema), ...table(schema), '']),
-    '## ClusterWorkloadNetworkPolicy',
+    ...sections.flatMap((section) => [
+      `## ${section.title}`,
+      '',
+      ...about(section.schema),
+      ...table(section.schema),
+      '',
+    ]),
+    `## ${clusterKind}`,
     '',
-    ...about(cluster),
-    'All fields are those of WorkloadNetworkPolicy but for `metadata.namespace`, which it does not have.',
+    ...about(POLICY_SCHEMAS[clusterKind]),
+    `All fields are those of ${kind} but for \`metadata.namespace\`, which it does not have.`,
     '',
+  ];
+}
+
+function policyReference(): string {
+  return [
+    ...page({
+      title: 'Policy reference',
+      kinds: ['WorkloadNetworkPolicy', 'ClusterWorkloadNetworkPolicy'],
+      example: NETWORK_EXAMPLE,
+      judgement: NETWORK_JUDGEMENT,
+      heading: 'How traffic is judged',
+      others: 'Hardening policies may stand beside these: [hardening reference](hardening-reference.md).',
+    }),
     '## Problems',
     '',
     '| Code | Meaning |',
@@ -65,72 +120,14 @@ export function policyReference(): string {
   ].join('\n');
 }
 
-/** The schema and every object schema in it that has a title, outer ones first, each once. */
-function objectsBelow(root: z.core.$ZodType): Section[] {
-  const found = new Map<string, Section>();
-  const queue = [root];
-  for (let at = queue.shift(); at !== undefined; at = queue.shift()) {
-    const schema = unwrap(at);
-    if (schema instanceof z.ZodArray) queue.push(schema.element);
-    if (!(schema instanceof z.ZodObject)) continue;
-    const title = schema.meta()?.title;
-    if (title !== undefined) {
-      if (found.has(title)) continue;
-      found.set(title, { title, schema });
-    }
-    queue.push(...Object.values(schema.shape));
-  }
-  return [...found.values()];
-}
-
-function about(schema: z.core.$ZodType): string[] {
-  const description = metaOf(schema).description;
-  return description === undefined ? [] : [description, ''];
-}
-
-function table(schema: z.ZodObject): string[] {
-  return ['| Field | Value | |', '| --- | --- | --- |', ...rows(schema, '')];
-}
-
-/** One row a field; fields of objects without a title of their own follow theirs. */
-function rows(schema: z.ZodObject, prefix: string): string[] {
-  return Object.entries(schema.shape).flatMap(([name, value]: [string, z.core.$ZodType]) => {
-    const inner = unwrap(value);
-    const { description, default: preset } = metaOf(value);
-    const notes = [
-      ...(description === undefined ? [] : [description]),
-      ...(preset === undefined ? [] : [`Default \`${String(preset)}\`.`]),
-      ...(value instanceof z.ZodOptional ? [] : ['Required.']),
-    ];
-    const row = `| \`${prefix}${name}\` | ${describeValue(inner)} | ${notes.join(' ')} |`;
-    const nested = inner instanceof z.ZodObject && metaOf(inner).title === undefined;
-    return nested ? [row, ...rows(inner, `${prefix}${name}.`)] : [row];
-  });
-}
-
-interface Meta {
-  readonly description?: string | undefined;
-  readonly title?: string | undefined;
-  readonly default?: unknown;
-}
-
-function metaOf(schema: z.core.$ZodType): Meta {
-  const own = z.globalRegistry.get(schema) ?? {};
-  if (own.description !== undefined || !(schema instanceof z.ZodOptional)) return own;
-  return { ...metaOf(schema.unwrap()), ...own };
-}
-
-function describeValue(schema: z.core.$ZodType): string {
-  const inner = unwrap(schema);
-  if (inner instanceof z.ZodLiteral) return [...inner.values].map((value) => `\`${String(value)}\``).join(', ');
-  if (inner instanceof z.ZodEnum) return inner.options.map((option) => `\`${option}\``).join(', ');
-  if (inner instanceof z.ZodUnion) return inner.options.map(describeValue).join(', or ');
-  if (inner instanceof z.ZodArray) return `list of ${describeValue(inner.element)}`;
-  if (inner instanceof z.ZodRecord) return 'mapping of texts';
-  if (inner instanceof z.ZodObject) {
-    const title = metaOf(inner).title;
-    return title === undefined ? 'mapping' : `[${title}](#${title.toLowerCase().replaceAll(' ', '-')})`;
-  }
-  if (inner instanceof z.ZodNumber) return `${inner.minValue}–${inner.maxValue}`;
-  return 'text';
+function hardeningReference(): string {
+  return page({
+    title: 'Hardening reference',
+    kinds: ['HardeningPolicy', 'ClusterHardeningPolicy'],
+    example: HARDENING_EXAMPLE,
+    judgement: HARDENING_JUDGEMENT,
+    heading: 'How accesses are judged',
+    others:
+      'Network policies may stand beside these: [policy reference](policy-reference.md), which lists the problems too.',
+  }).join('\n');
 }

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { API_VERSION } from '../policy.ts';
 import { type ProblemCode, quoteFound } from '../problem.ts';
 import { suggest } from '../suggest.ts';
-import { POLICY_SCHEMAS, type PolicyManifest } from './policy.ts';
+import { POLICY_SCHEMAS, type PolicyManifest } from './kinds.ts';
 import { type FieldPath, fieldNames, schemaAt, valueAt } from './walk.ts';
 
 /** What is wrong with a value, without saying in which file. */
@@ -42,7 +42,7 @@ type PolicySchema = (typeof POLICY_SCHEMAS)[keyof typeof POLICY_SCHEMAS];
 /** Version and kind first: under a wrong kind every other complaint would be noise. */
 function schemaFor(value: unknown): { readonly schema: PolicySchema } | FieldProblem {
   const kinds = Object.keys(POLICY_SCHEMAS);
-  const wantedKind = `${kinds.join(' or ')}`;
+  const wantedKind = `${kinds.slice(0, -1).join(', ')} or ${kinds.at(-1)}`;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     const wanted = 'a mapping with apiVersion, kind, metadata and spec';
     return { code: 'BAD_VALUE', path: [], at: 'value', found: quoteFound(value), wanted };
