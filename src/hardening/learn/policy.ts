@@ -1,4 +1,3 @@
-import { parseAddress } from '../../model/address.ts';
 import {
   FILE_ACCESSES,
   type FileAccess,
@@ -12,6 +11,7 @@ import {
 import type { PolicyMode } from '../../model/policy.ts';
 import type { WorkloadSelector } from '../../model/selector.ts';
 import { generalizeName } from './names.ts';
+import { networkRules } from './networks.ts';
 import type { Observation } from './observation.ts';
 import { generalizePaths } from './tree.ts';
 
@@ -43,29 +43,38 @@ export function learnPolicy(observations: readonly Observation[], options: Learn
     mode,
     defaults: Object.fromEntries(POSTURES.map((posture) => [posture, 'Deny'])),
     rules: [
-      ...pathRules(of('path'), children),
-      ...rule('capabilities', capabilities(of('capability'))),
+      ...pathRules(of('path'), FILE_ONLY, children),
+      ...pathRules(of('path'), SOCKETS, children),
+      ...capabilityRules(of('capability')),
       ...rule('operations', operations(of('operation'))),
       ...rule('sockets', sockets(of('socket'))),
       ...rule('mounts', mounts(of('mount'))),
-      ...rule('network', networks(of('network'), children)),
+      ...networkRules(of('network'), children).flatMap(({ name, target }) => rule(name, [target])),
     ],
   };
 }
+
+/** A document says what is done to UNIX sockets apart from what is done to files. */
+const SOCKETS: readonly FileAccess[] = ['connect', 'bind'];
+const FILE_ONLY = FILE_ACCESSES.filter((access) => !SOCKETS.includes(access));
 
 function rule(name: string, targets: readonly Target[]): HardeningRule[] {
   return targets.length === 0 ? [] : [{ name, action: 'Allow', ready: [], targets }];
 }
 
 /** One rule for each set of accesses, named by them. */
-function pathRules(observations: readonly Of<'path'>[], children: number): HardeningRule[] {
+function pathRules(
+  observations: readonly Of<'path'>[],
+  accesses: readonly FileAccess[],
+  children: number,
+): HardeningRule[] {
   const accessesOf = new Map<string, FileAccess[]>();
-  for (const access of FILE_ACCESSES) {
+  for (const access of accesses) {
     const seen = observations.filter((one) => one.access === access);
     for (const glob of globsOf(seen, children, access === 'execute')) {
-      const accesses = accessesOf.get(glob);
-      if (accesses === undefined) accessesOf.set(glob, [access]);
-      else accesses.push(access);
+      const others = accessesOf.get(glob);
+      if (others === undefined) accessesOf.set(glob, [access]);
+      else others.push(access);
     }
   }
   const sets = new Map<string, { readonly access: readonly FileAccess[]; readonly paths: string[] }>();
@@ -93,11 +102,12 @@ function globsOf(observations: readonly Of<'path'>[], children: number, executio
   return [...new Set([...abstract, ...globs])];
 }
 
-function capabilities(observations: readonly Of<'capability'>[]): Target[] {
-  return (['container', 'user-namespace'] as const).flatMap((within): Target[] => {
+function capabilityRules(observations: readonly Of<'capability'>[]): HardeningRule[] {
+  return (['container', 'user-namespace'] as const).flatMap((within) => {
     const numbers = observations.filter((one) => one.within === within).map((one) => one.capability);
-    const sorted = [...new Set(numbers)].sort((a, b) => a - b);
-    return sorted.length === 0 ? [] : [{ type: 'capabilities', capabilities: sorted, within }];
+    const capabilities = [...new Set(numbers)].sort((a, b) => a - b);
+    if (capabilities.length === 0) return [];
+    return rule(`capabilities-in-${within}`, [{ type: 'capabilities', capabilities, within }]);
   });
 }
 
@@ -126,40 +136,3 @@ function mounts(observations: readonly Of<'mount'>[]): Target[] {
   const wanted = MOUNT_OPERATIONS.filter((one) => seen.has(one));
   return [{ type: 'mounts', operations: wanted, fileSystems: [], writable: false, devices: false }];
 }
-
-/** By protocol and port; one target for each, with the addresses in it. */
-function networks(observations: readonly Of<'network'>[], most: number): Target[] {
-  const ports = new Map<string, { protocol: number; port: number; addresses: Set<string> }>();
-  for (const { protocol, port, address } of observations) {
-    const key = `${protocol} ${port}`;
-    const entry = ports.get(key) ?? { protocol, port, addresses: new Set() };
-    entry.addresses.add(address);
-    ports.set(key, entry);
-  }
-  const inOrder = [...ports.values()].sort((a, b) => a.protocol - b.protocol || a.port - b.port);
-  return inOrder.map(({ protocol, port, addresses }) => ({
-    type: 'network',
-    networks: networksOf([...addresses].sort(), most),
-    ...(protocol === 0 ? {} : { protocol }),
-    ...(port === 0 ? {} : { port }),
-  }));
-}
-
-function networksOf(addresses: readonly string[], most: number) {
-  const networks = addresses.flatMap((text) => {
-    const address = parseAddress(text);
-    return address === undefined
-      ? []
-      : [{ family: text.includes(':') ? (6 as const) : (4 as const), address, prefix: 128 }];
-  });
-  return ([4, 6] as const).flatMap((family) => {
-    const own = networks.filter((one) => one.family === family);
-    if (own.length <= most) return own;
-    return [{ family, address: ANY[family], prefix: family === 4 ? 96 : 0 }];
-  });
-}
-
-const ANY = {
-  4: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0),
-  6: new Uint8Array(16),
-} as const;
