@@ -23,6 +23,8 @@ export type Observation =
       readonly address: string;
     };
 
+export type PathObservation = Extract<Observation, { readonly type: 'path' }>;
+
 /** Different things that are remembered; 100 bytes each, or so. */
 const DIFFERENT_MOST = 200_000;
 

@@ -10,9 +10,10 @@ import {
 } from '../../model/hardening.ts';
 import type { PolicyMode } from '../../model/policy.ts';
 import type { WorkloadSelector } from '../../model/selector.ts';
+import { withMoves } from './moves.ts';
 import { generalizeName } from './names.ts';
 import { networkRules } from './networks.ts';
-import type { Observation } from './observation.ts';
+import type { Observation, PathObservation } from './observation.ts';
 import { generalizePaths } from './tree.ts';
 
 export interface LearnOptions {
@@ -31,6 +32,7 @@ export function learnPolicy(observations: readonly Observation[], options: Learn
   const of = <T extends Observation['type']>(type: T): Of<T>[] =>
     observations.filter((one): one is Of<T> => one.type === type);
   const { namespace, name, subject, mode, children } = options;
+  const paths = withMoves(of('path'), (seen) => accessesOf(seen, FILE_ACCESSES, children));
   return {
     kind: 'HardeningPolicy',
     namespace,
@@ -43,8 +45,8 @@ export function learnPolicy(observations: readonly Observation[], options: Learn
     mode,
     defaults: Object.fromEntries(POSTURES.map((posture) => [posture, 'Deny'])),
     rules: [
-      ...pathRules(of('path'), FILE_ONLY, children),
-      ...pathRules(of('path'), SOCKETS, children),
+      ...pathRules(paths, FILE_ONLY, children),
+      ...pathRules(paths, SOCKETS, children),
       ...capabilityRules(of('capability')),
       ...rule('operations', operations(of('operation'))),
       ...rule('sockets', sockets(of('socket'))),
@@ -64,21 +66,12 @@ function rule(name: string, targets: readonly Target[]): HardeningRule[] {
 
 /** One rule for each set of accesses, named by them. */
 function pathRules(
-  observations: readonly Of<'path'>[],
+  observations: readonly PathObservation[],
   accesses: readonly FileAccess[],
   children: number,
 ): HardeningRule[] {
-  const accessesOf = new Map<string, FileAccess[]>();
-  for (const access of accesses) {
-    const seen = observations.filter((one) => one.access === access);
-    for (const glob of globsOf(seen, children, access === 'execute')) {
-      const others = accessesOf.get(glob);
-      if (others === undefined) accessesOf.set(glob, [access]);
-      else others.push(access);
-    }
-  }
   const sets = new Map<string, { readonly access: readonly FileAccess[]; readonly paths: string[] }>();
-  for (const [glob, access] of accessesOf) {
+  for (const [glob, access] of accessesOf(observations, accesses, children)) {
     const key = access.map((one) => String.fromCharCode(FILE_ACCESSES.indexOf(one))).join('');
     const set = sets.get(key) ?? { access, paths: [] };
     set.paths.push(glob);
@@ -90,8 +83,26 @@ function pathRules(
   );
 }
 
-function globsOf(observations: readonly Of<'path'>[], children: number, execution: boolean): string[] {
-  const isAbstract = ({ path }: Of<'path'>): boolean => path.startsWith('@');
+/** Which accesses are allowed by which glob. */
+function accessesOf(
+  observations: readonly PathObservation[],
+  accesses: readonly FileAccess[],
+  children: number,
+): Map<string, FileAccess[]> {
+  const found = new Map<string, FileAccess[]>();
+  for (const access of accesses) {
+    const seen = observations.filter((one) => one.access === access);
+    for (const glob of globsOf(seen, children, access === 'execute')) {
+      const others = found.get(glob);
+      if (others === undefined) found.set(glob, [access]);
+      else others.push(access);
+    }
+  }
+  return found;
+}
+
+function globsOf(observations: readonly PathObservation[], children: number, execution: boolean): string[] {
+  const isAbstract = ({ path }: PathObservation): boolean => path.startsWith('@');
   // Names of sockets are made up as those of temporary files are.
   const abstract = observations.filter(isAbstract).map(({ path }) => `@${generalizeName(path.slice(1), '/tmp')}`);
   const named = observations.filter((one) => !isAbstract(one));
