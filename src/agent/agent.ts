@@ -259,9 +259,12 @@ export class Agent {
     try {
       const { endpoints, frontends, complete } = world.snapshot();
       const { hostRevision } = world;
-      const policies = this.policies.ledger.policies.map((located) => located.policy);
+      const { ledger } = this.policies;
+      const policies = ledger.policies.map((located) => located.policy);
+      const hardening = ledger.hardening.map((located) => located.policy);
       const elsewhere = this.between.elsewhere();
-      await this.enforcement.apply({ endpoints, frontends, complete, hostRevision, policies, elsewhere }, anew);
+      const wanted = { endpoints, frontends, complete, hostRevision, policies, hardening, elsewhere };
+      await this.enforcement.apply(wanted, anew);
       this.between.applied(this.enforcement.applied, before);
     } catch (error) {
       // Still not applied, and as old as it was.
@@ -294,7 +297,8 @@ export class Agent {
 
   #policiesChanged(ledger: Ledger, since: number): void {
     this.policyChangeBegan(since);
-    this.parts.logger.debug({ policies: ledger.policies.length, errors: ledger.errors.length }, 'Policies were read');
+    const [policies, hardening] = [ledger.policies.length, ledger.hardening.length];
+    this.parts.logger.debug({ policies, hardening, errors: ledger.errors.length }, 'Policies were read');
     this.reconciler.request();
   }
 
@@ -322,7 +326,8 @@ export class Agent {
   #greeting(): string {
     const { datapath, world } = this.parts;
     const taken = datapath.adopted ? ', taken over from a former agent' : '';
-    return `${VERSION}: ${world.snapshot().endpoints.length} endpoints, ${this.policies.ledger.policies.length} policies${taken}`;
+    const { policies, hardening } = this.policies.ledger;
+    return `${VERSION}: ${world.snapshot().endpoints.length} endpoints, ${policies.length + hardening.length} policies${taken}`;
   }
 
   #metricSources(): Parameters<typeof readings>[0] {
@@ -337,7 +342,8 @@ export class Agent {
       endpointStatus: () => datapath.endpointStatus(),
       identities: () => this.enforcement.identities.size,
       policiesByMode: () => {
-        const modes = count(this.enforcement.applied.policies, (policy) => policy.mode);
+        const { policies, hardening } = this.enforcement.applied;
+        const modes = count([...policies, ...hardening], (policy) => policy.mode);
         return new Map([['Enforce', 0], ['Stage', 0], ...modes]);
       },
       policyErrors: () => count(this.policies.ledger.errors, (problem) => problem.code),

@@ -4,6 +4,7 @@ import type { KnownIdentity } from '../compile/input.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
 import type { Endpoint, Frontend, NamedPort } from '../model/endpoint.ts';
+import type { HardeningPolicy } from '../model/hardening.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Policy } from '../model/policy.ts';
 import { Slot } from '../model/slot.ts';
@@ -17,7 +18,10 @@ export interface Wanted {
   readonly complete: boolean;
   /** Another one after the node's own links or addresses changed. */
   readonly hostRevision: number;
+  /** Who may talk to whom. */
   readonly policies: readonly Policy[];
+  /** What containers may do to this node. */
+  readonly hardening: readonly HardeningPolicy[];
   /** What runs on other nodes, as their agents announce it. */
   readonly elsewhere: readonly KnownIdentity[];
 }
@@ -32,6 +36,7 @@ export const NOTHING_WANTED: Wanted = {
   complete: false,
   hostRevision: 0,
   policies: [],
+  hardening: [],
   elsewhere: [],
 };
 

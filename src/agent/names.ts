@@ -52,6 +52,7 @@ export function pick<T>(
   all: readonly T[],
   matches: (item: T) => boolean,
   describe: (item: T) => string,
+  more = 'write more of the name: namespace/kind/name, or the id',
 ): T {
   const found = all.filter(matches);
   const [first] = found;
@@ -61,7 +62,7 @@ export function pick<T>(
       'AMBIGUOUS',
       `${what} ${JSON.stringify(text)} is ambiguous: ${candidates(found.map(describe))}`,
       {
-        hint: 'write more of the name: namespace/kind/name, or the id',
+        hint: more,
       },
     );
   }
@@ -114,7 +115,7 @@ export function pickEndpoint<T extends { readonly id: string; readonly identity:
   );
 }
 
-/** The policy a person means: `name` or `namespace/name`; the kind only where both kinds have it. */
+/** The policy a person means: `name` or `namespace/name`; the kind only where several kinds have it. */
 export function pickPolicy<T extends { readonly kind: string; readonly namespace: string; readonly name: string }>(
   text: string,
   all: readonly T[],
@@ -132,5 +133,6 @@ export function pickPolicy<T extends { readonly kind: string; readonly namespace
       (namespace === undefined || policy.namespace === namespace) &&
       (where.kind === undefined || policy.kind === where.kind),
     (policy) => `${policy.kind} ${policy.namespace === '' ? '' : `${policy.namespace}/`}${policy.name}`,
+    'write namespace/name, or its kind with --kind',
   );
 }

@@ -1,7 +1,8 @@
 import type { Notice } from '../events/journal.ts';
+import { type AnyPolicy, isHardening } from '../model/any-policy.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { canonicalJson } from '../model/manifest.ts';
-import { type Policy, policyKey, policyName } from '../model/policy.ts';
+import { policyKey, policyName } from '../model/policy.ts';
 import type { Wanted } from './enforcement.ts';
 import { shortId } from './identifiers.ts';
 import { describeIdentity } from './names.ts';
@@ -20,7 +21,11 @@ export interface SourceHealth {
 /** What a round changed, in words. */
 export function noticesOf(before: Wanted, after: Wanted): Notice[] {
   if (before === after) return [];
-  return [...endpointNotices(before.endpoints, after.endpoints), ...policyNotices(before.policies, after.policies)];
+  return [
+    ...endpointNotices(before.endpoints, after.endpoints),
+    ...policyNotices(before.policies, after.policies),
+    ...policyNotices(before.hardening, after.hardening),
+  ];
 }
 
 function endpointNotices(before: readonly Endpoint[], after: readonly Endpoint[]): Notice[] {
@@ -56,7 +61,7 @@ function endpointNotice(endpoint: Endpoint, action: string): Notice {
   };
 }
 
-function policyNotices(before: readonly Policy[], after: readonly Policy[]): Notice[] {
+function policyNotices(before: readonly AnyPolicy[], after: readonly AnyPolicy[]): Notice[] {
   const [fresh, former] = [without(after, before), without(before, after)];
   const known = new Map(former.map((policy) => [policyKey(policy), policy]));
   const present = new Set(fresh.map(policyKey));
@@ -70,7 +75,7 @@ function policyNotices(before: readonly Policy[], after: readonly Policy[]): Not
   return notices;
 }
 
-function policyNotice(policy: Policy, action: string): Notice {
-  const message = `${policy.mode}, priority ${policy.priority}`;
+function policyNotice(policy: AnyPolicy, action: string): Notice {
+  const message = `${isHardening(policy) ? 'hardening, ' : ''}${policy.mode}, priority ${policy.priority}`;
   return { type: 'policy', severity: 'info', action, subject: policyName(policy), message };
 }

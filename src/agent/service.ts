@@ -5,9 +5,10 @@ import type { RuleInfo } from '../compile/tables.ts';
 import type { FlowRecord } from '../datapath/port.ts';
 import type { EventFilter, EventJournal } from '../events/journal.ts';
 import { wants } from '../events/journal.ts';
+import { type AnyPolicy, isHardening } from '../model/any-policy.ts';
 import { formatIdentity } from '../model/identity.ts';
-import { type Policy, policyName } from '../model/policy.ts';
-import type { LocatedPolicy } from '../model/located-policy.ts';
+import type { LocatedHardeningPolicy, LocatedPolicy } from '../model/located-policy.ts';
+import { policyName } from '../model/policy.ts';
 import type { Agent } from './agent.ts';
 import type { RecordQuery, RevokeRequest } from './api/between-contract.ts';
 import type {
@@ -33,6 +34,8 @@ import { explainRequest } from './explain.ts';
 import { pickEndpoint, pickIdentity, pickPolicy } from './names.ts';
 import { statusOf } from './status.ts';
 import { VERSION } from './version.ts';
+
+type Located = LocatedPolicy | LocatedHardeningPolicy;
 
 /** The API's answers, from the agent's state. */
 export class Service implements AgentService {
@@ -61,15 +64,15 @@ export class Service implements AgentService {
   }
 
   endpoints(): readonly EndpointView[] {
-    const { endpoints, policies } = this.#agent.enforcement.applied;
+    const { applied } = this.#agent.enforcement;
     const status = this.#endpointStatus();
-    return endpoints.map((endpoint) => endpointView(endpoint, status.get(endpoint.id), policies));
+    return applied.endpoints.map((endpoint) => endpointView(endpoint, status.get(endpoint.id), applied));
   }
 
   endpoint(name: string, namespace?: string): EndpointView {
-    const { endpoints, policies } = this.#agent.enforcement.applied;
-    const endpoint = pickEndpoint(name, endpoints, namespace);
-    return endpointView(endpoint, this.#endpointStatus().get(endpoint.id), policies);
+    const { applied } = this.#agent.enforcement;
+    const endpoint = pickEndpoint(name, applied.endpoints, namespace);
+    return endpointView(endpoint, this.#endpointStatus().get(endpoint.id), applied);
   }
 
   identities(): readonly IdentityView[] {
@@ -81,14 +84,14 @@ export class Service implements AgentService {
   }
 
   policies(): readonly PolicyView[] {
-    return this.#policyViews(this.#agent.policies.ledger.policies);
+    return this.#policyViews(this.#located());
   }
 
   policy(name: string, where: PolicySelector): PolicyView {
-    const located = this.#agent.policies.ledger.policies;
+    const located = this.#located();
     const policy = pickPolicy(
       name,
-      located.map((one) => one.policy),
+      located.map((one): AnyPolicy => one.policy),
       where,
     );
     const [view] = this.#policyViews(located.filter((one) => one.policy === policy));
@@ -207,17 +210,25 @@ export class Service implements AgentService {
   }
 
   #identityView(identity: KnownIdentity): IdentityView {
-    const { endpoints, policies } = this.#agent.enforcement.applied;
-    return identityView(identity, this.#agent.parts.datapath.slotOf(identity.id) ?? 0, endpoints, policies);
+    const { applied } = this.#agent.enforcement;
+    return identityView(identity, this.#agent.parts.datapath.slotOf(identity.id) ?? 0, applied.endpoints, applied);
   }
 
-  #policyViews(located: readonly LocatedPolicy[]): PolicyView[] {
+  #located(): Located[] {
+    const { policies, hardening } = this.#agent.policies.ledger;
+    return [...policies, ...hardening];
+  }
+
+  #policyViews(located: readonly Located[]): PolicyView[] {
     const { datapath } = this.#agent.parts;
     const counters = datapath.ruleCounters();
     const rules = Map.groupBy(datapath.currentTables().rules.values(), (rule: RuleInfo) => rule.policy);
     const identities = [...this.#agent.enforcement.identities.values()];
-    const view = (policy: Policy, file: string): PolicyView =>
-      policyView({ policy, file, identities, rules: rules.get(policyName(policy)) ?? [], counters });
+    const view = (policy: AnyPolicy, file: string): PolicyView => {
+      // Network rules are known by their policy's name alone.
+      const mine = isHardening(policy) ? [] : (rules.get(policyName(policy)) ?? []);
+      return policyView({ policy, file, identities, rules: mine, counters });
+    };
     return located
       .map(({ policy, origin }) => view(policy, origin.file))
       .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));

@@ -17,7 +17,8 @@ const SELF_EMPTYING = 'lru';
 /** How the agent and the kernel stand, as one value. */
 export function statusOf(agent: Agent): StatusView {
   const { config, datapath, node, world } = agent.parts;
-  const { endpoints, policies } = agent.enforcement.applied;
+  const { endpoints, policies: network, hardening } = agent.enforcement.applied;
+  const policies = [...network, ...hardening];
   const status = new Map(datapath.endpointStatus().map((one) => [one.id, one]));
   const unprotected = endpoints.filter(({ mode }) => mode === 'unprotected').length;
   const enforced = endpoints.filter(({ id, mode }) => mode !== 'unprotected' && status.get(id)?.enforced).length;
@@ -50,6 +51,7 @@ export function statusOf(agent: Agent): StatusView {
     policies: {
       enforce: policies.filter(({ mode }) => mode === 'Enforce').length,
       stage: policies.filter(({ mode }) => mode === 'Stage').length,
+      hardening: hardening.length,
       directory: config.policies.directory,
       errors: ledger.errors
         .slice(0, ERRORS_MOST)

@@ -86,6 +86,6 @@ export function policyKey(policy: PolicyId): string {
 }
 
 /** A rule as people name it inside its list: its name, or its index. */
-export function ruleName(rule: { readonly name?: string }, index: number): string {
+export function ruleName(rule: { readonly name?: string | undefined }, index: number): string {
   return rule.name ?? String(index);
 }

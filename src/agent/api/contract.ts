@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import type { Event } from '../../events/event.ts';
+import type { AnyPolicyKind } from '../../model/any-policy.ts';
 import type { EndpointMode, NamedPort } from '../../model/endpoint.ts';
-import type { PolicyKind, PolicyMode } from '../../model/policy.ts';
+import type { PolicyMode } from '../../model/policy.ts';
 import type { Fault } from '../errors.ts';
 import { BODY_BYTES_MOST } from './limits.ts';
 
@@ -159,6 +160,8 @@ export interface StatusView {
   readonly policies: {
     readonly enforce: number;
     readonly stage: number;
+    /** How many of them are hardening policies. */
+    readonly hardening: number;
     readonly directory: string;
     readonly errors: readonly ProblemView[];
   };
@@ -231,8 +234,8 @@ export interface EndpointView {
   readonly addresses: readonly string[];
   readonly ports: readonly NamedPort[];
   readonly netns: number;
-  /** Names of the policies that select it, by direction. */
-  readonly policies: { readonly ingress: readonly string[]; readonly egress: readonly string[] };
+  /** Names of the policies that select it or one of its containers: by direction, and what hardens them. */
+  readonly policies: SelectingView;
   readonly denied: CountView;
 }
 
@@ -246,7 +249,13 @@ export interface IdentityView {
   readonly slot: number;
   /** Ids of the endpoints that have it. */
   readonly endpoints: readonly string[];
-  readonly policies: { readonly ingress: readonly string[]; readonly egress: readonly string[] };
+  readonly policies: SelectingView;
+}
+
+export interface SelectingView {
+  readonly ingress: readonly string[];
+  readonly egress: readonly string[];
+  readonly hardening: readonly string[];
 }
 
 export interface RuleView extends CountView {
@@ -256,8 +265,26 @@ export interface RuleView extends CountView {
   readonly action: string;
 }
 
+/** What a hardening policy says. */
+export interface HardeningView {
+  /** Actions by class: `files`, `execution`, … */
+  readonly defaults: Readonly<Record<string, string>>;
+  readonly rules: readonly HardeningRuleView[];
+}
+
+export interface HardeningRuleView {
+  readonly name: string;
+  readonly action: string;
+  /** Paths of executables it is for; empty: whatever runs. */
+  readonly executables: readonly string[];
+  /** Fields of the rule that say what it is about: `files`, `sockets`, … */
+  readonly about: readonly string[];
+  /** Ready rules, and groups of them. */
+  readonly ready: readonly string[];
+}
+
 export interface PolicyView {
-  readonly kind: PolicyKind;
+  readonly kind: AnyPolicyKind;
   /** Empty for cluster-wide ones. */
   readonly namespace: string;
   readonly name: string;
@@ -269,9 +296,12 @@ export interface PolicyView {
   readonly selected: number;
   readonly ingress?: { readonly default: string; readonly rules: number };
   readonly egress?: { readonly default: string; readonly rules: number };
+  /** Of hardening policies. */
+  readonly hardening?: HardeningView;
   readonly file: string;
   /** Written by `policy apply`; others are edited where they are. */
   readonly managed: boolean;
+  /** Of network policies, with what they decided. */
   readonly rules: readonly RuleView[];
   /** The document as it was written. */
   readonly source: string;

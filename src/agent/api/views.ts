@@ -2,15 +2,27 @@ import { stringify } from 'yaml';
 import type { RuleInfo } from '../../compile/tables.ts';
 import type { Counter, EndpointStatus, FlowRecord } from '../../datapath/port.ts';
 import { type NameBook, partyOf, ruleReference } from '../../events/decode.ts';
+import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { HardeningPolicy } from '../../model/hardening.ts';
+import { fromHardening } from '../../model/hardening-manifest.ts';
 import { formatIdentity, type Identity } from '../../model/identity.ts';
 import { toManifest } from '../../model/manifest.ts';
-import { type Direction, type Policy, policyName } from '../../model/policy.ts';
+import { type Direction, type Policy, policyName, ruleName } from '../../model/policy.ts';
 import { protocolName } from '../../model/protocol.ts';
 import { formatSelector, selects } from '../../model/selector.ts';
 import { verdictName } from '../../model/verdict.ts';
 import { isApplied } from '../policy-files.ts';
-import type { CountView, EndpointView, FlowEndView, FlowView, IdentityView, PolicyView } from './contract.ts';
+import type {
+  CountView,
+  EndpointView,
+  FlowEndView,
+  FlowView,
+  HardeningView,
+  IdentityView,
+  PolicyView,
+  SelectingView,
+} from './contract.ts';
 
 /** Values of the agent as the API tells them. Pure. */
 
@@ -25,22 +37,28 @@ export function isoTime(milliseconds: number): string {
   return new Date(milliseconds).toISOString();
 }
 
-/** Names of the policies that select the identity, by direction. */
-export function selecting(policies: readonly Policy[], identity: Identity): Record<Direction, readonly string[]> {
-  const mine = policies.filter((policy) => selects(policy.subject, identity));
+/** What is in force. */
+export interface InForce {
+  readonly policies: readonly Policy[];
+  readonly hardening: readonly HardeningPolicy[];
+}
+
+/**
+ * Names of the policies that select an identity.
+ * @param containers whom hardening is about
+ */
+function selecting(inForce: InForce, identity: Identity, containers: readonly Identity[]): SelectingView {
+  const mine = inForce.policies.filter((policy) => selects(policy.subject, identity));
   const names = (direction: Direction): string[] =>
     mine
       .filter((policy) => policy[direction] !== undefined)
       .map(policyName)
       .sort();
-  return { ingress: names('ingress'), egress: names('egress') };
+  const hardening = inForce.hardening.filter(({ subject }) => containers.some((one) => selects(subject, one)));
+  return { ingress: names('ingress'), egress: names('egress'), hardening: hardening.map(policyName).sort() };
 }
 
-export function endpointView(
-  endpoint: Endpoint,
-  status: EndpointStatus | undefined,
-  policies: readonly Policy[],
-): EndpointView {
+export function endpointView(endpoint: Endpoint, status: EndpointStatus | undefined, inForce: InForce): EndpointView {
   const { namespace, kind, name } = endpoint.identity.workload;
   const error = endpoint.mode === 'unprotected' ? undefined : status?.error;
   return {
@@ -64,7 +82,11 @@ export function endpointView(
     addresses: endpoint.addresses,
     ports: endpoint.ports,
     netns: endpoint.netns,
-    policies: selecting(policies, endpoint.identity),
+    policies: selecting(
+      inForce,
+      endpoint.identity,
+      endpoint.containers.map((one) => one.identity),
+    ),
     denied: countView(status?.denied ?? NO_COUNT),
   };
 }
@@ -73,7 +95,7 @@ export function identityView(
   identity: Identity,
   slot: number,
   endpoints: readonly Endpoint[],
-  policies: readonly Policy[],
+  inForce: InForce,
 ): IdentityView {
   const { namespace, kind, name } = identity.workload;
   const has = (endpoint: Endpoint): boolean =>
@@ -87,12 +109,12 @@ export function identityView(
     labels: identity.labels,
     slot,
     endpoints: endpoints.filter(has).map((endpoint) => endpoint.id),
-    policies: selecting(policies, identity),
+    policies: selecting(inForce, identity, [identity]),
   };
 }
 
 export interface PolicyFacts {
-  readonly policy: Policy;
+  readonly policy: AnyPolicy;
   readonly file: string;
   readonly identities: Iterable<Identity>;
   /** Of this policy. */
@@ -101,7 +123,7 @@ export interface PolicyFacts {
 }
 
 export function policyView({ policy, file, identities, rules, counters }: PolicyFacts): PolicyView {
-  const { kind, namespace, name, mode, priority, subject, ingress, egress } = policy;
+  const { kind, namespace, name, mode, priority, subject } = policy;
   return {
     kind,
     namespace,
@@ -110,8 +132,7 @@ export function policyView({ policy, file, identities, rules, counters }: Policy
     priority,
     subject: formatSelector(subject),
     selected: [...identities].filter((identity) => selects(subject, identity)).length,
-    ...(ingress === undefined ? {} : { ingress: { default: ingress.default, rules: ingress.rules.length } }),
-    ...(egress === undefined ? {} : { egress: { default: egress.default, rules: egress.rules.length } }),
+    ...(isHardening(policy) ? { hardening: hardeningView(policy) } : directionViews(policy)),
     file,
     managed: isApplied(file),
     rules: rules.map((rule) => ({
@@ -122,6 +143,24 @@ export function policyView({ policy, file, identities, rules, counters }: Policy
       ...countView(counters.get(rule.id) ?? NO_COUNT),
     })),
     source: stringify(toManifest(policy)),
+  };
+}
+
+function directionViews({ ingress, egress }: Policy): Pick<PolicyView, Direction> {
+  return {
+    ...(ingress === undefined ? {} : { ingress: { default: ingress.default, rules: ingress.rules.length } }),
+    ...(egress === undefined ? {} : { egress: { default: egress.default, rules: egress.rules.length } }),
+  };
+}
+
+function hardeningView(policy: HardeningPolicy): HardeningView {
+  const { spec } = fromHardening(policy);
+  return {
+    defaults: policy.defaults,
+    rules: (spec.rules ?? []).map((rule, i) => {
+      const { name: _, action = 'Deny', executables = [], ready = [], ...about } = rule;
+      return { name: ruleName(rule, i), action, executables, about: Object.keys(about), ready };
+    }),
   };
 }
 

@@ -20,10 +20,10 @@ const COLORS: Readonly<Record<string, Color>> = {
   pending: 'yellow',
 };
 
-/** `2 in, 1 out`: policies that select it. */
+/** `2 in, 1 out, 1 hardening`: policies that select it. */
 function selected({ policies }: EndpointView): string {
-  const { ingress, egress } = policies;
-  return `${ingress.length} in, ${egress.length} out`;
+  const { ingress, egress, hardening } = policies;
+  return `${ingress.length} in, ${egress.length} out${hardening.length === 0 ? '' : `, ${hardening.length} hardening`}`;
 }
 
 function endpointResource(io: Io): Resource<EndpointView> {

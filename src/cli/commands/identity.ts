@@ -17,6 +17,7 @@ const IDENTITY: Resource<IdentityView> = {
     { header: 'ENDPOINTS', value: (identity) => String(identity.endpoints.length), right: true },
     { header: 'INGRESS', value: (identity) => identity.policies.ingress.join(',') },
     { header: 'EGRESS', value: (identity) => identity.policies.egress.join(',') },
+    { header: 'HARDENING', value: (identity) => identity.policies.hardening.join(',') },
     {
       header: 'LABELS',
       wide: true,

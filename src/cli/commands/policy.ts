@@ -1,5 +1,5 @@
-import { Command } from 'commander';
-import type { ApplyView, PolicyView } from '../../agent/api/contract.ts';
+import { Command, Option } from 'commander';
+import type { ApplyView, HardeningView, PolicyView } from '../../agent/api/contract.ts';
 import { AgentError, EXIT } from '../../agent/errors.ts';
 import type { Io } from '../io.ts';
 import { printList, printOne, printValue, type Resource } from '../output/print.ts';
@@ -20,7 +20,8 @@ const POLICY: Resource<PolicyView> = {
     { header: 'SELECTED', value: (policy) => String(policy.selected), right: true },
     { header: 'INGRESS', value: (policy) => direction(policy.ingress) },
     { header: 'EGRESS', value: (policy) => direction(policy.egress) },
-    { header: 'HITS', value: (policy) => humanCount(sum(policy.rules.map((rule) => rule.packets))), right: true },
+    { header: 'HARDENING', value: (policy) => hardening(policy.hardening) },
+    { header: 'HITS', value: hits, right: true },
     { header: 'KIND', wide: true, value: (policy) => policy.kind },
     { header: 'FILE', wide: true, value: (policy) => policy.file },
     { header: 'MANAGED', wide: true, value: (policy) => String(policy.managed) },
@@ -29,6 +30,18 @@ const POLICY: Resource<PolicyView> = {
 
 function direction(part: { readonly default: string; readonly rules: number } | undefined): string {
   return part === undefined ? '' : `${part.rules} rules, else ${part.default}`;
+}
+
+function hardening(part: HardeningView | undefined): string {
+  if (part === undefined) return '';
+  const strict = Object.entries(part.defaults).filter(([, action]) => action !== 'Allow');
+  const otherwise = strict.map(([name, action]) => `${name} ${action}`);
+  return `${part.rules.length} rules${otherwise.length === 0 ? '' : `, else ${otherwise.join(' ')}`}`;
+}
+
+/** Packets that rules of network policies decided. */
+function hits(policy: PolicyView): string {
+  return policy.hardening === undefined ? humanCount(sum(policy.rules.map((rule) => rule.packets))) : '';
 }
 
 function sum(numbers: readonly number[]): number {
@@ -52,6 +65,17 @@ function nameOf(policy: { readonly namespace: string; readonly name: string }): 
 }
 
 const collect = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
+
+const KINDS = [
+  'WorkloadNetworkPolicy',
+  'ClusterWorkloadNetworkPolicy',
+  'HardeningPolicy',
+  'ClusterHardeningPolicy',
+] as const satisfies readonly PolicyView['kind'][];
+
+/** Adds `-n` and `--kind`. */
+const selected = (command: Command): Command =>
+  namespaced(command).addOption(new Option('--kind <kind>', 'only this kind of policy').choices(KINDS));
 
 const fileOption = (command: Command): Command =>
   command.option('-f, --filename <path>', 'file, directory, or - for standard input; may be given again', collect);
@@ -79,12 +103,13 @@ function getCommand(io: Io): Command {
   const command = new Command('get')
     .description('show policies in force')
     .argument('[name]', 'name, or namespace/name');
-  return examples(namespaced(printing(command)), [
+  return examples(selected(printing(command)), [
     ['policy get', 'all'],
     ['policy get shop/api -o yaml', 'one, with its text and the hits of its rules'],
-  ]).action((name: string | undefined, _options, self: Command) =>
+    ['policy get --kind HardeningPolicy', 'what containers may do to their host'],
+  ]).action((name: string | undefined, { kind }: { kind?: string }, self: Command) =>
     withSession(io, self, async (session) => {
-      const query = { namespace: session.namespace };
+      const query = { namespace: session.namespace, kind };
       if (name === undefined) {
         await printList(io, POLICY, await session.client.get<PolicyView[]>('/v1/policies', query), session);
         return;
@@ -97,19 +122,20 @@ function getCommand(io: Io): Command {
 
 interface Target {
   readonly name: string;
-  readonly query: { readonly namespace: string | undefined; readonly kind?: string };
+  readonly query: { readonly namespace: string | undefined; readonly kind: string | undefined };
 }
 
 function deleteCommand(io: Io): Command {
   const command = new Command('delete')
     .description('delete policies that "policy apply" created')
     .argument('[names...]', 'name, or namespace/name');
-  return examples(fileOption(namespaced(printing(command))), [
+  return examples(fileOption(selected(printing(command))), [
     ['policy delete shop/api', 'one'],
     ['policy delete -f shop.yaml', 'all that a file names'],
-  ]).action((names: readonly string[], options: FileOptions, self: Command) =>
+  ]).action((names: readonly string[], options: FileOptions & { kind?: string }, self: Command) =>
     withSession(io, self, async (session) => {
-      const targets: Target[] = names.map((name) => ({ name, query: { namespace: session.namespace } }));
+      const named = { namespace: session.namespace, kind: options.kind };
+      const targets: Target[] = names.map((name) => ({ name, query: named }));
       if (options.filename !== undefined) {
         const { checkPolicies } = await import('../policy-check.ts');
         const { policies } = checkPolicies(await readPolicyFiles(io, options.filename), false);
@@ -158,7 +184,7 @@ function diffCommand(io: Io): Command {
 }
 
 export function policyCommand(io: Io): Command {
-  return group('policy', 'who may talk to whom')
+  return group('policy', 'who may talk to whom, and what containers may do')
     .alias('policies')
     .alias('pol')
     .addCommand(applyCommand(io))

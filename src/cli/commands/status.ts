@@ -20,7 +20,7 @@ function lines(io: Io, status: StatusView, wide: boolean): string[] {
     `kernel      ${status.kernel}, ${datapath.programs.length} programs, revision ${datapath.revision}${datapath.adopted ? ', taken over from a former agent' : ''}`,
     `endpoints   ${endpoints.total}: ${endpoints.enforced} enforced, ${endpoints.unprotected} unprotected, ${endpoints.failed} failed`,
     `identities  ${status.identities}`,
-    `policies    ${policies.enforce} enforced, ${policies.stage} staged, ${policies.errors.length} errors (${policies.directory})`,
+    `policies    ${policies.enforce} enforced, ${policies.stage} staged, ${policies.hardening} of them hardening, ${policies.errors.length} errors (${policies.directory})`,
     `reconcile   ${reconcile.rounds} rounds, ${reconcile.failures} failed${reconcile.lastAt === undefined ? '' : `, the last ${ago(reconcile.lastAt)} ago in ${reconcile.lastMs?.toFixed(1)} ms`}`,
     `events      ${events.lost} lost in the kernel, ${events.lostToFollowers} lost to slow followers, ${events.followers} followers`,
   ];
