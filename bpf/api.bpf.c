@@ -12,6 +12,7 @@
 #include "api/event.h"
 #include "api/peer.h"
 #include "api/harden.h"
+#include "api/gate.h"
 
 enum direction *direction;
 enum verdict *verdict;
@@ -54,3 +55,9 @@ struct anchor_key *anchor_key;
 struct anchor *anchor;
 struct violation_key *violation_key;
 struct violation_counter *violation_counter;
+enum gate_format *gate_format;
+enum gate_accept *gate_accept;
+enum gate_flags *gate_flags;
+enum gate_operation *gate_operation;
+enum gate_count *gate_count;
+struct gate_event *gate_event;

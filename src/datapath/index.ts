@@ -13,6 +13,8 @@ import { driftOf } from './drift.ts';
 import { EarlyListeners } from './early-listeners.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
+import { GATE_OBJECT, GATE_PROGRAMS, openGate, openPinnedGate, STOP_AGAIN } from './gate/kernel-gate.ts';
+import type { Gate } from './gate/port.ts';
 import { expedited } from './grace-periods.ts';
 import { type Hardening, openHardening } from './hardening/index.ts';
 import type { HardeningTables } from './hardening-port.ts';
@@ -33,12 +35,12 @@ import type {
   MapFill,
   ProgramStats,
 } from './port.ts';
-import { loadPrograms, type Programs, removeOldVersions } from './programs.ts';
+import { loadPrograms, type Programs, removeOldVersions, versionDirectories } from './programs.ts';
 import { decodeRecords, type RecordContext } from './records.ts';
 import { checkHoldMark, SettingsRow } from './settings.ts';
 import { Slots } from './slots.ts';
 
-const GATE_PROGRAMS = ['cgroup_created', 'cgroup_entered', 'cgroup_removed'] as const;
+const CGROUP_PROGRAMS = ['cgroup_created', 'cgroup_entered', 'cgroup_removed'] as const;
 
 /**
  * Loads the kernel programs, or takes over what an earlier agent has left in force.
@@ -51,6 +53,8 @@ export function openDatapath(options: DatapathOptions): Datapath {
 /** Ends all enforcement that is pinned there. Loads nothing, so that it also works where nothing can be loaded. */
 export function removeDatapath(pins: string): void {
   expedited(() => detachAll(pins));
+  // Nobody is stopped any more.
+  for (const directory of versionDirectories(pins)) openPinnedGate(directory);
   rmSync(pins, { recursive: true, force: true });
 }
 
@@ -67,6 +71,7 @@ class KernelDatapath implements Datapath {
   readonly #clock = new Clock();
   readonly #peers: KernelPeerTables;
   readonly #hardening: Hardening;
+  readonly #gate: Gate;
   readonly #context: RecordContext;
   readonly #ring: RingBuffer;
   readonly #listeners: ((records: readonly KernelRecord[]) => void)[] = [];
@@ -126,7 +131,8 @@ class KernelDatapath implements Datapath {
       },
       keepAlive: false,
     });
-    this.#attachments.attachGate(GATE_PROGRAMS);
+    this.#gate = openGate(this.#programs.map, this.#programs.missing.get(GATE_OBJECT), this.#clock);
+    this.#attachments.attachGate([...CGROUP_PROGRAMS, ...GATE_PROGRAMS, STOP_AGAIN]);
   }
 
   get revision(): number {
@@ -139,6 +145,10 @@ class KernelDatapath implements Datapath {
 
   get hardening(): HardeningTables {
     return this.#hardening;
+  }
+
+  get gate(): Gate {
+    return this.#gate;
   }
 
   get missing(): ReadonlyMap<string, string> {

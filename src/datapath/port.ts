@@ -6,6 +6,7 @@ import type { Plan } from '../compile/diff.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Endpoint, Frontend } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
+import type { Gate, GateRecord } from './gate/port.ts';
 import type { HardeningTables, ViolationRecord } from './hardening-port.ts';
 import type { ClaimRecord, PeerTables, StrangerRecord } from './peer-port.ts';
 
@@ -65,7 +66,7 @@ export interface CgroupRecord {
   readonly pid: number;
 }
 
-export type KernelRecord = VerdictRecord | CgroupRecord | ClaimRecord | StrangerRecord | ViolationRecord;
+export type KernelRecord = VerdictRecord | CgroupRecord | ClaimRecord | StrangerRecord | ViolationRecord | GateRecord;
 
 export interface Counter {
   readonly packets: bigint;
@@ -115,6 +116,8 @@ export interface Datapath {
   readonly peers: PeerTables;
   /** What containers may do to this node. */
   readonly hardening: HardeningTables;
+  /** What keeps new containers waiting until their tables are in. Off until it is configured. */
+  readonly gate: Gate;
   /**
    * What is not in force although it was asked for, and why: objects (`tag.bpf.o`), `conntrack`, the uplinks
    * (`interface 7`) by which packets could leave that were to be held, `adopt_listeners` where what has listened on the
@@ -213,4 +216,6 @@ export interface DatapathSizes {
   readonly endpoints: number;
   /** ~100 B; default 131,072. */
   readonly verified?: number;
+  /** Containers that wait to begin. ~300 B; default 4,096. */
+  readonly gates?: number;
 }

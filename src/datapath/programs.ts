@@ -15,12 +15,20 @@ import {
   U64,
 } from '../libbpf/index.ts';
 import { ADOPTER } from './early-listeners.ts';
+import { GATE_MAPS, GATE_OBJECT, openPinnedGate, STOP_AGAIN } from './gate/kernel-gate.ts';
 import { HARDENING_MAPS } from './hardening/tables.ts';
 import { type TagOwner, TagOwnerLayout } from './layouts.gen.ts';
 import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, TAG_OWNERS, type Tables, typedTables } from './maps.ts';
 import type { DatapathOptions, DatapathSizes } from './port.ts';
 
-const MAP_NAMES: readonly string[] = [...TABLE_NAMES, ...PER_CPU_NAMES, EVENTS, TAG_OWNERS, ...HARDENING_MAPS];
+const MAP_NAMES: readonly string[] = [
+  ...TABLE_NAMES,
+  ...PER_CPU_NAMES,
+  EVENTS,
+  TAG_OWNERS,
+  ...GATE_MAPS,
+  ...HARDENING_MAPS,
+];
 
 /**
  * The programs' objects. Without `gate` cgroups are noticed later, by the sources' own means; without `tag` no
@@ -34,17 +42,11 @@ const OBJECTS: readonly ObjectFile[] = [
     extra: { name: 'conntrack', choose: (object, on) => object.setGlobal('with_conntrack', BOOL, on) },
   },
   { file: 'host.bpf.o', optional: false },
-  { file: 'gate.bpf.o', optional: true },
+  { file: GATE_OBJECT, optional: true, extra: { ...withProgram(STOP_AGAIN), dispensable: true } },
   {
     file: 'tag.bpf.o',
     optional: true,
-    extra: {
-      name: ADOPTER,
-      choose: (object, on) => {
-        const program = object.programs.get(ADOPTER);
-        if (program !== undefined) program.autoload = on;
-      },
-    },
+    extra: withProgram(ADOPTER),
   },
 ];
 
@@ -58,7 +60,19 @@ interface ObjectFile {
 /** What an object is loaded with where the kernel has what it needs, else without. */
 interface Extra {
   readonly name: string;
+  /** Nothing need be said where it is missing. */
+  readonly dispensable?: boolean;
   readonly choose: (object: OpenObject, on: boolean) => void;
+}
+
+function withProgram(name: string): Extra {
+  return {
+    name,
+    choose: (object, on) => {
+      const program = object.programs.get(name);
+      if (program !== undefined) program.autoload = on;
+    },
+  };
 }
 
 /** Whose listeners are to be adopted, by cgroup id: only while that is done. */
@@ -154,7 +168,7 @@ export function loadPrograms(options: DatapathOptions): Programs {
 
 /** Loads the object with the extra, or, where the kernel refuses it so, without, which is then noted as missing. */
 function loadWith(
-  { name, choose }: Extra,
+  { name, choose, dispensable = false }: Extra,
   load: (choose: (object: OpenObject) => void) => LoadedObject,
   missing: Map<string, string>,
 ): LoadedObject {
@@ -163,7 +177,7 @@ function loadWith(
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
     const loaded = load((object) => choose(object, false));
-    missing.set(name, error.message);
+    if (!dispensable) missing.set(name, error.message);
     return loaded;
   }
 }
@@ -222,6 +236,11 @@ function sizeOf(name: string, sizes: DatapathSizes): number | undefined {
       return sizes.endpoints;
     case 'containers':
       return sizes.endpoints * 4;
+    case 'gates':
+    case 'gate_refused':
+      return sizes.gates;
+    case 'held_processes':
+      return sizes.gates === undefined ? undefined : sizes.gates * 2;
     default:
       return undefined;
   }
@@ -232,11 +251,20 @@ function bpffsOf(pins: string): string {
   return pins.startsWith('/sys/fs/bpf/') ? '/sys/fs/bpf' : dirname(pins);
 }
 
+/** Where maps are pinned, of every layout version there is. */
+export function versionDirectories(pins: string): string[] {
+  if (!existsSync(pins)) return [];
+  return readdirSync(pins)
+    .filter((name) => /^v[0-9]+$/.test(name))
+    .map((name) => join(pins, name));
+}
+
 /** Removes maps pinned under other layout versions, once no program uses them any more. */
 export function removeOldVersions(pins: string): void {
   const current = mapDirectory(pins);
-  for (const name of readdirSync(pins)) {
-    const directory = join(pins, name);
-    if (/^v[0-9]+$/.test(name) && directory !== current) rmSync(directory, { recursive: true });
+  for (const directory of versionDirectories(pins)) {
+    if (directory === current) continue;
+    openPinnedGate(directory);
+    rmSync(directory, { recursive: true });
   }
 }

@@ -1,6 +1,7 @@
 /** What the event ring brings, read into values. */
 import type { RecordBatch } from '../libbpf/index.ts';
 import { formatAddress } from '../model/address.ts';
+import type { GateRecord } from './gate/port.ts';
 import type { ViolationRecord } from './hardening-port.ts';
 import {
   CgroupEventLayout,
@@ -8,6 +9,8 @@ import {
   Direction,
   EventHeadLayout,
   EventKind,
+  GateEventLayout,
+  GateOperation,
   HardeningClass,
   PeerEventLayout,
   VerdictEventLayout,
@@ -22,6 +25,14 @@ const OPERATIONS: ReadonlyMap<number, CgroupRecord['operation']> = new Map([
   [CgroupOperation.Created, 'created'],
   [CgroupOperation.Entered, 'entered'],
   [CgroupOperation.Removed, 'removed'],
+]);
+
+const GATE_OPERATIONS: ReadonlyMap<number, GateRecord['operation']> = new Map([
+  [GateOperation.Stopped, 'stopped'],
+  [GateOperation.Stale, 'stale'],
+  [GateOperation.Full, 'full'],
+  [GateOperation.Killed, 'killed'],
+  [GateOperation.Continued, 'continued'],
 ]);
 
 /** What turns the kernel's numbers and times into ours. */
@@ -69,6 +80,12 @@ export function decodeRecord(
       level: event.level,
       pid: event.pid,
     };
+  }
+  if (kind === EventKind.Gate && size >= GateEventLayout.size) {
+    const { owner: cgroup, name, pid, operation: number } = GateEventLayout.read(buffer, offset);
+    const operation = GATE_OPERATIONS.get(number);
+    if (operation === undefined) return undefined;
+    return { kind: 'gate', time: context.wallClock(time), operation, cgroup, name, pid };
   }
   if ((kind === EventKind.Claim || kind === EventKind.Stranger) && size >= PeerEventLayout.size) {
     return peerRecord(buffer, offset, kind, context);
