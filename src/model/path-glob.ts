@@ -15,7 +15,9 @@ export const MAX_PATH_BYTES = 4095;
 export const MAX_NAME_BYTES = 255;
 /** Longest name of an abstract socket, with the `@`: `sun_path` has 108 bytes, of which one is 0. */
 export const MAX_ABSTRACT_BYTES = 108;
-/** Most of them after the first star: an automaton may double with each. */
+/** Most paths a pattern may stand for: one, but for braces with a `/` or `**` in them. */
+export const MAX_PATHS = 32;
+/** Most wildcards after the first star: an automaton may double with each. */
 const MAX_AFTER_STAR = 8;
 
 /** Ranges of bytes, both ends included; ascending, and apart from each other. */
@@ -125,6 +127,7 @@ function expand(pieces: readonly Piece[]): Flat[][] {
     const items = parts.filter((part): part is GlobItem[] => part.every(isItem));
     if (items.length === parts.length) for (const flat of all) flat.push({ type: 'either', of: items });
     else all = all.flatMap((flat) => parts.map((part) => [...flat, ...part]));
+    if (all.length > MAX_PATHS) throw new Refusal(`its braces stand for more than ${MAX_PATHS} paths`);
   }
   return all;
 }
