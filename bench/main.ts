@@ -17,6 +17,7 @@ import { bpfCost } from './scenarios/bpf-cost.ts';
 import { firstDatagram } from './scenarios/first-datagram.ts';
 import { FULL_NODE_SCENARIOS, fullNode } from './scenarios/full-node.ts';
 import { load } from './scenarios/load.ts';
+import { LSM_SCENARIOS, lsm } from './scenarios/lsm.ts';
 import { pairRate } from './scenarios/pair-rate.ts';
 import { policyLatency } from './scenarios/policy-latency.ts';
 import { start } from './scenarios/start.ts';
@@ -144,6 +145,11 @@ async function main(): Promise<void> {
       say('pair-rate');
       records.push(...(await pairRate()));
     }
+  }
+  const judged = LSM_SCENARIOS.filter((name) => scenarios.includes(name));
+  if (judged.length > 0) {
+    say(`${judged.join(', ')} in a virtual machine`);
+    records.push(...(await lsm(judged, subjects, rounds)));
   }
   write(records, scenarios);
   say(`bench: ${records.length} records in ${Math.round((Date.now() - begun) / 1000)} s`);

@@ -15,11 +15,16 @@ export const SCENARIOS = [
   'load',
   'memory',
   'start',
+  'lsm-open',
+  'lsm-stat',
+  'lsm-exec',
+  'lsm-connect',
+  'lsm-build',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 /** `untagged` is Sallyport on both nodes without tags and handshakes: the other is known by address. */
-export const SUBJECTS = ['nothing', 'sallyport', 'untagged', 'iptables', 'nftables', 'nfqueue'] as const;
+export const SUBJECTS = ['nothing', 'sallyport', 'untagged', 'iptables', 'nftables', 'nfqueue', 'apparmor'] as const;
 export type SubjectName = (typeof SUBJECTS)[number];
 
 export interface BenchRecord {

@@ -10,7 +10,7 @@ import type { BenchRecord } from './record.ts';
 export function formatReport(records: readonly BenchRecord[], date: Date, load: number): string {
   const scenarios = [...new Set(records.map((record) => record.scenario))];
   const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Node ${process.version}, load ${load.toFixed(1)} at the start`;
-  const head = `# Bench\n\n${date.toISOString().slice(0, 10)}, ${machine}. Medians of interleaved rounds; in parentheses the ratio to "nothing"\nin the same round. Client and server run on CPUs of their own; \`p50-one-cpu\` is with both on one, where only the work\nof the packets counts.\n`;
+  const head = `# Bench\n\n${date.toISOString().slice(0, 10)}, ${machine}. Medians of interleaved rounds; in parentheses the ratio to "nothing"\nin the same round. Client and server run on CPUs of their own; \`p50-one-cpu\` is with both on one, where only the work\nof the packets counts. \`lsm-*\` are of a virtual machine whose emulator counts instructions: of one\noperation, in the kernel and out of it. \`sallyport\` without rules judges other containers.\n`;
   return [head, ...scenarios.map((scenario) => formatScenario(scenario, records))].join('\n');
 }
 
