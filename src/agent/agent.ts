@@ -1,16 +1,21 @@
 import { release } from 'node:os';
 import type { Logger } from 'pino';
+import type { ViolationRecord } from '../datapath/hardening-port.ts';
 import { IncidentName, ReasonName } from '../datapath/layouts.gen.ts';
 import type { Datapath, Drift, KernelRecord, MapFill } from '../datapath/port.ts';
 import type { NameBook, PacketRecord } from '../events/decode.ts';
 import { EventJournal, type Notice } from '../events/journal.ts';
 import { logRepeats, logSink } from '../events/log.ts';
+import type { ViolationNames } from '../events/violation.ts';
 import type { PolicyProblem } from '../model/problem.ts';
 import { BetweenNodes } from './between/between-nodes.ts';
 import { betweenReadings } from './between/readings.ts';
 import type { Config } from './config.ts';
 import { Enforcement } from './enforcement.ts';
 import { asAgentError } from './errors.ts';
+import type { ContainerHardening } from './hardening/containers.ts';
+import { openHardening } from './hardening/open.ts';
+import { hardeningReadings } from './hardening/readings.ts';
 import { idleCollector, thrift } from './memory.ts';
 import { readings } from './metrics/readings.ts';
 import { addReading, type Measurements, makeMeasurements } from './metrics/registry.ts';
@@ -26,6 +31,8 @@ export interface AgentParts {
   readonly config: Config;
   readonly node: string;
   readonly datapath: Datapath;
+  /** Where cgroup2 is mounted; empty where it is not. */
+  readonly cgroupRoot: string;
   readonly world: WorldSource;
   readonly logger: Logger;
   readonly now: () => number;
@@ -45,6 +52,7 @@ export class Agent {
   readonly journal: EventJournal;
   readonly policies: PolicyStore;
   readonly enforcement: Enforcement;
+  readonly hardening: ContainerHardening;
   readonly reconciler: Reconciler;
   readonly measurements: Measurements;
   readonly between: BetweenNodes;
@@ -67,7 +75,8 @@ export class Agent {
     const { config, datapath, logger, now } = parts;
     this.parts = parts;
     this.startedAt = now();
-    this.enforcement = new Enforcement(datapath);
+    this.hardening = openHardening(datapath.hardening, parts.cgroupRoot);
+    this.enforcement = new Enforcement(datapath, this.hardening);
     this.measurements = makeMeasurements();
     this.journal = new EventJournal({
       names: this.names,
@@ -110,10 +119,12 @@ export class Agent {
     for (const reading of readings(sources)) addReading(registry, reading);
     for (const reading of betweenReadings({ ...sources, outlook: () => this.between.outlook }))
       addReading(registry, reading);
+    for (const reading of hardeningReadings({ tables: datapath.hardening, hardening: this.hardening }))
+      addReading(registry, reading);
   }
 
   /** What the kernel's numbers stand for now. */
-  get names(): NameBook {
+  get names(): NameBook & ViolationNames {
     const { datapath } = this.parts;
     return {
       identityOf: (slot) => {
@@ -122,6 +133,8 @@ export class Agent {
       },
       ruleOf: (id) => datapath.currentTables().rules.get(id),
       reasonOf: ReasonName,
+      containerOf: (id) => this.hardening.containerOf(id)?.container,
+      hardeningRuleOf: (container, rule) => this.hardening.ruleOf(container, rule),
     };
   }
 
@@ -240,12 +253,15 @@ export class Agent {
 
   #receive(records: readonly KernelRecord[]): void {
     const packets: PacketRecord[] = [];
+    const violations: ViolationRecord[] = [];
     for (const record of records) {
       if (record.kind === 'cgroup') this.parts.world.hint(record);
       else if (record.kind === 'verdict' || record.kind === 'drop') packets.push(record);
+      else if (record.kind === 'violation') violations.push(record);
     }
     this.between.receive(records);
     this.journal.addRecords(packets);
+    this.journal.addViolations(violations);
   }
 
   async #round(): Promise<void> {

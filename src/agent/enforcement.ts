@@ -40,6 +40,12 @@ export const NOTHING_WANTED: Wanted = {
   elsewhere: [],
 };
 
+/** What containers may do to this node. */
+export interface Hardening {
+  /** @throws AgentError KERNEL where some containers are not judged as they should be; the others are */
+  apply(wanted: Pick<Wanted, 'endpoints' | 'hardening' | 'complete'>, anew: boolean): Promise<void>;
+}
+
 /**
  * Brings the kernel to what is wanted, in an order that leaves no gap:
  *
@@ -47,17 +53,20 @@ export const NOTHING_WANTED: Wanted = {
  * 2. The tables for all of them. What a new endpoint's packets will be judged by, and what others' packets to it
  *    will be judged by, is in the kernel before anything in the kernel knows the endpoint. A packet from it is, until
  *    then, one of an address nobody owns.
- * 3. The endpoints: who is who, then the programs at the new doors, then nothing more at the doors of the gone.
- * 4. The tables without the identities that are gone. Not before 3: as long as a program stands at a door, the
+ * 3. The profiles of hardened containers. What fails here keeps no packet from being judged.
+ * 4. The endpoints: who is who, then the programs at the new doors, then nothing more at the doors of the gone.
+ * 5. The tables without the identities that are gone. Not before 4: as long as a program stands at a door, the
  *    subject it asks about must have tables, or it denies all (REASON_NO_TABLE).
  *
- * 3 is left out where nothing it looks at has changed since it last succeeded, which makes a change of policies cheap.
+ * 3 and 4 are left out where nothing they look at has changed since they last succeeded, which makes a change of
+ * policies cheap.
  *
  * A failure leaves what was done; each step alone is consistent, and the next round begins at 1. The one gap left is
  * before us: between a container's first packet and the source's word of it, which is the gate's to close.
  */
 export class Enforcement {
   readonly #datapath: Datapath;
+  readonly #hardening: Hardening;
   readonly #compiler = new Compiler();
   #applied: Wanted = NOTHING_WANTED;
   /** The endpoints of `#applied` are all as they should be. */
@@ -72,8 +81,9 @@ export class Enforcement {
   /** Those last compiled, by slot. None can have lost its slot: they are all in the tables. */
   #slotted: { readonly identities: Identities; readonly bySlot: ReadonlyMap<number, KnownIdentity> } | undefined;
 
-  constructor(datapath: Datapath) {
+  constructor(datapath: Datapath, hardening: Hardening) {
     this.#datapath = datapath;
+    this.#hardening = hardening;
   }
 
   /** What the last successful `apply` was asked for. */
@@ -97,13 +107,15 @@ export class Enforcement {
     const all = present === wantedIdentities ? present : new Map([...present, ...wantedIdentities]);
     this.#identities = all;
     this.#applyTables(all, wanted);
+    const unhardened = await this.#hardening.apply(wanted, anew).catch((error: unknown) => ({ error }));
     const failed = anew || !this.#attached || differ(wanted, this.#applied) ? await this.#applyEndpoints(wanted) : [];
     if (all.size > wantedIdentities.size) this.#applyTables(wantedIdentities, wanted);
     this.#identities = wantedIdentities;
     this.#applied = wanted;
     const [first] = failed;
     this.#attached = first === undefined;
-    if (first === undefined) return;
+    if (first === undefined && unhardened === undefined) return;
+    if (first === undefined) throw unhardened?.error;
     const message = `Cannot enforce ${failed.length} endpoints; ${first.id}: ${first.error ?? 'not attached'}`;
     throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
   }

@@ -33,6 +33,7 @@ export async function runAgent(config: Config, logger: Logger, signal: AbortSign
     config,
     node: config.node === 'auto' ? hostname() : config.node,
     datapath,
+    cgroupRoot: cgroupRoot ?? '',
     world: new ConfiguredWorld(config, openHost(cgroupRoot === undefined ? {} : { cgroupRoot })),
     logger,
     now: Date.now,

@@ -31,6 +31,7 @@ import { endpointView, flowView, identityView, policyView } from './api/views.ts
 import { BetweenAnswers } from './between/service.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import { explainRequest } from './explain.ts';
+import { HardeningAnswers } from './hardening/answers.ts';
 import { pickEndpoint, pickIdentity, pickPolicy } from './names.ts';
 import { statusOf } from './status.ts';
 import { VERSION } from './version.ts';
@@ -41,10 +42,12 @@ type Located = LocatedPolicy | LocatedHardeningPolicy;
 export class Service implements AgentService {
   readonly #agent: Agent;
   readonly #between: BetweenAnswers;
+  readonly #hardening: HardeningAnswers;
 
   constructor(agent: Agent) {
     this.#agent = agent;
     this.#between = new BetweenAnswers(agent);
+    this.#hardening = new HardeningAnswers(agent.parts.datapath.hardening, agent.hardening);
   }
 
   get journal(): EventJournal {
@@ -150,6 +153,14 @@ export class Service implements AgentService {
       count,
       event: last,
     }));
+  }
+
+  profiles() {
+    return this.#hardening.profiles();
+  }
+
+  profile(name: string, namespace?: string) {
+    return this.#hardening.profile(name, namespace);
   }
 
   handshakes() {

@@ -3,6 +3,7 @@ import type { MapFill } from '../datapath/port.ts';
 import type { Agent } from './agent.ts';
 import type { ProblemView, StatusView } from './api/contract.ts';
 import { isoTime } from './api/views.ts';
+import { HardeningAnswers } from './hardening/answers.ts';
 import { faultOf } from './policy-fault.ts';
 import { warningsOf } from './policy-ledger.ts';
 import { VERSION } from './version.ts';
@@ -24,6 +25,7 @@ export function statusOf(agent: Agent): StatusView {
   const enforced = endpoints.filter(({ id, mode }) => mode !== 'unprotected' && status.get(id)?.enforced).length;
   const { ledger } = agent.policies;
   const maps = agent.mapFill();
+  const answers = new HardeningAnswers(datapath.hardening, agent.hardening);
   return {
     version: VERSION,
     node,
@@ -31,7 +33,7 @@ export function statusOf(agent: Agent): StatusView {
     pid: process.pid,
     startedAt: isoTime(agent.startedAt),
     ready: agent.ready,
-    problems: problemsOf(agent, maps),
+    problems: [...problemsOf(agent, maps), ...answers.problems()],
     kernel: release(),
     datapath: {
       adopted: datapath.adopted,
@@ -73,6 +75,7 @@ export function statusOf(agent: Agent): StatusView {
     },
     drift: agent.drift(),
     between: agent.between.outlook.status(),
+    hardening: answers.status(),
   };
 }
 

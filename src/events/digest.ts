@@ -1,4 +1,4 @@
-import { type Event, isTraffic } from './event.ts';
+import { type Event, isTraffic, isViolation } from './event.ts';
 
 /** Events that are the same but for when and how often. */
 export interface DigestEntry {
@@ -12,14 +12,24 @@ export interface DigestEntry {
   repeats: number;
 }
 
-/** What makes two events the same: everything but time, size and the client's port. */
+/** What makes two events the same: everything but time, size, the client's port and the process. */
 function digestKey(event: Event): string {
+  if (isViolation(event)) {
+    const { containerId, verdict, action, object = '', executable = '', rule, staged } = event;
+    const rules = [rule?.id ?? 0, staged?.verdict ?? '', staged?.rule?.id ?? 0];
+    return [event.type, containerId, verdict, event.class, action, object, executable, ...rules].join('\0');
+  }
   if (!isTraffic(event)) return [event.type, event.action, event.subject, event.message].join('\0');
   const { source, destination } = event;
   const ends = [source, destination].map((party) => party.identity ?? `${party.kind} ${party.address}`);
   const rules = [event.rule?.id ?? 0, event.staged?.verdict ?? '', event.staged?.rule?.id ?? 0];
   const packet = [event.type, event.verdict, event.reason ?? '', event.direction, event.protocol, destination.port];
   return [event.endpoint, ...packet, ...ends, ...rules].join('\0');
+}
+
+function ownerOf(event: Event): string {
+  if (isViolation(event)) return event.containerId;
+  return isTraffic(event) ? event.endpoint : event.type;
 }
 
 /**
@@ -45,7 +55,7 @@ export class Digest {
 
   /** @returns the entry; its `count` is 1 when the event was not seen before */
   add(event: Event): DigestEntry {
-    const owner = isTraffic(event) ? event.endpoint : event.type;
+    const owner = ownerOf(event);
     const key = digestKey(event);
     const mine = this.#owners.get(owner);
     const known = mine?.get(key);

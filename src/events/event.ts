@@ -51,6 +51,48 @@ export interface TrafficEvent {
   readonly suppressed: number;
 }
 
+/** The hardening rule that decided. */
+export interface HardeningRuleReference extends RuleReference {
+  /** Name of the ready rule it stands for. */
+  readonly ready?: string;
+}
+
+export const VIOLATION_CLASSES = ['file', 'capability', 'operation', 'socket', 'mount', 'network', 'orphan'] as const;
+export type ViolationClass = (typeof VIOLATION_CLASSES)[number];
+
+/** A container did, or tried, what a hardening rule is about. */
+export interface ViolationEvent {
+  readonly sequence: number;
+  readonly time: string;
+  readonly type: 'violation';
+  /** `Deny`: it was refused. */
+  readonly verdict: string;
+  readonly class: ViolationClass | 'unknown';
+  /** What was done: `read`, `SYS_ADMIN`, `ptrace-outside`, `new`, `TCP`, `inet6 raw`. */
+  readonly action: string;
+  /** What it was done to, where that has a name: a path in the container's own tree, an address and port. */
+  readonly object?: string;
+  /** `namespace/kind/name`; `unknown` where the container is gone by now. */
+  readonly workload: string;
+  /** The container's name in its workload. */
+  readonly container: string;
+  /** The runtime's id of the container. */
+  readonly containerId: string;
+  /** 16 hexadecimal digits. */
+  readonly identity?: string;
+  /** Absent where none spoke: a default of a policy, or an orphan. */
+  readonly rule?: HardeningRuleReference;
+  /** What the staged policies would have said, where that differs. */
+  readonly staged?: { readonly verdict: string; readonly rule?: HardeningRuleReference };
+  /** Path of what runs, in the container's own tree. */
+  readonly executable?: string;
+  readonly process: { readonly pid: number; readonly thread: number; readonly user: number };
+  /** The process itself first, then its parents. */
+  readonly ancestors: readonly { readonly pid: number; readonly name: string }[];
+  /** Violations of this rule by this container that the kernel did not tell since its last one; all are counted. */
+  readonly suppressed: number;
+}
+
 export type Severity = 'info' | 'warning' | 'error';
 
 /** Something happened to the agent or to what it takes care of. */
@@ -73,10 +115,14 @@ export interface LostEvent {
   readonly count: number;
 }
 
-export type Event = TrafficEvent | NoticeEvent;
+export type Event = TrafficEvent | ViolationEvent | NoticeEvent;
 
 export function isTraffic(event: Event): event is TrafficEvent {
   return event.type === 'verdict' || event.type === 'drop';
+}
+
+export function isViolation(event: Event): event is ViolationEvent {
+  return event.type === 'violation';
 }
 
 /** An allowed packet that was reported only because somebody watches flows. */

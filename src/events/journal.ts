@@ -1,13 +1,14 @@
 import { decodePacket, type NameBook, type PacketRecord } from './decode.ts';
 import { Digest, type DigestEntry } from './digest.ts';
-import { type Event, isObservation, type NoticeEvent } from './event.ts';
+import { type Event, isObservation, isTraffic, isViolation, type NoticeEvent } from './event.ts';
 import { Subscription } from './subscription.ts';
+import { decodeViolation, type ViolationNames, type ViolationRecord } from './violation.ts';
 
 /** Gets every event but observations, with its digest entry; `entry.count` is 1 at the first sight. */
 export type EventSink = (event: Event, entry: DigestEntry) => void;
 
 export interface JournalOptions {
-  readonly names: NameBook;
+  readonly names: NameBook & ViolationNames;
   readonly now: () => number;
   /** Events kept, and different events counted. */
   readonly keep: number;
@@ -26,7 +27,7 @@ export interface EventFilter {
   readonly types?: readonly Event['type'][];
   /** Allowed packets too; a list has none. */
   readonly observations?: boolean;
-  /** Only events about this endpoint id, workload or policy. */
+  /** Only events about this endpoint or container id, workload or policy. */
   readonly about?: string;
   readonly verdicts?: readonly string[];
 }
@@ -37,7 +38,11 @@ export function wants(filter: EventFilter, event: Event): boolean {
   if (filter.types !== undefined && !filter.types.includes(event.type)) return false;
   if (filter.verdicts !== undefined && !('verdict' in event && filter.verdicts.includes(event.verdict))) return false;
   if (filter.about === undefined) return true;
-  if (!('endpoint' in event)) return event.subject === filter.about;
+  if (isViolation(event)) {
+    const subjects = [event.containerId, event.workload, event.rule?.policy, event.staged?.rule?.policy];
+    return subjects.includes(filter.about);
+  }
+  if (!isTraffic(event)) return event.subject === filter.about;
   const subjects = [event.endpoint, event.source.name, event.destination.name, event.rule?.policy];
   return subjects.includes(filter.about) || event.staged?.rule?.policy === filter.about;
 }
@@ -73,6 +78,10 @@ export class EventJournal {
 
   addRecords(records: readonly PacketRecord[]): void {
     for (const record of records) this.#add(decodePacket(record, this.#options.names, this.#take()));
+  }
+
+  addViolations(records: readonly ViolationRecord[]): void {
+    for (const record of records) this.#add(decodeViolation(record, this.#options.names, this.#take()));
   }
 
   addNotice(notice: Notice): void {

@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Digest } from './digest.ts';
-import { type Event, isTraffic } from './event.ts';
+import { type Event, isTraffic, isViolation } from './event.ts';
 import type { EventSink } from './journal.ts';
 import { summary } from './summary.ts';
 
@@ -26,11 +26,16 @@ export type LoggedEvents = 'all' | 'refused' | 'none';
 
 /** Containers that come and go, sources that work: of no interest to who wants to read of refusals. */
 function isPlainNews(event: Event): boolean {
-  return !isTraffic(event) && event.severity === 'info' && (event.type === 'endpoint' || event.type === 'source');
+  return (
+    !isTraffic(event) &&
+    !isViolation(event) &&
+    event.severity === 'info' &&
+    (event.type === 'endpoint' || event.type === 'source')
+  );
 }
 
 function levelOf(event: Event): 'info' | 'warn' | 'error' {
-  if (!isTraffic(event)) return event.severity === 'warning' ? 'warn' : event.severity;
+  if (!isTraffic(event) && !isViolation(event)) return event.severity === 'warning' ? 'warn' : event.severity;
   return event.verdict === 'Deny' || event.verdict === 'Alert' ? 'warn' : 'info';
 }
 

@@ -46,7 +46,7 @@ export function clausesOf(policies: readonly HardeningPolicy[], ready: ReadyRule
   );
   const claims = found.map((clause) => {
     const key = keyOf(clause);
-    const claim = { key: key.join('\0'), preferredId: preferredRuleId(key), owner: '' };
+    const claim = { key: key.join('\0'), preferredId: numberOf(key), owner: '' };
     numbers.claim(claim);
     return claim;
   });
@@ -54,6 +54,12 @@ export function clausesOf(policies: readonly HardeningPolicy[], ready: ReadyRule
   return found
     .map((clause, i) => ({ ...clause, id: numbers.numberOf(claims[i]!) }))
     .sort((a, b) => a.rank - b.rank || a.id - b.id);
+}
+
+/** The kernel counts what staged rules would have said by the rule's number and one more bit (`violation_key`). */
+function numberOf(key: ReturnType<typeof keyOf>): number {
+  const number = preferredRuleId(key) & 0x7fff_ffff;
+  return number === 0 ? 1 : number;
 }
 
 /** What the clause's number is made from. Names hold no NUL, so no two rules share a key. */

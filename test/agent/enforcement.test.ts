@@ -100,9 +100,14 @@ const wanted = (endpoints: readonly Endpoint[], more: Partial<Wanted> = {}): Wan
   ...more,
 });
 
+/** Hardens nothing, and tells when it was asked to. */
+function enforce(datapath: RecordingDatapath, harden: () => Promise<void> = async () => {}): Enforcement {
+  return new Enforcement(datapath as unknown as Datapath, { apply: harden });
+}
+
 function make(): { datapath: RecordingDatapath; enforcement: Enforcement } {
   const datapath = new RecordingDatapath();
-  return { datapath, enforcement: new Enforcement(datapath as unknown as Datapath) };
+  return { datapath, enforcement: enforce(datapath) };
 }
 
 describe('the order of enforcement', () => {
@@ -144,6 +149,22 @@ describe('the order of enforcement', () => {
       return true;
     });
     assert.deepEqual(enforcement.applied.endpoints, [web, api]);
+  });
+
+  it('hardens containers after the tables are in and before their endpoints', async () => {
+    const { datapath } = make();
+    const enforcement = enforce(datapath, async () => void datapath.done.push('hardened'));
+    await enforcement.apply(wanted([web]));
+    assert.deepEqual(datapath.done, ['tables 1', 'hardened', 'endpoints e1']);
+  });
+
+  it('judges the packets of all where a container cannot be hardened, and says so', async () => {
+    const { datapath } = make();
+    const failure = new AgentError('KERNEL', 'Cannot harden 1 containers');
+    const enforcement = enforce(datapath, () => Promise.reject(failure));
+    await assert.rejects(enforcement.apply(wanted([web])), failure);
+    assert.deepEqual(datapath.attached, [web]);
+    assert.deepEqual(enforcement.applied.endpoints, [web]);
   });
 
   it('does not count endpoints that are not to be protected as failed', async () => {
@@ -215,7 +236,7 @@ describe('a round after many others', () => {
           assert.equal(failed, refused);
           if (refused) continue;
           const first = new RecordingDatapath(datapath);
-          await new Enforcement(first as unknown as Datapath).apply(now);
+          await enforce(first).apply(now);
           assert.deepEqual(plain(datapath.tables), plain(first.tables));
           for (const { identity } of now.endpoints) assert.notEqual(datapath.slotOf(identity.id), undefined);
           assert.equal(enforcement.identities.size, new Set([...present, ...elsewhere]).size);
@@ -233,7 +254,7 @@ describe('a restarted agent whose sources have not told all', () => {
     const { datapath, enforcement } = make();
     await enforcement.apply(wanted([web, api]));
     const before = datapath.tables;
-    const again = new Enforcement(datapath as unknown as Datapath);
+    const again = enforce(datapath);
     datapath.attached = [];
     await again.apply(wanted([api], { complete: false }));
     assert.deepEqual(new Set(datapath.tables.subjects.keys()), new Set(before.subjects.keys()));

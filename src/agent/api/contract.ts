@@ -5,6 +5,7 @@ import type { EndpointMode, NamedPort } from '../../model/endpoint.ts';
 import type { PolicyMode } from '../../model/policy.ts';
 import type { Fault } from '../errors.ts';
 import { BODY_BYTES_MOST } from './limits.ts';
+import type { HardeningStatusView } from './profile-contract.ts';
 
 /**
  * The API's words (docs/api.md): what a request may say, checked, and what an answer says, typed. Fields are only
@@ -171,6 +172,7 @@ export interface StatusView {
   readonly events: { readonly lost: number; readonly followers: number; readonly lostToFollowers: number };
   readonly drift: readonly DriftView[];
   readonly between: BetweenView;
+  readonly hardening: HardeningStatusView;
 }
 
 /** How this node stands among others. */

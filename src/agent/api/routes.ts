@@ -16,6 +16,7 @@ import {
   policyQuery,
 } from './contract.ts';
 import { STREAM_HEARTBEAT_MS } from './limits.ts';
+import { addProfileRoutes } from './profile-routes.ts';
 import { read } from './read.ts';
 import type { AgentService } from './service.ts';
 import { streamEvents } from './stream.ts';
@@ -75,6 +76,7 @@ export function addRoutes(app: FastifyInstance, { service, callers, now }: Route
   });
   app.post('/v1/explain', (request) => service.explain(read(explainBody, request.body, 'body')));
 
+  addProfileRoutes(app, service);
   addBetweenRoutes(app, service, (request) => callerOf(request.raw.socket));
 
   app.get('/v1/flows', (request) => service.flows(read(flowQuery, request.query, 'query')));

@@ -14,6 +14,7 @@ import type {
   VersionView,
 } from './contract.ts';
 import type { ExplainView } from './explanation.ts';
+import type { ProfileService } from './profile-routes.ts';
 
 export interface FlowFilter {
   readonly about?: string | undefined;
@@ -27,7 +28,7 @@ export interface PolicySelector {
 }
 
 /** What the API asks of the agent. Everything that changes something says who asked. */
-export interface AgentService extends BetweenService {
+export interface AgentService extends BetweenService, ProfileService {
   readonly journal: EventJournal;
   version(): VersionView;
   status(): StatusView;

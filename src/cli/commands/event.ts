@@ -1,7 +1,14 @@
 import type { Command } from 'commander';
 import type { DigestView, HeartbeatLine } from '../../agent/api/contract.ts';
 import { formatAge } from '../../agent/duration.ts';
-import { type Event, isTraffic, type LostEvent, type Party } from '../../events/event.ts';
+import {
+  type Event,
+  isTraffic,
+  isViolation,
+  type LostEvent,
+  type Party,
+  type RuleReference,
+} from '../../events/event.ts';
 import { summary } from '../../events/summary.ts';
 import type { Io } from '../io.ts';
 import { printList, printStream, type Resource } from '../output/print.ts';
@@ -16,21 +23,35 @@ function end(party: Party): string {
   return `${who} ${address}:${party.port}`;
 }
 
+const ruleName = ({ policy, name, id }: RuleReference): string => `${policy}#${name || id}`;
+
 function cause(event: Event): string {
-  if (!isTraffic(event)) return event.message;
-  const name = event.rule === undefined ? '' : `${event.rule.policy}#${event.rule.name || event.rule.id}`;
+  if (!isTraffic(event) && !isViolation(event)) return event.message;
+  const name = event.rule === undefined ? 'no policy' : ruleName(event.rule);
+  const rule = event.staged?.rule;
   const staged =
     event.staged === undefined
       ? ''
-      : ` staged:${event.staged.verdict}${event.staged.rule === undefined ? '' : ` ${event.staged.rule.policy}#${event.staged.rule.name}`}`;
-  return `${event.type === 'drop' ? (event.reason ?? '') : name || 'no policy'}${staged}`;
+      : ` staged:${event.staged.verdict}${rule === undefined ? '' : ` ${ruleName(rule)}`}`;
+  return `${event.type === 'drop' ? (event.reason ?? '') : name}${staged}`;
 }
 
-const what = (event: Event): string => (isTraffic(event) ? event.verdict : event.action);
+const what = (event: Event): string => (isTraffic(event) || isViolation(event) ? event.verdict : event.action);
 const color = (event: Event): Color | undefined => {
-  if (isTraffic(event)) return VERDICT_COLORS[event.verdict];
+  if (isTraffic(event) || isViolation(event)) return VERDICT_COLORS[event.verdict];
   return event.severity === 'error' ? 'red' : event.severity === 'warning' ? 'yellow' : undefined;
 };
+
+function from(event: Event): string {
+  if (isTraffic(event)) return end(event.source);
+  if (isViolation(event)) return `${event.workload}[${event.container}] ${event.executable ?? ''}`;
+  return event.subject;
+}
+
+function to(event: Event): string {
+  if (isTraffic(event)) return end(event.destination);
+  return isViolation(event) ? `${event.action} ${event.object ?? ''}` : '';
+}
 
 /** Fixed widths where rows come one at a time. */
 const pad = (width: number, text: string): string => text.padEnd(width);
@@ -43,9 +64,12 @@ export const EVENT: Resource<Event> = {
     { header: 'TYPE   ', value: (event) => pad(8, event.type) },
     { header: 'WHAT    ', value: (event) => pad(8, what(event)), color },
     { header: 'DIRECTION', value: (event) => pad(9, isTraffic(event) ? event.direction : '') },
-    { header: 'PROTOCOL', value: (event) => pad(8, isTraffic(event) ? event.protocol : '') },
-    { header: 'SOURCE', value: (event) => pad(44, isTraffic(event) ? end(event.source) : event.subject) },
-    { header: 'DESTINATION', value: (event) => pad(44, isTraffic(event) ? end(event.destination) : '') },
+    {
+      header: 'PROTOCOL',
+      value: (event) => pad(8, isTraffic(event) ? event.protocol : isViolation(event) ? event.class : ''),
+    },
+    { header: 'SOURCE', value: (event) => pad(44, from(event)) },
+    { header: 'DESTINATION', value: (event) => pad(44, to(event)) },
     { header: 'WHY', value: cause },
   ],
 };

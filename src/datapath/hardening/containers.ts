@@ -146,6 +146,7 @@ export class HardenedContainers {
       if (this.#subjects.read(subject).instance !== instance) {
         const { root, anchors } = container.mounts();
         this.#anchors.put(subject, anchors);
+        this.violations.prepare(subject);
         this.#subjects.stand(instance, subject, root);
       }
       if (!this.#cgroups.has(cgroup, subject, instance)) {

@@ -3,8 +3,10 @@ import type { ViolationCount } from '../hardening-port.ts';
 import type { ViolationCounter, ViolationKey } from '../layouts.gen.ts';
 import type { HardeningMaps } from './tables.ts';
 
-/** In the rule of a key: a staged one. */
+/** In the rule of a key: a staged one. Numbers of rules have 31 bits. */
 const STAGED = 0x8000_0000;
+/** Stands for the rules that there was no room for; there always is for it. */
+export const OTHER_RULES = 0x7fff_ffff;
 
 export interface ViolationNames {
   readonly containerName: (subject: number) => string;
@@ -22,12 +24,19 @@ export class Violations {
     this.#names = names;
   }
 
+  /** Makes room for what there will be no room for. To be called before the subject is judged. */
+  prepare(subject: number): void {
+    const key = { subject, rule: OTHER_RULES };
+    if (this.#table.has(key)) return;
+    this.#table.set(key, { count: 0n, last: 0n, refilled: 0n, budget: 0, suppressed: 0 });
+  }
+
   /** Those of containers that are gone have an empty name, and are one for each rule. */
   counters(): readonly ViolationCount[] {
     return [
-      ...[...this.#table.entries()].map(([{ subject, rule }, value]) =>
-        this.#count(this.#names.containerName(subject), rule, value),
-      ),
+      ...[...this.#table.entries()]
+        .filter(([, { count }]) => count > 0n)
+        .map(([{ subject, rule }, value]) => this.#count(this.#names.containerName(subject), rule, value)),
       ...[...this.#gone].map(([rule, value]) => this.#count('', rule, value)),
     ];
   }
@@ -38,6 +47,7 @@ export class Violations {
     for (const [key, value] of this.#table.entries()) {
       if (subjects.has(key.subject)) continue;
       stale.push(key);
+      if (value.count === 0n) continue;
       const before = this.#gone.get(key.rule);
       const count = value.count + (before?.count ?? 0n);
       this.#gone.set(key.rule, { ...(before === undefined || before.last < value.last ? value : before), count });
