@@ -102,4 +102,11 @@ describe('the name of a policy', () => {
     assert.match(failure(() => pickPolicy('api', policies)).message, /bank\/api, WorkloadNetworkPolicy shop\/api/);
     assert.equal(failure(() => pickPolicy('base', policies, { kind: 'WorkloadNetworkPolicy' })).code, 'NOT_FOUND');
   });
+  it('is its kind, too, where policies of two kinds have it', () => {
+    const both = [...policies, { kind: 'HardeningPolicy', namespace: 'shop', name: 'api' }];
+    const error = failure(() => pickPolicy('shop/api', both));
+    assert.equal(error.code, 'AMBIGUOUS');
+    assert.match(error.hint ?? '', /--kind/);
+    assert.equal(pickPolicy('shop/api', both, { kind: 'HardeningPolicy' }), both[3]);
+  });
 });

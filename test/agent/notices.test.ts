@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { NOTHING_WANTED, type Wanted } from '../../src/agent/enforcement.ts';
 import { noticesOf } from '../../src/agent/notices.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
+import type { HardeningPolicy } from '../../src/model/hardening.ts';
 import { deriveIdentity } from '../../src/model/identity.ts';
 import type { Policy } from '../../src/model/policy.ts';
 import { parsePolicyFile } from '../../src/model/policy-file.ts';
@@ -21,6 +22,15 @@ spec: {subject: {workload: '*/*'}, priority: ${priority}, ingress: []}
   return parsePolicyFile('x', Buffer.from(text)).policies[0]?.policy ?? assert.fail('no policy');
 }
 
+function hardening(name: string, mode = 'Enforce'): HardeningPolicy {
+  const text = `apiVersion: sallyport.dev/v1alpha1
+kind: HardeningPolicy
+metadata: {namespace: shop, name: ${name}}
+spec: {subject: {workload: '*/*'}, mode: ${mode}, defaults: {mounts: Deny}}
+`;
+  return parsePolicyFile('x', Buffer.from(text)).hardening[0]?.policy ?? assert.fail('no policy');
+}
+
 function told(before: Partial<Wanted>, after: Partial<Wanted>): string[] {
   const [from, to] = [
     { ...NOTHING_WANTED, ...before },
@@ -37,6 +47,16 @@ describe('what a round changed, in words', () => {
       'policy shop/d in force',
       'policy shop/a ended',
     ]);
+  });
+
+  it('is hardening policies as well', () => {
+    const [a, b] = [hardening('a'), hardening('b')];
+    assert.deepEqual(
+      told({ hardening: [a, b] }, { hardening: [hardening('a'), hardening('b', 'Stage'), hardening('c')] }),
+      ['policy shop/b changed', 'policy shop/c in force'],
+    );
+    const [notice] = noticesOf(NOTHING_WANTED, { ...NOTHING_WANTED, hardening: [a] });
+    assert.equal(notice?.message, 'hardening, Enforce, priority 1000');
   });
 
   it('is nothing where a policy was only read again', () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AgentError } from '../../src/agent/errors.ts';
 import { fileOf, isApplied, removePolicy, textOf, writePolicies } from '../../src/agent/policy-files.ts';
+import type { AnyPolicy } from '../../src/model/any-policy.ts';
 import { canonicalJson } from '../../src/model/manifest.ts';
 import type { Policy } from '../../src/model/policy.ts';
 import { parsePolicyFile } from '../../src/model/policy-file.ts';
@@ -21,6 +22,21 @@ function policy(namespace: string, name: string): Policy {
   const { policies, problems } = parsePolicyFile('test', Buffer.from(JSON.stringify(manifest)));
   assert.deepEqual(problems, []);
   return policies[0]?.policy ?? assert.fail('no policy');
+}
+
+function hardening(namespace: string, name: string): AnyPolicy {
+  const manifest = {
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: namespace === '' ? 'ClusterHardeningPolicy' : 'HardeningPolicy',
+    metadata: { name, ...(namespace === '' ? {} : { namespace }) },
+    spec: {
+      subject: { workload: namespace === '' ? '*/*/*' : 'Service/*' },
+      rules: [{ files: { paths: ['/etc/**', '/x/[*]'], access: ['modify'] }, unix: { names: ['@x'] } }],
+    },
+  };
+  const { hardening: found, problems } = parsePolicyFile('test', Buffer.from(JSON.stringify(manifest)));
+  assert.deepEqual(problems, []);
+  return found[0]?.policy ?? assert.fail('no policy');
 }
 
 describe('a stored policy', () => {
@@ -41,6 +57,17 @@ describe('a stored policy', () => {
     assert.match(textOf(stored), /policy delete shop\/api/);
   });
 
+  it('reads back as the same policy where it is a hardening policy', async () => {
+    for (const stored of [hardening('shop', 'api'), hardening('', 'api')]) {
+      await writePolicies(directory, [stored]);
+      const path = join(directory, fileOf(stored));
+      const again = parsePolicyFile(path, await readFile(path));
+      assert.deepEqual(again.problems, []);
+      assert.deepEqual(again.hardening[0]?.policy, stored);
+      assert.ok(isApplied(path));
+    }
+  });
+
   it('leaves nothing beside it', async () => {
     const two = [policy('shop', 'api'), policy('', 'base')];
     await writePolicies(directory, two);
@@ -58,6 +85,11 @@ describe('a stored policy', () => {
       policy('', 'a.b'),
       policy('cluster', 'x'),
       policy('', 'x'),
+      hardening('a', 'b.c'),
+      hardening('a', 'b'),
+      hardening('', 'a.b'),
+      hardening('cluster', 'x'),
+      hardening('', 'x'),
       policy('n'.repeat(63), long),
       policy('n'.repeat(63), `${long.slice(1)}b`),
     ];

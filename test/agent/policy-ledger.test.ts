@@ -27,6 +27,21 @@ function policy(name: string, { priority, action = 'Allow', port = 80 }: Shape =
   });
 }
 
+function hardening(name: string, ready = 'no-such'): string {
+  return JSON.stringify({
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'HardeningPolicy',
+    metadata: { namespace: 'shop', name },
+    spec: { subject: { workload: 'Service/web' }, rules: [{ ready: [ready] }] },
+  });
+}
+
+/** What a catalogue has in these tests. */
+const READY = new Set(['no-bpf']);
+
+const settled = (before: ReadonlyMap<string, Version>, ...files: PolicyFile[]): Ledger =>
+  settle(before, files, DIRECTORY, new WeakMap(), READY);
+
 const names = (ledger: Ledger): string[] => ledger.policies.map((located) => policyName(located.policy));
 const none: ReadonlyMap<string, Version> = new Map();
 
@@ -108,6 +123,60 @@ describe('the ledger of policies', () => {
     const second = settle(first.accepted, files.slice(1), DIRECTORY);
     assert.deepEqual([...second.accepted.keys()], ['b.yaml']);
     assert.deepEqual(second.errors, []);
+  });
+
+  it('has hardening policies by themselves, also of files with network policies', () => {
+    const ledger = settled(
+      none,
+      file('b.yaml', hardening('b', 'no-bpf')),
+      file('a.yaml', `${policy('x')}\n---\n${hardening('x', 'no-bpf')}`),
+    );
+    assert.deepEqual(ledger.errors, []);
+    assert.deepEqual(names(ledger), ['shop/x']);
+    assert.deepEqual(
+      ledger.hardening.map(({ policy: { kind, name } }) => `${kind} ${name}`),
+      ['HardeningPolicy x', 'HardeningPolicy b'],
+    );
+  });
+
+  it('keeps the former version of a file that names a ready rule there is not, network policies and all', () => {
+    const first = settled(none, file('a.yaml', `${policy('x')}\n---\n${hardening('h', 'no-bpf')}`));
+    const second = settled(
+      first.accepted,
+      file('a.yaml', `${policy('x', { port: 81 })}\n---\n${hardening('h', 'no-bfp')}`),
+    );
+    assert.deepEqual(
+      second.errors.map(({ code, file: at, line, inForce, hint }) => [code, at, line, inForce, hint]),
+      [['UNKNOWN_READY_RULE', '/policies/a.yaml', 3, 'the version before', 'did you mean no-bpf']],
+    );
+    assert.deepEqual(second.policies, first.policies);
+    assert.deepEqual(second.hardening, first.hardening);
+  });
+
+  it('faults the later of two hardening policies with one name', () => {
+    const first = settled(none, file('z.yaml', hardening('h', 'no-bpf')));
+    const second = settled(
+      first.accepted,
+      file('a.yaml', hardening('h', 'no-bpf')),
+      file('z.yaml', hardening('h', 'no-bpf')),
+    );
+    assert.deepEqual([...second.accepted.keys()], ['z.yaml']);
+    assert.equal(second.errors[0]?.code, 'DUPLICATE_POLICY');
+  });
+
+  it('does not take what an earlier run kept where the catalogue has lost its rules', () => {
+    const [a] = [file('a.yaml', hardening('h', 'no-bpf'))];
+    const kept = new Map(settled(none, a).accepted);
+    const ledger = settle(kept, [a], DIRECTORY, new WeakMap(), new Set(['other']));
+    assert.deepEqual(ledger.hardening, []);
+    assert.equal(ledger.errors[0]?.code, 'UNKNOWN_READY_RULE');
+    assert.equal(ledger.errors[0]?.inForce, 'nothing');
+  });
+
+  it('knows the ready rules of the catalogue, and its groups', () => {
+    const ledger = settle(none, [file('a.yaml', hardening('a', 'recommended'))], DIRECTORY);
+    assert.deepEqual(ledger.errors, []);
+    assert.equal(settle(none, [file('a.yaml', hardening('a'))], DIRECTORY).errors[0]?.code, 'UNKNOWN_READY_RULE');
   });
 
   it('finds in what is new what it would find in all', () => {

@@ -21,6 +21,23 @@ ${list.join('\n')}
 `;
 }
 
+function hardening(rules: number): string {
+  const list = Array.from(
+    { length: rules },
+    (_, i) => `    - {name: r${i}, files: {paths: ["/srv/${i}/{a,b}/**"], access: [modify]}, sockets: [{type: raw}]}`,
+  );
+  return `apiVersion: sallyport.dev/v1alpha1
+kind: ClusterHardeningPolicy
+metadata: {name: large}
+spec:
+  subject: {workload: '*/*/*'}
+  defaults: {files: Alert}
+  rules:
+    - ready: [baseline]
+${list.join('\n')}
+`;
+}
+
 const bytes = (text: string): Buffer => Buffer.from(text);
 
 describe('the reading of large policy files', function () {
@@ -37,6 +54,8 @@ describe('the reading of large policy files', function () {
     'several documents': `${policy(900)}---\n${policy(900).replace('name: large', 'name: other')}`,
     'one with errors in many places': policy(1_500).replaceAll('port: 12', 'port: 70000'),
     'one with a good and a bad document': `${policy(900)}---\n{kind: Nonsense}`,
+    'one of both families': `${hardening(700)}---\n${policy(100)}`,
+    'a hardening policy with errors': hardening(900).replaceAll('/srv/1', '/srv//1'),
     'one that is no YAML': `${policy(900)}\n  ]`,
     'a bomb': `a: &a [${'x, '.repeat(30_000)}]\nb: [${'*a, '.repeat(30)}]\n`,
     'one that is no text': `${policy(900)}\0`,

@@ -19,6 +19,18 @@ spec:
 `;
 }
 
+function hardening(name: string, path = '/etc/**'): string {
+  return `apiVersion: sallyport.dev/v1alpha1
+kind: HardeningPolicy
+metadata: {namespace: shop, name: ${name}}
+spec:
+  subject: {workload: Service/web}
+  rules:
+    - ready: [baseline]
+    - files: {paths: ["${path}"], access: [write]}
+`;
+}
+
 interface Running {
   readonly store: PolicyStore;
   readonly problems: string[];
@@ -101,6 +113,53 @@ describe('the store of policies', () => {
     );
     assert.equal((await store.delete('a', {})).action, 'deleted');
     assert.deepEqual(names(store), []);
+  });
+
+  it('stores hardening policies beside network policies of the same name', async () => {
+    const { store } = await start();
+    const kinds = (): string[] => store.ledger.hardening.map(({ policy: { kind, name } }) => `${kind} ${name}`);
+    const changes = await store.apply([{ file: 'x', text: `${hardening('a')}---\n${policy('a')}` }]);
+    assert.deepEqual(
+      changes.map(({ kind, action }) => [kind, action]),
+      [
+        ['WorkloadNetworkPolicy', 'created'],
+        ['HardeningPolicy', 'created'],
+      ],
+    );
+    assert.deepEqual((await readdir(directory)).sort(), ['_hardening.shop.a.applied.yaml', 'shop.a.applied.yaml']);
+    assert.deepEqual([names(store), kinds()], [['shop/a'], ['HardeningPolicy a']]);
+    const again = await store.apply([{ file: 'x', text: `${hardening('a', '/usr/**')}---\n${policy('a')}` }]);
+    assert.deepEqual(
+      again.map(({ action }) => action),
+      ['unchanged', 'configured'],
+    );
+    assert.equal((await refusal(store.delete('a', {}))).code, 'AMBIGUOUS');
+    assert.equal((await store.delete('a', { kind: 'HardeningPolicy' })).kind, 'HardeningPolicy');
+    assert.deepEqual([names(store), kinds()], [['shop/a'], []]);
+  });
+
+  it('says before anything changes which ready rule there is not', async () => {
+    const { store } = await start();
+    const text = `${policy('a')}---\n${hardening('a').replace('baseline', 'bsaeline')}`;
+    const error = await refusal(store.apply([{ file: 'x.yaml', text }]));
+    assert.equal(error.code, 'INVALID');
+    assert.match(error.faults?.[0]?.message ?? '', /"bsaeline" in rule 0.*did you mean baseline/);
+    assert.deepEqual(names(store), []);
+  });
+
+  it('keeps the last good version of hardening policies, too', async () => {
+    const first = await start();
+    await first.store.apply([{ file: 'x', text: `${hardening('a')}---\n${policy('a')}` }]);
+    const before = first.store.ledger;
+    for (const { store, stop } of running.splice(0)) {
+      stop.abort();
+      await store.close();
+    }
+    await writeFile(join(directory, '_hardening.shop.a.applied.yaml'), hardening('a', '/etc/../x'));
+    const { store, problems } = await start();
+    assert.deepEqual(problems, ['BAD_VALUE']);
+    assert.deepEqual(store.ledger.hardening, before.hardening);
+    assert.equal(store.ledger.errors[0]?.inForce, 'the version before');
   });
 
   it('refuses to change or delete what people keep in files of their own', async () => {
