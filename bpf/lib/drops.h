@@ -16,14 +16,6 @@ static __always_inline void count_drop(__u32 reason, __u32 bytes)
 	counter->bytes += bytes;
 }
 
-static __always_inline void count_incident(__u32 incident)
-{
-	__u64 *counter = bpf_map_lookup_elem(&incidents, &incident);
-
-	if (counter)
-		(*counter)++;
-}
-
 static __always_inline void count_rule(__u32 rule, __u32 bytes)
 {
 	struct rule_counter *counter = bpf_map_lookup_elem(&rule_counters, &rule);

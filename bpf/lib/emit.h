@@ -11,23 +11,6 @@
 #include "parse.h"
 #include "question.h"
 
-/* Takes one of `left`, which fills up to `burst` at `rate` a second; false when there is none. */
-static __always_inline bool take_token(__u64 *refilled, __u32 *left, __u32 rate, __u32 burst)
-{
-	__u64 now = bpf_ktime_get_coarse_ns();
-	__u64 waited = now - *refilled;
-	__u64 refill = waited >= SECOND ? rate : waited * rate / SECOND;
-	__u64 budget = *left + refill;
-
-	if (refill)
-		*refilled = now;
-	*left = budget > burst ? burst : budget;
-	if (!*left)
-		return false;
-	--*left;
-	return true;
-}
-
 /* True when the endpoint may raise an event now; then *suppressed is what it could not raise before. */
 static __always_inline bool take_budget(struct endpoint_state *state, __u32 *suppressed)
 {
@@ -35,7 +18,7 @@ static __always_inline bool take_budget(struct endpoint_state *state, __u32 *sup
 
 	if (!settings)
 		return false;
-	if (!take_token(&state->refilled, &state->budget, settings->event_rate, settings->event_burst)) {
+	if (!take_token(bpf_ktime_get_coarse_ns(), &state->refilled, &state->budget, settings->event_rate, settings->event_burst)) {
 		__sync_fetch_and_add(&state->suppressed, 1);
 		return false;
 	}

@@ -20,7 +20,7 @@ FUNCTION hold_packet(struct __sk_buff *skb, __u32 endpoint)
 	if (!settings || !settings->hold_mark)
 		return REASON_UNVERIFIED;
 	state = bpf_map_lookup_elem(&endpoint_states, &key);
-	if (!state || !take_token(&state->hold_refilled, &state->hold_budget, settings->hold_rate, settings->hold_rate))
+	if (!state || !take_token(bpf_ktime_get_coarse_ns(), &state->hold_refilled, &state->hold_budget, settings->hold_rate, settings->hold_rate))
 		return REASON_HOLD_RATE;
 	skb->mark |= settings->hold_mark;
 	count_incident(INCIDENT_HELD);

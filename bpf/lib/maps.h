@@ -4,25 +4,15 @@
 
 /*
  * Every table the network programs share. The loader pins each by its name and sets the sizes; the sizes here
- * are the defaults. Only the agent writes, except where "kernel" stands beside it.
+ * are the defaults. Only the agent writes, except where "kernel" stands beside it. What programs of any kind tell by is
+ * in telling.h.
  */
 
-#include "kernel.h"
-#include "../api/types.h"
+#include "telling.h"
 #include "../api/policy.h"
 #include "../api/endpoint.h"
 #include "../api/flow.h"
-#include "../api/event.h"
 #include "../api/peer.h"
-
-#define TABLE(name, kind, entries, key_type, value_type, options) \
-	struct {                                                    \
-		__uint(type, kind);                                 \
-		__uint(max_entries, entries);                       \
-		__uint(map_flags, options);                         \
-		__type(key, key_type);                              \
-		__type(value, value_type);                          \
-	} name SEC(".maps")
 
 /* Who is who. */
 TABLE(interfaces, BPF_MAP_TYPE_HASH, 4096, __u32, struct interface, 0);
@@ -37,7 +27,6 @@ TABLE(peers, BPF_MAP_TYPE_HASH, 262144, struct peer_key, struct class, BPF_F_NO_
 TABLE(networks, BPF_MAP_TYPE_LPM_TRIE, 131072, struct network_key, struct class, BPF_F_NO_PREALLOC);
 TABLE(ports, BPF_MAP_TYPE_HASH, 262144, struct port_key, struct decision, BPF_F_NO_PREALLOC);
 TABLE(port_ranges, BPF_MAP_TYPE_LPM_TRIE, 131072, struct port_range_key, struct decision, BPF_F_NO_PREALLOC);
-TABLE(settings, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings, 0);
 
 /* Who is elsewhere. */
 TABLE(domains, BPF_MAP_TYPE_LPM_TRIE, 4096, struct domain_key, struct domain, BPF_F_NO_PREALLOC);
@@ -55,18 +44,5 @@ TABLE(endpoint_states, BPF_MAP_TYPE_HASH, 4096, __u32, struct endpoint_state, 0)
 /* What is told. */
 TABLE(rule_counters, BPF_MAP_TYPE_HASH, 262144, __u32, struct rule_counter, BPF_F_NO_PREALLOC); /* kernel adds */
 TABLE(drops, BPF_MAP_TYPE_PERCPU_ARRAY, REASON_MAX, __u32, struct drop_counter, 0);             /* kernel */
-TABLE(incidents, BPF_MAP_TYPE_PERCPU_ARRAY, INCIDENT_MAX, __u32, __u64, 0);                     /* kernel */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
-} events SEC(".maps"); /* kernel */
-
-static __always_inline struct settings *settings_now(void)
-{
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&settings, &key);
-}
 
 #endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * harden: what containers may do to their host, by LSM hooks.
+ */
+
+#include "lib/judge-path.h"
+#include "lib/harden-entry.h"
+#include "lib/harden-files.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_BEARER_H
+#define SALLYPORT_BEARER_H
+
+/*
+ * Whose container a task is of. It is told by what the task bears, which it got when it came into the container, or
+ * from its parent, and never loses; only a task that bears nothing is asked for its cgroup.
+ */
+
+#include "harden-maps.h"
+#include "objects.h"
+
+/* The default hierarchy is the first that the kernel makes. */
+#define HIERARCHY_V2 0
+#define CGROUP_LEVELS 16
+
+/* The hardened cgroup that this one is or lies in. Where it is not listed itself, those above it are asked. */
+static __always_inline struct hardened_cgroup *hardened_above(struct cgroup *cgroup)
+{
+	struct hardened_cgroup *row;
+	__u64 id;
+
+	for (int level = 0; level < CGROUP_LEVELS; level++) {
+		id = cgroup->kn->id;
+		row = bpf_map_lookup_elem(&hardened, &id);
+		if (row || cgroup->level <= 1)
+			return row;
+		cgroup = cgroup->self.parent->cgroup;
+	}
+	return NULL;
+}
+
+/* Whoever comes from outside may hold descriptors that nobody has judged. */
+static __always_inline void bear(struct bearer *bearer, const struct hardened_cgroup *row)
+{
+	bearer->subject = row->subject;
+	bearer->instance = row->instance;
+	bearer->flags = BEARER_OLD_FILES;
+}
+
+static __always_inline void inherit(struct bearer *child, const struct bearer *parent)
+{
+	child->instance = parent->instance;
+	child->executables = parent->executables;
+	child->profile_id = parent->profile_id;
+	child->subject = parent->subject;
+	child->flags = parent->flags;
+	if (parent->flags & BEARER_OLD_FILES)
+		__builtin_memcpy(child->known, parent->known, sizeof(child->known));
+}
+
+/*
+ * A task that bears nothing: a thread of a process that bears something, one that came into the container when there
+ * was no memory, or one the agent has not got round to. 0: it is nobody's, 1: it bears something now, or -EPERM.
+ */
+FUNCTION bear_late(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf(), *leader = task->group_leader;
+	struct bearer *bearer, *elder = NULL;
+	struct hardened_cgroup *row = NULL;
+	__u64 cgroup = task->cgroups->dfl_cgrp->kn->id;
+
+	if (leader != task)
+		elder = bpf_task_storage_get(&bearers, leader, 0, 0);
+	if (!elder) {
+		row = bpf_map_lookup_elem(&hardened, &cgroup);
+		if (likely(!row))
+			return 0;
+	}
+	bearer = bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!bearer)
+		return -EPERM;
+	if (elder)
+		inherit(bearer, elder);
+	else if (row)
+		bear(bearer, row);
+	return 1;
+}
+
+/*
+ * The current task's, in *found; else NULL, and what the hook is to return: 0 for tasks of no hardened container.
+ *
+ *	int refused = bearer_now(&bearer);
+ *
+ *	if (!bearer)
+ *		return refused;
+ */
+static __always_inline int bearer_now(struct bearer **found)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	int outcome;
+
+	*found = bpf_task_storage_get(&bearers, task, 0, 0);
+	if (*found)
+		return 0;
+	outcome = bear_late();
+	if (likely(!outcome))
+		return 0;
+	if (outcome > 0)
+		*found = bpf_task_storage_get(&bearers, task, 0, 0);
+	return *found ? 0 : -EPERM;
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_JUDGE_PATH_H
+#define SALLYPORT_JUDGE_PATH_H
+
+/* Accesses to what has a path. */
+
+#include "ruling.h"
+
+/* What cannot be told is refused by what any rule refuses. */
+static __noinline int refuse_lost(struct bearer *bearer, __u32 accesses)
+{
+	give(bearer, 0, VERDICT_DENY);
+	report(bearer, CLASS_FILE, __builtin_ctz(accesses));
+	return -EPERM;
+}
+
+/* Rules on what the automaton has read: 0, -EPERM, or AGAIN. */
+static __always_inline int rule_on_match(struct bearer *bearer, void *profile, const struct profile *head,
+					 __u32 accesses)
+{
+	struct match *match = match_of(profile, bearer->walk.state);
+	__u32 rulings;
+	int outcome;
+
+	if (accesses & MOVING) {
+		__u32 guards = match ? match->guards : head->default_guards;
+
+		rulings = match ? match->moving : head->moving_default;
+		outcome = guards & ~bearer->walk.keeps ? rule_on(bearer, rulings, CLASS_FILE, ACCESS_DELETE) : 0;
+		if (outcome)
+			return outcome;
+	}
+	for (__u32 access = 0; access < ACCESS_MAX; access++) {
+		if (!(accesses & ACCESS(access)))
+			continue;
+		rulings = match ? match->rulings[access] : 0;
+		if (!rulings)
+			rulings = head->defaults[access];
+		if (likely(!rulings))
+			continue;
+		outcome = rule_on(bearer, rulings, CLASS_FILE, access);
+		if (outcome)
+			return outcome;
+	}
+	return 0;
+}
+
+/* One profile's word on the path that `climb` has begun: 0, -EPERM, or AGAIN. */
+FUNCTION judge_walk_once(struct bearer *bearer, __u32 accesses)
+{
+	struct profile *head;
+	void *profile;
+
+	if (!bearer)
+		return -EPERM;
+	profile = profile_of(bearer);
+	head = profile ? head_of(profile) : NULL;
+	if (!head)
+		return refuse_orphan(bearer, CLASS_FILE, accesses ? __builtin_ctz(accesses) : 0);
+	bearer->walk.state = 0;
+	if (accesses & MOVING ? !head->accesses : !(head->accesses & accesses))
+		return 0;
+	if (bearer->walk.flags & WALK_INTERNAL)
+		return 0;
+	keep_current(bearer, head);
+	read_path(bearer, head->start);
+	if (unlikely(bearer->walk.flags & WALK_LOST))
+		return AGAIN;
+	return rule_on_match(bearer, profile, head, accesses);
+}
+
+/*
+ * Judges what `climb` has begun with: 0, or not. Internal files are allowed. `accesses` are bits of enum access, and
+ * MOVING.
+ */
+FUNCTION judge_walk(struct bearer *bearer, __u32 accesses)
+{
+	int outcome;
+
+	if (!bearer)
+		return -EACCES;
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		outcome = judge_walk_once(bearer, accesses);
+		if (likely(!outcome))
+			return 0;
+		if (outcome < 0)
+			return -EACCES;
+	}
+	refuse_lost(bearer, accesses);
+	return -EACCES;
+}
+
+static __always_inline int judge_dentry(struct bearer *bearer, struct vfsmount *mount, struct dentry *dentry,
+					__u32 accesses)
+{
+	climb(bearer, mount, dentry);
+	return judge_walk(bearer, accesses) ? -EACCES : 0;
+}
+
+static __always_inline int judge_path(struct bearer *bearer, const struct path *path, __u32 accesses)
+{
+	return judge_dentry(bearer, path->mnt, path->dentry, accesses);
+}
+
+#endif
