@@ -36,7 +36,7 @@ function hardening(part: HardeningView | undefined): string {
   if (part === undefined) return '';
   const strict = Object.entries(part.defaults).filter(([, action]) => action !== 'Allow');
   const otherwise = strict.map(([name, action]) => `${name} ${action}`);
-  return `${part.rules.length} rules${otherwise.length === 0 ? '' : `, else ${otherwise.join(' ')}`}`;
+  return `${part.rules.length} rules${otherwise.length === 0 ? '' : `, else ${otherwise.join(', ')}`}`;
 }
 
 /** Packets that rules of network policies decided. */
