@@ -7,7 +7,7 @@
  *   cgroup_entered   cgroup_attach_task   its first process comes in: the runtime's helper, whose root we remember
  *   gate_exec        sched_process_exec   a process of a waiting container is stopped before its first instruction,
  *                                         unless its root is still the runtime's
- *   stay_stopped     signal_generate      a stopped process that somebody else has continued is stopped again
+ *   stay_stopped     signal_generate      a stopped process that somebody else continues is stopped again, or killed
  *   stop_again       signal_generate      the same, before it goes on at all (from Linux 6.13 on)
  *   cgroup_removed   cgroup_rmdir         it is gone; its identity must not outlive it
  *
@@ -19,8 +19,13 @@
  *
  * Why nobody inside gets out by itself: a container begins with one process of the runtime's, and whatever replaces
  * it is stopped by an exec that leaves one thread; so before it is opened no code of its own runs that could send a
- * signal, fork, or leave the cgroup. `docker exec` into it is stopped as well. From outside, a continued process tells
- * its parent so on its way back to user space (CLD_CONTINUED), in its own context: there it is stopped again.
+ * signal, fork, or leave the cgroup. `docker exec` into it is stopped as well.
+ *
+ * From outside, who shares its pid namespace may continue it. A continued process tells its parent so on its way back
+ * to user space (CLD_CONTINUED), in its own context: there it is stopped again. One that was continued from within
+ * another container is killed instead: whoever goes on trying would sooner or later hit the moment between a SIGSTOP
+ * and its effect, in which a SIGCONT takes it back, and could have killed it anyway. Where the kernel has BPF LSM,
+ * gate-lsm.bpf.c refuses the attempt itself.
  *
  * What it sees it also tells through the event ring, so that the agent looks at a new container in the moment it
  * appears. Only the cgroup2 tree is told of: others have no id that a socket knows.
@@ -58,11 +63,6 @@ static __always_inline int tell(struct cgroup *cgroup, enum cgroup_operation ope
 	event->pad = 0;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
-}
-
-static __always_inline __u64 root_of(struct task_struct *task)
-{
-	return (__u64)task->fs->root.dentry;
 }
 
 static __always_inline void begin_waiting(struct cgroup *cgroup, const char *path)
@@ -213,38 +213,46 @@ int BPF_PROG(gate_exec, struct task_struct *task)
 	return 0;
 }
 
-/* Of the container that a stopped process belongs to, while it waits. */
-static __always_inline struct gate *gate_of_held(__u32 pid, __u64 *owner)
+/* --- who is continued by others */
+
+/* What a stopped process gets that somebody else has continued. */
+static __always_inline int answer_to(const struct held *held)
+{
+	return held->flags & HELD_CONDEMNED ? SIGKILL : SIGSTOP;
+}
+
+static __always_inline int somebody_continues(__u32 pid, const void *info)
 {
 	struct held *held = bpf_map_lookup_elem(&held_processes, &pid);
+	struct gate *gate = gate_of_held(held);
 
-	if (!held)
-		return NULL;
-	*owner = held->owner;
-	return bpf_map_lookup_elem(&gates, owner);
+	if (!gate)
+		return 0;
+	/* Small numbers stand for the kernel, which has its reasons. */
+	if ((__u64)info > 1 && is_outsider(gate))
+		held->flags |= HELD_CONDEMNED;
+	tell_disturbance(held->flags & HELD_CONDEMNED ? GATE_CONDEMNED : GATE_CONTINUED, held, gate, pid);
+	return 0;
 }
 
 SEC("tp_btf/signal_generate")
-int BPF_PROG(stay_stopped, int signal, struct kernel_siginfo *info)
+int BPF_PROG(stay_stopped, int signal, struct kernel_siginfo *info, struct task_struct *task)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct gate *gate;
-	__u64 owner;
+	struct held *held;
 	int code = 0;
 
+	if (signal == SIGCONT)
+		return somebody_continues(task->tgid, info);
 	if (signal != SIGCHLD)
 		return 0;
-	/* info may be a small number that stands for "from the kernel". */
 	bpf_probe_read_kernel(&code, sizeof(code), (void *)info + bpf_core_field_offset(struct kernel_siginfo, si_code));
 	if (code != CLD_CONTINUED)
 		return 0;
-	gate = gate_of_held(pid, &owner);
-	if (!gate)
-		return 0;
+	held = bpf_map_lookup_elem(&held_processes, &pid);
 	/* Interrupts are off: it is sent when they are on again, which is before the way back to user space ends. */
-	if (bpf_send_signal(SIGSTOP))
+	if (gate_of_held(held) && bpf_send_signal(answer_to(held)))
 		count_gate(GATE_COUNT_UNSTOPPABLE);
-	tell_gate(GATE_CONTINUED, owner, owner, pid, gate->name);
 	return 0;
 }
 
@@ -257,13 +265,15 @@ extern int bpf_send_signal_task(struct task_struct *task, int signal, enum pid_t
 SEC("tp_btf/signal_generate")
 int BPF_PROG(stop_again, int signal, struct kernel_siginfo *info, struct task_struct *task)
 {
-	struct gate *gate;
-	__u64 owner;
+	__u32 pid;
+	struct held *held;
 
 	if (signal != SIGCONT)
 		return 0;
-	gate = gate_of_held(task->tgid, &owner);
-	if (gate && bpf_send_signal_task(task, SIGSTOP, PIDTYPE_TGID, 0))
-		count_gate(GATE_COUNT_UNSTOPPABLE);
+	pid = task->tgid;
+	held = bpf_map_lookup_elem(&held_processes, &pid);
+	/* Refused where it is dying already, or where one is on its way. */
+	if (gate_of_held(held))
+		bpf_send_signal_task(task, answer_to(held), PIDTYPE_TGID, 0);
 	return 0;
 }

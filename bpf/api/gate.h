@@ -61,6 +61,13 @@ struct held {
 	__u64 owner;
 	__u64 start; /* when it was started, ns after boot; tells it from a later one with the same pid */
 	__u64 time;  /* when it was stopped, monotonic, ns */
+	__u32 flags; /* enum held_flags */
+	__u32 pad;
+};
+
+enum held_flags {
+	HELD_DISTURBED = 1, /* somebody has tried to continue it, which was told */
+	HELD_CONDEMNED = 2, /* somebody in another container has: it is killed rather than let go */
 };
 
 enum gate_operation {
@@ -68,14 +75,16 @@ enum gate_operation {
 	GATE_STALE = 2,     /* let go, because there is no agent */
 	GATE_FULL = 3,      /* let go, because there is no room */
 	GATE_KILLED = 4,    /* killed, because there is no room */
-	GATE_CONTINUED = 5, /* somebody else continued a stopped process; it was stopped again */
+	GATE_CONTINUED = 5, /* somebody else continued a stopped process: it is stopped again */
+	GATE_CONDEMNED = 6, /* somebody in another container did: it is killed */
+	GATE_REFUSED = 7,   /* somebody tried to continue, or to trace, a stopped process, and was refused */
 };
 
 /* Per-CPU counters; the key is an enum gate_operation, or one of these. */
 enum gate_count {
-	GATE_COUNT_HELPER = 6,      /* runs of the runtime's helpers, which go on */
-	GATE_COUNT_UNSTOPPABLE = 7, /* the kernel would not send the signal */
-	GATE_COUNT_LONG = 8,        /* paths too long to be told whole: judged by their last part */
+	GATE_COUNT_HELPER = 8,      /* runs of the runtime's helpers, which go on */
+	GATE_COUNT_UNSTOPPABLE = 9, /* the kernel would not send the signal */
+	GATE_COUNT_LONG = 10,       /* paths too long to be told whole: judged by their last part */
 	GATE_COUNT_MAX,
 };
 
@@ -83,7 +92,7 @@ enum gate_count {
 struct gate_event {
 	struct event_head head;
 	__u64 owner;
-	__u64 cgroup; /* the process', which may lie below the owner's */
+	__u64 cgroup; /* the process', which may lie below the owner's; who disturbed it, where one was continued */
 	__u32 pid;
 	__u32 operation; /* enum gate_operation */
 	char name[GATE_NAME]; /* the owner's */

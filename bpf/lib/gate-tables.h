@@ -2,7 +2,7 @@
 #ifndef SALLYPORT_GATE_TABLES_H
 #define SALLYPORT_GATE_TABLES_H
 
-/* The gate's tables, what of the kernel's types it reads, and how it tells what it did. */
+/* The gate's tables, what of the kernel's types it reads, who is who, and how it tells what it did. */
 
 #include "drops.h"
 #include "../api/gate.h"
@@ -104,6 +104,47 @@ static __always_inline void tell_gate(enum gate_operation operation, __u64 owner
 	if (name)
 		bpf_probe_read_kernel_str(event->name, sizeof(event->name), name);
 	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline __u64 root_of(struct task_struct *task)
+{
+	return (__u64)task->fs->root.dentry;
+}
+
+static __always_inline __u64 own_cgroup(void)
+{
+	return ((struct task_struct *)bpf_get_current_task_btf())->cgroups->dfl_cgrp->kn->id;
+}
+
+/* Of the container that a stopped process belongs to, while it waits. */
+static __always_inline struct gate *gate_of_held(struct held *held)
+{
+	__u64 owner;
+
+	if (!held)
+		return NULL;
+	owner = held->owner;
+	return bpf_map_lookup_elem(&gates, &owner);
+}
+
+/* Somebody has tried to let a stopped process go: told the first time, counted always. */
+static __always_inline void tell_disturbance(enum gate_operation operation, struct held *held, const struct gate *gate,
+					     __u32 pid)
+{
+	if (held->flags & HELD_DISTURBED) {
+		count_gate(operation);
+		return;
+	}
+	held->flags |= HELD_DISTURBED;
+	tell_gate(operation, held->owner, own_cgroup(), pid, gate->name);
+}
+
+/* Whether who runs now is in a container, by the root directory, and not beside the runtime. */
+static __always_inline bool is_outsider(const struct gate *gate)
+{
+	__u64 root = root_of((struct task_struct *)bpf_get_current_task_btf());
+
+	return root != gate->maker && root != gate->entrant;
 }
 
 #endif

@@ -13,7 +13,7 @@ import { driftOf } from './drift.ts';
 import { EarlyListeners } from './early-listeners.ts';
 import { Endpoints } from './endpoints.ts';
 import { readFlows } from './flows.ts';
-import { GATE_OBJECT, GATE_PROGRAMS, openGate, openPinnedGate, STOP_AGAIN } from './gate/kernel-gate.ts';
+import { openGate, openPinnedGate } from './gate/kernel-gate.ts';
 import type { Gate } from './gate/port.ts';
 import { expedited } from './grace-periods.ts';
 import { type Hardening, openHardening } from './hardening/index.ts';
@@ -131,8 +131,13 @@ class KernelDatapath implements Datapath {
       },
       keepAlive: false,
     });
-    this.#gate = openGate(this.#programs.map, this.#programs.missing.get(GATE_OBJECT), this.#clock);
-    this.#attachments.attachGate([...CGROUP_PROGRAMS, ...GATE_PROGRAMS, STOP_AGAIN]);
+    this.#attachments.attachGate(CGROUP_PROGRAMS);
+    this.#gate = openGate({
+      programs: this.#programs,
+      attach: (names) => this.#attachments.attachGate(names),
+      lsm: this.#hardening.active,
+      clock: this.#clock,
+    });
   }
 
   get revision(): number {

@@ -214,18 +214,18 @@ export function GateAcceptName(value: number): string {
 
 /** enum gate_count. */
 export const GateCount = {
-  Helper: 6,
-  Unstoppable: 7,
-  Long: 8,
-  Max: 9,
+  Helper: 8,
+  Unstoppable: 9,
+  Long: 10,
+  Max: 11,
 } as const;
 export type GateCount = (typeof GateCount)[keyof typeof GateCount];
 
 const GateCountNames: ReadonlyMap<number, string> = new Map<number, string>([
-  [9, 'Max'],
-  [8, 'Long'],
-  [7, 'Unstoppable'],
-  [6, 'Helper'],
+  [11, 'Max'],
+  [10, 'Long'],
+  [9, 'Unstoppable'],
+  [8, 'Helper'],
 ]);
 
 /** The name of a value of enum gate_count; the number itself for one it does not have. */
@@ -280,10 +280,14 @@ export const GateOperation = {
   Full: 3,
   Killed: 4,
   Continued: 5,
+  Condemned: 6,
+  Refused: 7,
 } as const;
 export type GateOperation = (typeof GateOperation)[keyof typeof GateOperation];
 
 const GateOperationNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [7, 'Refused'],
+  [6, 'Condemned'],
   [5, 'Continued'],
   [4, 'Killed'],
   [3, 'Full'],
@@ -824,7 +828,7 @@ export interface Bearer {
 
 export const BearerLayout: Layout<Bearer> = {
   name: 'bearer',
-  size: 1552,
+  size: 1568,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -837,13 +841,13 @@ export const BearerLayout: Layout<Bearer> = {
       known: Array.from({ length: 16 }, (_, i) => view.getBigUint64(offset + 40 + i * 8, true)),
       given: RulingLayout.read(buffer, offset + 168),
       walk: WalkLayout.read(buffer, offset + 200),
-      length: view.getUint32(offset + 1288, true),
-      text: readBytes(buffer, offset + 1296, 256),
+      length: view.getUint32(offset + 1304, true),
+      text: readBytes(buffer, offset + 1312, 256),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    buffer.fill(0, offset, offset + 1552);
+    buffer.fill(0, offset, offset + 1568);
     view.setBigUint64(offset, u64(value.instance), true);
     view.setBigUint64(offset + 8, u64(value.executables), true);
     view.setBigUint64(offset + 16, u64(value.pending), true);
@@ -856,8 +860,8 @@ export const BearerLayout: Layout<Bearer> = {
     }
     RulingLayout.write(value.given, buffer, offset + 168);
     WalkLayout.write(value.walk, buffer, offset + 200);
-    view.setUint32(offset + 1288, u32(value.length), true);
-    writeBytes(value.text, buffer, offset + 1296, 256);
+    view.setUint32(offset + 1304, u32(value.length), true);
+    writeBytes(value.text, buffer, offset + 1312, 256);
   },
 };
 
@@ -1631,24 +1635,28 @@ export interface Held {
   readonly owner: bigint;
   readonly start: bigint;
   readonly time: bigint;
+  readonly flags: number;
 }
 
 export const HeldLayout: Layout<Held> = {
   name: 'held',
-  size: 24,
+  size: 32,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
       owner: view.getBigUint64(offset, true),
       start: view.getBigUint64(offset + 8, true),
       time: view.getBigUint64(offset + 16, true),
+      flags: view.getUint32(offset + 24, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 32);
     view.setBigUint64(offset, u64(value.owner), true);
     view.setBigUint64(offset + 8, u64(value.start), true);
     view.setBigUint64(offset + 16, u64(value.time), true);
+    view.setUint32(offset + 24, u32(value.flags), true);
   },
 };
 
@@ -2692,6 +2700,7 @@ export const ViolationKeyLayout: Layout<ViolationKey> = {
 export interface Walk {
   readonly dentry: bigint;
   readonly mount: bigint;
+  readonly file: bigint;
   readonly stop: bigint;
   readonly stopMount: bigint;
   readonly anchor: AnchorKey;
@@ -2699,41 +2708,49 @@ export interface Walk {
   readonly flags: number;
   readonly state: number;
   readonly keeps: number;
+  readonly left: number;
+  readonly at: number;
   readonly names: readonly Component[];
 }
 
 export const WalkLayout: Layout<Walk> = {
   name: 'walk',
-  size: 1088,
+  size: 1104,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
       dentry: view.getBigUint64(offset, true),
       mount: view.getBigUint64(offset + 8, true),
-      stop: view.getBigUint64(offset + 16, true),
-      stopMount: view.getBigUint64(offset + 24, true),
-      anchor: AnchorKeyLayout.read(buffer, offset + 32),
-      depth: view.getUint32(offset + 48, true),
-      flags: view.getUint32(offset + 52, true),
-      state: view.getUint32(offset + 56, true),
-      keeps: view.getUint32(offset + 60, true),
-      names: Array.from({ length: 64 }, (_, i) => ComponentLayout.read(buffer, offset + 64 + i * 16)),
+      file: view.getBigUint64(offset + 16, true),
+      stop: view.getBigUint64(offset + 24, true),
+      stopMount: view.getBigUint64(offset + 32, true),
+      anchor: AnchorKeyLayout.read(buffer, offset + 40),
+      depth: view.getUint32(offset + 56, true),
+      flags: view.getUint32(offset + 60, true),
+      state: view.getUint32(offset + 64, true),
+      keeps: view.getUint32(offset + 68, true),
+      left: view.getUint32(offset + 72, true),
+      at: view.getUint32(offset + 76, true),
+      names: Array.from({ length: 64 }, (_, i) => ComponentLayout.read(buffer, offset + 80 + i * 16)),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
     view.setBigUint64(offset, u64(value.dentry), true);
     view.setBigUint64(offset + 8, u64(value.mount), true);
-    view.setBigUint64(offset + 16, u64(value.stop), true);
-    view.setBigUint64(offset + 24, u64(value.stopMount), true);
-    AnchorKeyLayout.write(value.anchor, buffer, offset + 32);
-    view.setUint32(offset + 48, u32(value.depth), true);
-    view.setUint32(offset + 52, u32(value.flags), true);
-    view.setUint32(offset + 56, u32(value.state), true);
-    view.setUint32(offset + 60, u32(value.keeps), true);
+    view.setBigUint64(offset + 16, u64(value.file), true);
+    view.setBigUint64(offset + 24, u64(value.stop), true);
+    view.setBigUint64(offset + 32, u64(value.stopMount), true);
+    AnchorKeyLayout.write(value.anchor, buffer, offset + 40);
+    view.setUint32(offset + 56, u32(value.depth), true);
+    view.setUint32(offset + 60, u32(value.flags), true);
+    view.setUint32(offset + 64, u32(value.state), true);
+    view.setUint32(offset + 68, u32(value.keeps), true);
+    view.setUint32(offset + 72, u32(value.left), true);
+    view.setUint32(offset + 76, u32(value.at), true);
     sized(value.names, 64);
     for (let i = 0; i < 64; i++) {
-      ComponentLayout.write(value.names[i]!, buffer, offset + 64 + i * 16);
+      ComponentLayout.write(value.names[i]!, buffer, offset + 80 + i * 16);
     }
   },
 };

@@ -33,6 +33,8 @@ const GATE_OPERATIONS: ReadonlyMap<number, GateRecord['operation']> = new Map([
   [GateOperation.Full, 'full'],
   [GateOperation.Killed, 'killed'],
   [GateOperation.Continued, 'continued'],
+  [GateOperation.Condemned, 'condemned'],
+  [GateOperation.Refused, 'refused'],
 ]);
 
 /** What turns the kernel's numbers and times into ours. */
@@ -82,10 +84,10 @@ export function decodeRecord(
     };
   }
   if (kind === EventKind.Gate && size >= GateEventLayout.size) {
-    const { owner: cgroup, name, pid, operation: number } = GateEventLayout.read(buffer, offset);
+    const { owner, cgroup, name, pid, operation: number } = GateEventLayout.read(buffer, offset);
     const operation = GATE_OPERATIONS.get(number);
     if (operation === undefined) return undefined;
-    return { kind: 'gate', time: context.wallClock(time), operation, cgroup, name, pid };
+    return { kind: 'gate', time: context.wallClock(time), operation, cgroup: owner, name, pid, by: cgroup };
   }
   if ((kind === EventKind.Claim || kind === EventKind.Stranger) && size >= PeerEventLayout.size) {
     return peerRecord(buffer, offset, kind, context);

@@ -13,6 +13,7 @@ import {
   type Held,
   HeldLayout,
 } from '../layouts.gen.ts';
+import type { Programs } from '../programs.ts';
 import { compileGatePatterns } from './automaton.ts';
 import type { Gate, GateCounters, GateOpening, GateOptions, WaitingContainer } from './port.ts';
 import { isHeld, signalHeld } from './processes.ts';
@@ -22,6 +23,10 @@ export const GATE_OBJECT = 'gate.bpf.o';
 /** Programs that keep containers waiting; `STOP_AGAIN` is left out before Linux 6.13. */
 export const GATE_PROGRAMS = ['gate_exec', 'stay_stopped'] as const;
 export const STOP_AGAIN = 'stop_again';
+
+/** Refuses whoever would let go what waits; only with BPF LSM. */
+export const GATE_LSM_OBJECT = 'gate-lsm.bpf.o';
+export const GATE_LSM_PROGRAMS = ['keep_waiting', 'keep_untraced'] as const;
 
 /** Tables of gate.bpf.o, none of them there where the kernel cannot load it. */
 export const GATE_MAPS = [
@@ -44,13 +49,15 @@ interface Rows {
 /** Of a kernel that has the programs. */
 class KernelGate implements Gate {
   readonly missing = undefined;
+  readonly guarded: boolean;
   readonly #rows: Rows;
   readonly #settings;
   readonly #automata: BpfMap;
   readonly #counts: PerCpuMap<number, bigint>;
   readonly #clock: Clock;
 
-  constructor(map: (name: (typeof GATE_MAPS)[number]) => BpfMap, clock: Clock) {
+  constructor(map: (name: (typeof GATE_MAPS)[number]) => BpfMap, clock: Clock, guarded: boolean) {
+    this.guarded = guarded;
     this.#rows = rowsOf(map);
     this.#settings = new TypedMap(map('gate_settings'), U32, GateSettingsLayout);
     this.#automata = map('gate_automata');
@@ -106,6 +113,8 @@ class KernelGate implements Gate {
       full: sum(GateOperation.Full),
       killed: sum(GateOperation.Killed),
       continued: sum(GateOperation.Continued),
+      condemned: sum(GateOperation.Condemned),
+      refused: sum(GateOperation.Refused),
       helpers: sum(GateCount.Helper),
       unstoppable: sum(GateCount.Unstoppable),
     };
@@ -127,6 +136,7 @@ class KernelGate implements Gate {
 
 /** Of a kernel that cannot stop anybody. */
 class NoGate implements Gate {
+  readonly guarded = false;
   readonly missing: string;
 
   constructor(missing: string) {
@@ -153,17 +163,46 @@ class NoGate implements Gate {
   }
 
   counters(): GateCounters {
-    return { stopped: 0n, stale: 0n, full: 0n, killed: 0n, continued: 0n, helpers: 0n, unstoppable: 0n };
+    return {
+      stopped: 0n,
+      stale: 0n,
+      full: 0n,
+      killed: 0n,
+      continued: 0n,
+      condemned: 0n,
+      refused: 0n,
+      helpers: 0n,
+      unstoppable: 0n,
+    };
   }
 }
 
-/** @param missing why the object could not be loaded, where it could not */
-export function openGate(
-  find: (name: (typeof GATE_MAPS)[number]) => BpfMap,
-  missing: string | undefined,
-  clock: Clock,
-): Gate {
-  return missing === undefined ? new KernelGate(find, clock) : new NoGate(missing);
+export interface GateParts {
+  readonly programs: Programs;
+  /** Hangs programs by their names where they belong, in place of an earlier agent's. */
+  readonly attach: (names: readonly string[]) => void;
+  /** BPF LSM programs are asked on this kernel. */
+  readonly lsm: boolean;
+  readonly clock: Clock;
+}
+
+/** Attaches what there is; an earlier agent's settings stay in force until `configure`. */
+export function openGate({ programs, attach, lsm, clock }: GateParts): Gate {
+  const missing = programs.missing.get(GATE_OBJECT);
+  if (missing !== undefined) return new NoGate(missing);
+  attach([...GATE_PROGRAMS, STOP_AGAIN]);
+  return new KernelGate(programs.map, clock, lsm && attachLsm(programs, attach));
+}
+
+function attachLsm(programs: Programs, attach: GateParts['attach']): boolean {
+  try {
+    programs.load(GATE_LSM_OBJECT, () => {});
+    attach(GATE_LSM_PROGRAMS);
+    return true;
+  } catch (error) {
+    if (error instanceof BpfError) return false;
+    throw error;
+  }
 }
 
 /**

@@ -42,8 +42,12 @@ export interface GateCounters {
   readonly full: bigint;
   /** Killed, because there was no room. */
   readonly killed: bigint;
-  /** Continued by somebody else, and stopped again. */
+  /** Continued by somebody beside the runtime, and stopped again. */
   readonly continued: bigint;
+  /** Continued by somebody in another container, and killed. */
+  readonly condemned: bigint;
+  /** Attempts at continuing or tracing a stopped process that BPF LSM refused. */
+  readonly refused: bigint;
   /** Runs of the runtimes' helpers. */
   readonly helpers: bigint;
   /** Processes the kernel would not stop. */
@@ -53,6 +57,8 @@ export interface GateCounters {
 export interface Gate {
   /** Why nobody can be stopped here; undefined where everybody can. */
   readonly missing: string | undefined;
+  /** BPF LSM refuses whoever else would continue or trace what waits; without it that is answered afterwards. */
+  readonly guarded: boolean;
   /** From now on; what waits already goes on waiting. @throws GatePatternError */
   configure(options: GateOptions): void;
   /** Containers with a stopped process, be it by an earlier agent's time. */
@@ -72,9 +78,11 @@ export interface Gate {
 export interface GateRecord {
   readonly kind: 'gate';
   readonly time: number;
-  readonly operation: 'stopped' | 'stale' | 'full' | 'killed' | 'continued';
+  readonly operation: 'stopped' | 'stale' | 'full' | 'killed' | 'continued' | 'condemned' | 'refused';
   /** Of the container. */
   readonly cgroup: bigint;
   readonly name: string;
   readonly pid: number;
+  /** Cgroup of whoever continued it; else its own, which may lie below the container's. */
+  readonly by: bigint;
 }
