@@ -12,7 +12,12 @@ const texts = (completion: Completion): string[] => completion.candidates.map(({
 describe('completion', () => {
   it('offers commands, with what they do', () => {
     const { candidates } = at('');
-    assert.ok(candidates.some(({ text, description }) => text === 'policy' && description === 'who may talk to whom, and what containers may do'));
+    assert.ok(
+      candidates.some(
+        ({ text, description }) =>
+          text === 'policy' && description === 'who may talk to whom, and what containers may do',
+      ),
+    );
     assert.ok(!texts(at('')).includes('__complete'));
     assert.deepEqual(texts(at('po')), ['policy']);
   });

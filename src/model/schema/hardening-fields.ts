@@ -40,12 +40,12 @@ function glob(wanted: string, accepts: (pattern: string) => boolean): z.ZodStrin
 export const path = glob(
   "a path in the container's own tree, as /etc/passwd, /var/log/** or /home/*/.ssh",
   (pattern) => !pattern.startsWith('@'),
-);
+).meta({ title: 'path', pattern: '^/' });
 
 export const socketName = glob(
   'the path of a UNIX socket, as /run/docker.sock, or an abstract name, as @name',
   () => true,
-);
+).meta({ title: 'path or @name', pattern: '^[/@]' });
 
 export const readyName = text(
   /^[a-z0-9]+(-[a-z0-9]+)*$/,

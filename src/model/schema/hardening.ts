@@ -219,11 +219,11 @@ const specSchema = z
       defaults: z
         .strictObject(
           {
-            files: posture('Files and directories, whatever is done to them but execution; UNIX sockets too.'),
+            files: posture('Files and directories, whatever is done to them but running and mounting.'),
             execution: posture('What is run.'),
             capabilities: posture('Capabilities that are used.'),
-            sockets: posture('Sockets that are made.'),
-            mounts: posture('Mounts that are made, changed or taken away.'),
+            sockets: posture('Sockets that are made, and UNIX sockets that are connected to or bound.'),
+            mounts: posture('Mounts that are made, changed or taken away, and the paths they are mounted on.'),
             network: posture('Connections and datagrams to addresses.'),
             operations: posture('What else a process asks of the kernel.'),
           },

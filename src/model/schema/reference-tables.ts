@@ -79,5 +79,5 @@ function describeValue(schema: z.core.$ZodType): string {
   }
   if (inner instanceof z.ZodNumber) return `${inner.minValue}–${inner.maxValue}`;
   if (inner instanceof z.ZodBoolean) return '`true`, `false`';
-  return 'text';
+  return metaOf(inner).title ?? 'text';
 }

@@ -35,10 +35,9 @@ const HARDENING_EXAMPLE = [
   '      ready: [recommended]',
   '    - name: config-is-read-only',
   '      files: {paths: [/etc/**], except: [/etc/nginx/cache/**], access: [modify]}',
-  '    - name: nginx-may-bind',
-  '      action: Allow',
+  '    - name: nginx-starts-nothing',
   '      executables: [/usr/sbin/nginx]',
-  '      capabilities: {names: [NET_BIND_SERVICE]}',
+  "      execution: {paths: [/**], except: [/usr/sbin/nginx, '/{,usr/}lib/**']}",
 ];
 
 const HARDENING_JUDGEMENT = [
@@ -47,6 +46,7 @@ const HARDENING_JUDGEMENT = [
   'Where no rule matches, the defaults of the policies that select the container decide, class by class: Deny before Alert before Allow. A class without a default is allowed.',
   'A rule with executables is for what one of them is, and for all it starts.',
   "A path is where an object lies in the container's own tree, by whatever way it is reached: a link, another mount, a descriptor.",
+  'An exception to a rule is therefore a rule of a policy with a lower priority number, or the field `except`.',
   'A policy in mode `Stage` takes part in a second judgement that is only reported.',
 ];
 
