@@ -6,5 +6,7 @@
 #include "lib/judge-path.h"
 #include "lib/harden-entry.h"
 #include "lib/harden-files.h"
+#include "lib/harden-names.h"
+#include "lib/harden-exec.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -164,8 +164,7 @@ FUNCTION read_path(struct bearer *bearer, __u32 start)
 	if (!head || head->id != bearer->profile_id)
 		goto lost;
 	if (!(bearer->walk.flags & WALK_REACHED) || !begin_at_anchor(&reader)) {
-		find_anchor(bearer);
-		if (bearer->walk.flags & WALK_LOST)
+		if (!locate(bearer))
 			return 0;
 		if (!(bearer->walk.flags & WALK_TOP))
 			begin_at_anchor(&reader);

@@ -97,8 +97,10 @@ static long search_anchor(__u32 index, struct search *search)
 	key.inode = ~0ULL;
 	if (bpf_map_lookup_elem(&anchors, &key))
 		goto found;
-	if (!mount)
+	if (!mount) {
+		walk->flags = WALK_INTERNAL;
 		return 1;
+	}
 	above = READ(mount, mnt_parent);
 	if (above == mount) {
 		walk->flags = WALK_TOP;
@@ -172,7 +174,7 @@ FUNCTION note_names(struct bearer *bearer, __u32 limit)
 	return noting.done ? 0 : -EAGAIN;
 }
 
-/* Looks for an anchor at each directory above the object, and notes the names up to it. */
+/* Looks for an anchor at each directory above the object. */
 FUNCTION find_anchor(struct bearer *bearer)
 {
 	struct hardened_subject *row;
@@ -191,9 +193,19 @@ FUNCTION find_anchor(struct bearer *bearer)
 	search.mount = mount_of(bearer->walk.mount);
 	bearer->walk.flags = WALK_LOST;
 	bpf_loop(WALK_STEPS, search_anchor, &search, 0);
-	if (bearer->walk.flags == WALK_LOST || note_names(bearer, WALK_STEPS))
-		bearer->walk.flags = WALK_LOST;
 	return 0;
+}
+
+/* The same, and notes the names below it. False where there is nothing to read. */
+static __always_inline bool locate(struct bearer *bearer)
+{
+	find_anchor(bearer);
+	if (!(bearer->walk.flags & (WALK_REACHED | WALK_TOP)))
+		return false;
+	if (!note_names(bearer, WALK_STEPS))
+		return true;
+	bearer->walk.flags = WALK_LOST;
+	return false;
 }
 
 #endif

@@ -35,6 +35,7 @@ struct component {
 struct walk {
 	__u64 dentry; /* addresses; mount 0: not known */
 	__u64 mount;
+	__u64 file;
 	__u64 stop;       /* the dentry that is anchored */
 	__u64 stop_mount;
 	struct anchor_key anchor;

@@ -19,14 +19,15 @@ static __always_inline int rule_on_match(struct bearer *bearer, void *profile, c
 					 __u32 accesses)
 {
 	struct match *match = match_of(profile, bearer->walk.state);
-	__u32 rulings;
+	__u32 rulings, guards, keeps = bearer->walk.keeps;
 	int outcome;
 
-	if (accesses & MOVING) {
-		__u32 guards = match ? match->guards : head->default_guards;
-
+	if (unlikely(accesses & PLACE))
+		bearer->walk.keeps = match ? match->keeps : head->default_keeps;
+	if (unlikely(accesses & MOVING)) {
+		guards = match ? match->guards : head->default_guards;
 		rulings = match ? match->moving : head->moving_default;
-		outcome = guards & ~bearer->walk.keeps ? rule_on(bearer, rulings, CLASS_FILE, ACCESS_DELETE) : 0;
+		outcome = guards & ~keeps ? rule_on(bearer, rulings, CLASS_FILE, ACCESS_DELETE) : 0;
 		if (outcome)
 			return outcome;
 	}
@@ -57,21 +58,20 @@ FUNCTION judge_walk_once(struct bearer *bearer, __u32 accesses)
 	head = profile ? head_of(profile) : NULL;
 	if (!head)
 		return refuse_orphan(bearer, CLASS_FILE, accesses ? __builtin_ctz(accesses) : 0);
-	bearer->walk.state = 0;
-	if (accesses & MOVING ? !head->accesses : !(head->accesses & accesses))
+	if (accesses & (MOVING | PLACE) ? !head->accesses : !(head->accesses & accesses))
 		return 0;
 	if (bearer->walk.flags & WALK_INTERNAL)
 		return 0;
 	keep_current(bearer, head);
 	read_path(bearer, head->start);
-	if (unlikely(bearer->walk.flags & WALK_LOST))
-		return AGAIN;
+	if (unlikely(bearer->walk.flags & (WALK_LOST | WALK_INTERNAL)))
+		return bearer->walk.flags & WALK_LOST ? AGAIN : 0;
 	return rule_on_match(bearer, profile, head, accesses);
 }
 
 /*
- * Judges what `climb` has begun with: 0, or not. Internal files are allowed. `accesses` are bits of enum access, and
- * MOVING.
+ * Judges what `climb` has begun with: 0, or not. Internal files are allowed. `accesses` are bits of enum access,
+ * PLACE and MOVING.
  */
 FUNCTION judge_walk(struct bearer *bearer, __u32 accesses)
 {
@@ -94,6 +94,15 @@ static __always_inline int judge_dentry(struct bearer *bearer, struct vfsmount *
 					__u32 accesses)
 {
 	climb(bearer, mount, dentry);
+	return judge_walk(bearer, accesses) ? -EACCES : 0;
+}
+
+/* The same of an object that is known by the addresses of its mount, 0 if unknown, and dentry. */
+static __always_inline int judge_address(struct bearer *bearer, __u64 mount, __u64 dentry, __u32 accesses)
+{
+	bearer->walk.dentry = dentry;
+	bearer->walk.mount = mount;
+	bearer->walk.flags = 0;
 	return judge_walk(bearer, accesses) ? -EACCES : 0;
 }
 

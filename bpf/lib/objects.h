@@ -154,12 +154,18 @@ typedef struct {
 
 struct user_namespace;
 
+/* Of 8 bytes, whatever they are called. */
+struct capability_set {
+	__u64 bits;
+};
+
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
 	kuid_t suid;
 	kuid_t euid;
 	kgid_t egid;
+	struct capability_set cap_permitted;
 	kuid_t fsuid;
 	struct {
 		__u64 bits;

@@ -20,7 +20,8 @@
 
 /* Bits beside those of enum access. */
 #define ACCESS(access) (1U << (access))
-#define MOVING (1U << 31)
+#define MOVING (1U << 31) /* the object is moved, or linked, to where PLACE was asked before */
+#define PLACE (1U << 30)
 
 /* What a state of an automaton is: NULL where no rule speaks. */
 static __always_inline struct match *match_of(void *profile, __u32 state)

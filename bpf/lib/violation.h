@@ -137,8 +137,7 @@ static __always_inline void tell_executable(struct violation_event *event, struc
 	if (file) {
 		bearer->walk.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
 		bearer->walk.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
-		find_anchor(bearer);
-		if (!(bearer->walk.flags & WALK_LOST))
+		if (locate(bearer))
 			spell(event, bearer);
 	}
 	bpf_probe_read_kernel(event->executable, VIOLATION_PATH, event->path);
@@ -147,7 +146,8 @@ static __always_inline void tell_executable(struct violation_event *event, struc
 /* The lowest 64 names, where there are more. */
 static __always_inline void tell_path(struct violation_event *event, struct bearer *bearer)
 {
-	find_anchor(bearer);
+	if (!locate(bearer))
+		return;
 	if (bearer->walk.depth > WALK_NAMES) {
 		note_names(bearer, WALK_NAMES);
 		bearer->walk.depth = WALK_NAMES + 1;
