@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { parse } from 'yaml';
 import { betweenReadings } from '../../src/agent/between/readings.ts';
 import { ERRORS, EXIT } from '../../src/agent/errors.ts';
+import { hardeningReadings } from '../../src/agent/hardening/readings.ts';
 import { readings } from '../../src/agent/metrics/readings.ts';
 import { addReading, makeMeasurements } from '../../src/agent/metrics/registry.ts';
 import { makeProgram } from '../../src/cli/program.ts';
@@ -20,9 +21,8 @@ interface Described {
 function metrics(): Described[] {
   const { registry } = makeMeasurements();
   const unread = new Proxy({}, { get: () => () => [] });
-  for (const reading of [...readings(unread as never), ...betweenReadings(unread as never)]) {
-    addReading(registry, reading);
-  }
+  const all = [readings, betweenReadings, hardeningReadings].flatMap((make) => make(unread as never));
+  for (const reading of all) addReading(registry, reading);
   return (registry.getMetricsAsArray() as unknown as Described[]).filter(({ name }) => name.startsWith('sallyport_'));
 }
 
@@ -57,7 +57,7 @@ describe('what is written about the command line', () => {
 
 describe('what is written about the API', () => {
   it('names every path', () => {
-    const sources = ['routes', 'between-routes'].map((name) => read(`src/agent/api/${name}.ts`));
+    const sources = ['routes', 'between-routes', 'profile-routes'].map((name) => read(`src/agent/api/${name}.ts`));
     const routes = sources.join('').matchAll(/'(\/v1\/[a-z/:]+)'/g);
     const text = read('docs/api.md');
     let paths = 0;

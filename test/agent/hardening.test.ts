@@ -271,6 +271,30 @@ describe('hardening in the agent', () => {
   });
 });
 
+describe('the sums of violations', () => {
+  it('never go down: not when a container goes, nor when its rule does', async () => {
+    const { tables, hardening } = make();
+    const web = endpoint('c-web', 'web');
+    await hardening.apply({ endpoints: [web], hardening: policies(SHADOW), complete: true }, false);
+    const [rule = 0] = hardening.protections()[0]?.profile?.rules.keys() ?? [];
+    const totals = hardeningReadings({ tables, hardening }).find(({ name }) => name.endsWith('violations_total'));
+    const count = (container: string, counted: bigint): void => {
+      tables.counts.splice(0);
+      tables.counts.push({ container, rule, staged: false, count: counted, lastAt: 0 });
+    };
+    const denied = (value: bigint) => [{ labels: { mode: 'Enforce', verdict: 'Deny' }, value }];
+    count('c-web', 4n);
+    assert.deepEqual(totals?.read(), denied(4n));
+    count('c-web', 9n);
+    assert.deepEqual(totals?.read(), denied(9n));
+    count('', 9n);
+    await hardening.apply({ endpoints: [], hardening: [], complete: true }, false);
+    assert.deepEqual(totals?.read(), denied(9n));
+    count('', 2n);
+    assert.deepEqual(totals?.read(), [...denied(9n), { labels: { mode: 'Enforce', verdict: 'unknown' }, value: 2n }]);
+  });
+});
+
 describe('this life of a container', () => {
   it('is another one in another cgroup, and the same for whoever asks', () => {
     const of = (id: string, cgroup: bigint) => instanceOf({ id, cgroup: { id: cgroup, path: '/x', level: 1 } });

@@ -27,7 +27,7 @@ export const compileWithCatalogue: CompileProfile = (policies, options) =>
   compileProfile(policies.map(withoutGroups), { ...options, ready: READY_RULES });
 
 /** Names of groups as the names of the rules in them. */
-function withoutGroups(policy: HardeningPolicy): HardeningPolicy {
+export function withoutGroups(policy: HardeningPolicy): HardeningPolicy {
   const rules = policy.rules.map((rule) => ({ ...rule, ready: [...new Set(rule.ready.flatMap(readyNames))] }));
   return { ...policy, rules };
 }

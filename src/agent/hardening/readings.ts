@@ -1,4 +1,4 @@
-import type { HardeningTables } from '../../datapath/hardening-port.ts';
+import type { HardeningTables, ViolationCount } from '../../datapath/hardening-port.ts';
 import type { Reading, Sample } from '../metrics/registry.ts';
 import type { ContainerHardening } from './containers.ts';
 
@@ -9,6 +9,7 @@ export interface HardeningSources {
 
 /** What a scrape reads of hardening. Label values come from closed sets. */
 export function hardeningReadings({ tables, hardening }: HardeningSources): Reading[] {
+  const totals = new ViolationTotals();
   return [
     {
       name: 'sallyport_hardening_active',
@@ -43,7 +44,10 @@ export function hardeningReadings({ tables, hardening }: HardeningSources): Read
       help: 'What hardening rules refused or reported. Stage: what staged ones would have.',
       type: 'counter',
       labels: ['mode', 'verdict'],
-      read: () => violations(tables, hardening),
+      read: () => {
+        totals.add(tables.counters(), hardening);
+        return totals.list();
+      },
     },
   ];
 }
@@ -64,16 +68,34 @@ function profilesOf(hardening: ContainerHardening): bigint[] {
   return hardening.protections().flatMap(({ status }) => status.profile ?? []);
 }
 
-/** What no rule spoke about is a default's; a rule that is gone is told by nobody any more. */
-function violations(tables: HardeningTables, hardening: ContainerHardening): Sample[] {
-  const sums = new Map<string, bigint>();
-  for (const { container, rule, staged, count } of tables.counters()) {
-    const action = rule === 0 ? 'default' : (hardening.ruleOf(container, rule)?.action ?? 'unknown');
-    const key = `${staged ? 'Stage' : 'Enforce'} ${action}`;
-    sums.set(key, (sums.get(key) ?? 0n) + count);
+/** Sums by what rules say. They never go down: what was counted by a rule that is gone by now stays where it was. */
+class ViolationTotals {
+  /** By rule and layer, as last read. */
+  readonly #read = new Map<string, bigint>();
+  readonly #sums = new Map<string, bigint>();
+
+  add(counters: readonly ViolationCount[], hardening: ContainerHardening): void {
+    // Of all containers together: those of one that has gone are found under no name.
+    for (const [key, counted] of Map.groupBy(counters, ({ rule, staged }) => `${rule} ${staged}`)) {
+      const count = counted.reduce((sum, one) => sum + one.count, 0n);
+      const before = this.#read.get(key) ?? 0n;
+      this.#read.set(key, count);
+      const more = count >= before ? count - before : count;
+      const [first] = counted;
+      if (more === 0n || first === undefined) continue;
+      const label = `${first.staged ? 'Stage' : 'Enforce'} ${saidBy(first, hardening)}`;
+      this.#sums.set(label, (this.#sums.get(label) ?? 0n) + more);
+    }
   }
-  return [...sums].map(([key, value]) => {
-    const [mode = '', verdict = ''] = key.split(' ');
-    return { labels: { mode, verdict }, value };
-  });
+
+  list(): Sample[] {
+    return [...this.#sums].map(([key, value]) => {
+      const [mode = '', verdict = ''] = key.split(' ');
+      return { labels: { mode, verdict }, value };
+    });
+  }
+}
+
+function saidBy({ container, rule }: ViolationCount, hardening: ContainerHardening): string {
+  return rule === 0 ? 'default' : (hardening.ruleOf(container, rule)?.action ?? 'unknown');
 }
