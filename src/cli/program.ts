@@ -14,6 +14,7 @@ import { mapCommand } from './commands/map.ts';
 import { peerCommand } from './commands/peer.ts';
 import { metricsCommand, versionCommand } from './commands/plain.ts';
 import { policyCommand } from './commands/policy.ts';
+import { profileCommand } from './commands/profile.ts';
 import { statusCommand } from './commands/status.ts';
 import type { Io } from './io.ts';
 import { DEFAULT_SOCKET, wholeNumber } from './session.ts';
@@ -44,6 +45,7 @@ export function makeProgram(io: Io): Command {
     endpointCommand,
     identityCommand,
     policyCommand,
+    profileCommand,
     flowCommand,
     eventCommand,
     handshakeCommand,

@@ -115,7 +115,7 @@ export interface FilterOptions {
 
 const filters = (command: Command): Command =>
   command
-    .option('--type <types>', 'only these, with commas: verdict,drop,endpoint,policy,source,kernel,agent')
+    .option('--type <types>', 'only these, with commas: verdict,drop,violation,endpoint,policy,source,kernel,agent')
     .option('--verdict <verdicts>', 'only these, with commas: Allow,Deny,Alert')
     .option('--about <name>', 'only about this endpoint id, namespace/kind/name, or namespace/policy');
 
@@ -131,6 +131,7 @@ export function eventCommand(io: Io): Command {
   examples(filters(printing(list)), [
     ['event list', 'what was refused, how often, since when'],
     ['event list --about shop/Service/web', 'about one workload'],
+    ['event list --type violation', 'what containers did, or tried, against hardening policies'],
     ['event list --raw --type drop -o json', 'every drop that is still kept, for programs'],
   ])
     .addOption(limit())

@@ -7,6 +7,7 @@ import { humanCount, safe } from '../output/text.ts';
 import { readPolicyFiles } from '../policy-input.ts';
 import { examples, group, namespaced, printing, type Session, withSession } from '../session.ts';
 import { explainCommand } from './explain.ts';
+import { type FileOptions, fileOption } from './files.ts';
 
 const POLICY: Resource<PolicyView> = {
   kind: 'policy',
@@ -64,8 +65,6 @@ function nameOf(policy: { readonly namespace: string; readonly name: string }): 
   return policy.namespace === '' ? policy.name : `${policy.namespace}/${policy.name}`;
 }
 
-const collect = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
-
 const KINDS = [
   'WorkloadNetworkPolicy',
   'ClusterWorkloadNetworkPolicy',
@@ -77,19 +76,13 @@ const KINDS = [
 const selected = (command: Command): Command =>
   namespaced(command).addOption(new Option('--kind <kind>', 'only this kind of policy').choices(KINDS));
 
-const fileOption = (command: Command): Command =>
-  command.option('-f, --filename <path>', 'file, directory, or - for standard input; may be given again', collect);
-
-interface FileOptions {
-  readonly filename?: readonly string[];
-}
-
-function applyCommand(io: Io): Command {
+/** @param noun under which it is: both apply policies of any kind */
+export function applyCommand(io: Io, noun: 'policy' | 'profile' = 'policy'): Command {
   const command = new Command('apply').description('create policies, or change them to what the files say');
   return examples(fileOption(printing(command)).option('--dry-run', 'say what would change; change nothing'), [
-    ['policy apply -f shop.yaml', 'from a file'],
-    ['policy apply -f policies/ --dry-run -o wide', "from a directory; only show the kernel's plan"],
-    ['policy apply -f - < shop.yaml', 'from standard input'],
+    [`${noun} apply -f shop.yaml`, 'from a file'],
+    [`${noun} apply -f policies/ --dry-run -o wide`, "from a directory; only show the kernel's plan"],
+    [`${noun} apply -f - < shop.yaml`, 'from standard input'],
   ]).action((options: FileOptions & { dryRun?: boolean }, self: Command) =>
     withSession(io, self, async (session) => {
       const files = await readPolicyFiles(io, options.filename ?? []);
