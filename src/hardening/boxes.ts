@@ -38,8 +38,20 @@ export function ordered<B, T>(
   const left = [...all.values()];
   /** How many contain each: what lies in another is in more than that one. */
   const depth = new Map(left.map((box) => [box, left.filter((other) => contains(other, box)).length]));
-  left.sort((a, b) => depth.get(b)! - depth.get(a)! || (keyOf(a) < keyOf(b) ? -1 : 1));
   const entries = left.map((box) => ({ box, said: said(box) }));
+  // Among equals those first that decide what they have in common with others: it needs no entry of its own then.
+  const decides = new Map(
+    entries.map(({ box, said: own }) => [
+      box,
+      entries.filter((other) => other.said === own && contains(box, other.box)).length,
+    ]),
+  );
+  entries.sort(
+    (a, b) =>
+      depth.get(b.box)! - depth.get(a.box)! ||
+      decides.get(b.box)! - decides.get(a.box)! ||
+      (keyOf(a.box) < keyOf(b.box) ? -1 : 1),
+  );
   const kept: Entry<B, T>[] = [];
   for (const entry of entries.reverse()) {
     const other = kept.find(({ box }) => contains(box, entry.box));

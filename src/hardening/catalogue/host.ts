@@ -7,7 +7,6 @@ import {
   inHomes,
   inTrees,
   mounting,
-  nearby,
   ofProcesses,
   operations,
   reading,
@@ -26,7 +25,14 @@ const SOCKETS: readonly ReadyRule[] = [
     stops: 'Stops connecting to docker.sock, behind which anybody is root of the host.',
     breaks: 'May break builders, CI runners and dashboards that drive Docker.',
     links: RUNTIME_ACCESS,
-    targets: [connecting(nearby('{docker,dockerd,dockershim,cri-dockerd}.sock'))],
+    targets: [
+      connecting(
+        inTrees(
+          '{docker,dockerd,dockershim,cri-dockerd}.sock',
+          '{run,var/run}/{docker,dockerd,dockershim,cri-dockerd}.sock',
+        ),
+      ),
+    ],
   },
   {
     name: 'no-containerd-socket',
@@ -38,7 +44,10 @@ const SOCKETS: readonly ReadyRule[] = [
     links: [cve('2020-15257'), ...RUNTIME_ACCESS],
     targets: [
       connecting([
-        ...nearby('{containerd,containerd-shim}.{sock,sock.ttrpc}'),
+        ...inTrees(
+          '{containerd,containerd-shim}.{sock,sock.ttrpc}',
+          '{run,var/run}/{containerd,containerd-shim}.{sock,sock.ttrpc}',
+        ),
         ...inTrees('{run,var/run}/{containerd,k3s/containerd,docker/containerd}/**'),
         '@/containerd-shim/*',
         '@/run/containerd/*',
@@ -53,7 +62,12 @@ const SOCKETS: readonly ReadyRule[] = [
     stops: 'Stops connecting to CRI-O and other servers of the runtime interface.',
     breaks: 'May break monitoring and node agents that ask the runtime.',
     links: RUNTIME_ACCESS,
-    targets: [connecting([...nearby('{crio,frakti,cri-resmgr,rktlet}.sock'), ...inTrees('{run,var/run}/crio/**')])],
+    targets: [
+      connecting([
+        ...inTrees('{crio,frakti,cri-resmgr,rktlet}.sock', '{run,var/run}/{crio,frakti,cri-resmgr,rktlet}.sock'),
+        ...inTrees('{run,var/run}/crio/**'),
+      ]),
+    ],
   },
   {
     name: 'no-podman-socket',
@@ -63,7 +77,12 @@ const SOCKETS: readonly ReadyRule[] = [
     stops: 'Stops connecting to the API of Podman and Buildah.',
     breaks: 'May break builders and CI runners that drive Podman.',
     links: RUNTIME_ACCESS,
-    targets: [connecting([...nearby('{podman,buildkitd}.sock'), ...inTrees('run/{podman,buildkit,user/*/podman}/**')])],
+    targets: [
+      connecting([
+        ...inTrees('{podman,buildkitd}.sock', '{run,var/run}/{podman,buildkitd}.sock'),
+        ...inTrees('run/{podman,buildkit,user/*/podman}/**'),
+      ]),
+    ],
   },
   {
     name: 'no-system-bus',

@@ -86,7 +86,7 @@ export const tcpPort = (port: number): Target => ({
  * Patterns that begin with any number of names multiply each other in the automaton; these do not.
  */
 export const inTrees = (...paths: readonly string[]): Paths =>
-  paths.flatMap((path) => [`/${path}`, `/*/${path}`, `/mnt/*/${path}`]);
+  paths.flatMap((path) => [`/${path}`, `/*/${path}`, `/mnt/{host,hostfs,node,root}/${path}`]);
 
 /** In homes of users and services, of such trees too. */
 export const inHomes = (...paths: readonly string[]): Paths =>
