@@ -96,10 +96,10 @@ export interface ViolationRecord {
 }
 
 export interface HardeningTables {
-  /** The kernel judges. Where it does not, nothing here changes anything. */
+  /** The kernel judges, once there is whom. Where it does not, nothing here changes anything. */
   readonly active: boolean;
   /** Why not. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** Programs the kernel would not have, and why: what they guard is not guarded. */
   readonly missing: ReadonlyMap<string, string>;
   /**

@@ -16,7 +16,7 @@ import { readFlows } from './flows.ts';
 import { openGate, openPinnedGate } from './gate/kernel-gate.ts';
 import type { Gate } from './gate/port.ts';
 import { expedited } from './grace-periods.ts';
-import { type Hardening, openHardening } from './hardening/index.ts';
+import { Hardening } from './hardening/index.ts';
 import type { HardeningTables } from './hardening-port.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Incident, Reason } from './layouts.gen.ts';
@@ -113,7 +113,7 @@ class KernelDatapath implements Datapath {
     } else {
       this.setBetween(options.between);
     }
-    this.#hardening = openHardening({
+    this.#hardening = new Hardening({
       programs: this.#programs,
       pins: options.pins,
       cgroupRoot: options.cgroupRoot,
@@ -264,7 +264,7 @@ class KernelDatapath implements Datapath {
 
   mapFill(): readonly MapFill[] {
     const fill: MapFill[] = [];
-    for (const name of COUNTED_MAPS) {
+    for (const name of [...COUNTED_MAPS, ...(this.#hardening.loaded ? HARDENING_COUNTED : [])]) {
       const map: BpfMap = this.#programs.map(name);
       fill.push({ name, type: map.type, entries: map.count(), maxEntries: map.maxEntries });
     }
@@ -310,6 +310,9 @@ class KernelDatapath implements Datapath {
     for (const listener of this.#listeners) listener(records);
   }
 }
+
+/** Of the tables of hardening, the same. */
+const HARDENING_COUNTED = ['hardened', 'anchors', 'violations'] as const;
 
 /** Tables whose fill says something: arrays are always full, and the LRU ones are meant to be. */
 const COUNTED_MAPS = [

@@ -131,6 +131,8 @@ const BpfObject = z.object({
   type: z.union([z.string(), z.number()]),
   name: z.string().optional(),
   prog_id: z.number().optional(),
+  /** Of links: `lsm`, `tracing`, … whatever the kind of the link is called. */
+  prog_type: z.union([z.string(), z.number()]).optional(),
   devname: z.string().optional(),
   pids: z.array(z.object({ pid: z.number(), comm: z.string() })).optional(),
 });
@@ -143,12 +145,17 @@ async function bpfObjects(): Promise<Trace[]> {
   ] as const;
   const traces: Trace[] = [];
   for (const [object, kind] of kinds) {
-    for (const { id, type, name, prog_id, pids } of await list(BpfObject, ['bpftool', '-j', object, 'list'])) {
+    for (const { id, type, name, prog_id, prog_type, pids } of await list(BpfObject, [
+      'bpftool',
+      '-j',
+      object,
+      'list',
+    ])) {
       // A tool that lists objects is itself a holder for a moment.
       const holders = (pids ?? []).filter((holder) => holder.comm !== 'bpftool');
       const foreign = holders.length > 0 && holders.every(({ pid }) => !isDescendant(pid));
       if (foreign || (pids?.length && holders.length === 0)) continue;
-      const of = prog_id === undefined ? '' : ` of program ${prog_id}`;
+      const of = prog_id === undefined ? '' : ` of ${prog_type ?? ''} program ${prog_id}`;
       traces.push({ kind, what: `${id} ${name ?? ''} (${type})${of}` });
     }
   }

@@ -3,6 +3,9 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfError, BpfLink, type BpfProgram } from '../../libbpf/index.ts';
 
+/** Where they are pinned, beside the maps. */
+export const HOOKS = 'hardening';
+
 /** A link that has been made and has not taken its place yet. Names on a bpffs have no dots. */
 const NEXT = 'next-';
 

@@ -1,10 +1,10 @@
 /** Loading `harden.bpf.o` with what this kernel has of it, and hanging it up. */
 import { join } from 'node:path';
-import { BpfError, hasKernelFunction, type LoadedObject, type OpenObject, probeFeature } from '../../libbpf/index.ts';
+import { BpfError, hasKernelFunction, type LoadedObject, type OpenObject } from '../../libbpf/index.ts';
 import { mapDirectory } from '../maps.ts';
 import type { Programs } from '../programs.ts';
 import { ADOPTER } from './bearers.ts';
-import { HookLinks } from './links.ts';
+import { HOOKS, HookLinks } from './links.ts';
 
 const OBJECT = 'harden.bpf.o';
 const LSM = /^lsm(?:\.s)?\//;
@@ -12,7 +12,13 @@ const LSM = /^lsm(?:\.s)?\//;
 const REFUSALS_MOST = 16;
 
 /** Without one of these a task could be rid of its bearer, or never have got one. */
-const NEEDED: ReadonlySet<string> = new Set([ADOPTER]);
+const NEEDED: ReadonlySet<string> = new Set([
+  ADOPTER,
+  'inherit_bearer',
+  'enter_by_birth',
+  'enter_cgroup',
+  'harden_cgroup',
+]);
 
 export interface HardeningPrograms {
   /** By program: `lsm/file_open`. */
@@ -25,14 +31,12 @@ export class Inactive extends Error {}
 
 /**
  * Loads the programs and attaches them, in the place of an earlier agent's.
- * @throws Inactive where the kernel asks no BPF LSM programs, or would not have one that all others need
+ * @throws Inactive where the kernel would not have one that all others need
  */
 export function loadHardening(programs: Programs, pins: string): HardeningPrograms {
-  const { supported, reason } = probeFeature('lsm');
-  if (!supported) throw new Inactive(`the kernel asks no BPF LSM programs: ${reason}`);
   const missing = new Map<string, string>();
   const object = loadWhatThereIs(programs, missing);
-  const links = new HookLinks(join(mapDirectory(pins), 'hardening'));
+  const links = new HookLinks(join(mapDirectory(pins), HOOKS));
   for (const name of object.programNames) {
     if (name === ADOPTER) continue;
     try {

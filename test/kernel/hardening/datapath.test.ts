@@ -1,6 +1,6 @@
 /** Hardened containers in the kernel over the lives of agents: nothing is shed, and there is no moment in between. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HardenedContainer, HardeningStatus, ViolationRecord } from '../../../src/datapath/hardening-port.ts';
@@ -10,7 +10,7 @@ import type { Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import { cgroup2Mount } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
-import { describePrivileged } from '../../rig/residue.ts';
+import { describePrivileged, residue, type Snapshot, takeSnapshot } from '../../rig/residue.ts';
 import { OBJECTS, SIZES } from '../datapath/laboratory.ts';
 import { Cage, canHarden, profileOf } from './cage.ts';
 
@@ -21,10 +21,12 @@ describePrivileged('hardened containers', function () {
   let directory: string;
   let options: DatapathOptions;
   let datapath: Datapath;
+  let untouched: Snapshot;
   const cages: Cage[] = [];
 
-  before(function () {
+  before(async function () {
     if (!canHarden()) this.skip();
+    untouched = await takeSnapshot();
     mountBpffs('/sys/fs/bpf');
     directory = mkdtempSync(join(tmpdir(), 'sallyport-test-harden-'));
     for (const name of ['secret', 'other', 'plain']) writeFileSync(join(directory, name), name);
@@ -67,7 +69,14 @@ describePrivileged('hardened containers', function () {
   };
   const links = (): string[] => readdirSync(join(mapDirectory(options.pins), 'hardening'));
 
-  it('are judged by programs that hang where they should', () => {
+  it('need no program of the kernel as long as there are none', async () => {
+    assert.ok(datapath.hardening.active, datapath.hardening.reason);
+    assert.deepEqual(await datapath.hardening.apply([]), []);
+    assert.ok(!existsSync(join(mapDirectory(options.pins), 'hardening')));
+  });
+
+  it('are judged by programs that hang where they should', async () => {
+    await harden(cage().container(deny('secret')));
     const { active, reason, missing } = datapath.hardening;
     assert.ok(active, reason);
     const hung = datapath.programs().filter(({ attachments }) => attachments.some((hook) => hook.startsWith('lsm/')));
@@ -75,6 +84,12 @@ describePrivileged('hardened containers', function () {
     assert.deepEqual(new Set(links()).size, links().length);
     for (const { name } of hung) assert.ok(links().includes(name), `${name} has no pin`);
     for (const [name, why] of missing) assert.match(why, /has no hook/, name);
+  });
+
+  it('are seen by whoever looks for what tests leave behind', async () => {
+    const left = residue(untouched, await takeSnapshot());
+    assert.ok(left.some(({ kind, what }) => kind === 'bpf link' && /of lsm program/.test(what)));
+    assert.ok(left.some(({ kind, what }) => kind === 'pin' && what.endsWith('/hardening/inherit_bearer')));
   });
 
   it('are refused what their policy denies, those that were there before too, and nobody else is', async () => {
