@@ -12,8 +12,7 @@
 
 #define STATE_PAGE(state) ((state) >> PROFILE_CELL_BITS)
 #define STATE_CELL(state) ((state) & (PROFILE_CELLS - 1))
-#define CHUNK 16 /* bytes read at a time: few, since the verifier goes through each */
-#define CHUNKS ((WALK_NAMES + 2) * (TEXT_BYTES / CHUNK + 1))
+#define CHUNKS ((WALK_NAMES + 2) * (NAME_BYTES / CHUNK + 1) * WALK_WINDOWS)
 
 /* The pages of the container's profile, or NULL: it has none, or not the one whose life this is. */
 static __always_inline void *profile_of(const struct bearer *bearer)
@@ -38,14 +37,11 @@ static __always_inline struct profile *head_of(void *profile)
 struct reader {
 	struct bearer *bearer;
 	void *profile;
-	__u32 ended; /* nothing more need be read */
-	__u32 lost;
 };
 
-static __always_inline long end_reading(struct reader *reader, __u32 lost)
+static __always_inline long end_reading(struct bearer *bearer, __u32 how)
 {
-	reader->ended = 1;
-	reader->lost = lost;
+	bearer->walk.flags |= how;
 	return 1;
 }
 
@@ -59,48 +55,67 @@ static __always_inline bool next_name(struct bearer *bearer)
 	component = &bearer->walk.names[bearer->walk.left % WALK_NAMES];
 	length = component->length;
 	bearer->text[0] = '/';
+	bearer->text[(length + 1) % TEXT_BYTES] = 0;
 	bearer->walk.at = 0;
-	bearer->length = length + 1;
-	return length < TEXT_BYTES &&
-	       !bpf_probe_read_kernel(bearer->text + 1, length & (TEXT_BYTES - 1), (void *)component->name);
+	return length < NAME_BYTES &&
+	       !bpf_probe_read_kernel(bearer->text + 1, length & (NAME_BYTES - 1), (void *)component->name);
+}
+
+/* Where there are more names than are noted at once, those below are noted in their turn. */
+static __always_inline bool next_window(struct bearer *bearer)
+{
+	__u32 limit = bearer->walk.depth - WALK_NAMES;
+
+	if (likely(bearer->walk.depth <= WALK_NAMES))
+		return false;
+	if (note_names(bearer, limit)) {
+		bearer->walk.flags |= WALK_LOST;
+		return false;
+	}
+	bearer->walk.left = limit < WALK_NAMES ? limit : WALK_NAMES;
+	return true;
 }
 
 /* Reads the next few bytes. */
 static long read_chunk(__u32 index, struct reader *reader)
 {
 	struct bearer *bearer = reader->bearer;
-	__u32 state, number, at, length, base, next;
+	__u32 state, number, base, next, at;
 	union profile_page *page;
-	struct cell *cell;
+	const struct cell *cell;
+	const __u8 *text;
 
-	if (bearer->walk.at >= bearer->length) {
-		if (!bearer->walk.left)
+	if (!bearer->text[bearer->walk.at % TEXT_BYTES]) {
+		if (!bearer->walk.left && !next_window(bearer))
 			return 1;
 		if (!next_name(bearer))
-			return end_reading(reader, 1);
+			return end_reading(bearer, WALK_LOST);
 	}
 	state = bearer->walk.state;
-	at = *(volatile __u32 *)&bearer->walk.at;
-	length = *(volatile __u32 *)&bearer->length;
+	at = *(volatile __u32 *)&bearer->walk.at % TEXT_BYTES;
 	number = STATE_PAGE(state);
 	page = bpf_map_lookup_elem(reader->profile, &number);
 	if (!page)
-		return end_reading(reader, 1);
-	for (int byte = 0; byte < CHUNK && at < length; byte++) {
+		return end_reading(bearer, WALK_LOST);
+	text = bearer->text + at;
+	for (int byte = 0; byte < CHUNK; byte++) {
+		if (!text[byte])
+			break;
 		base = STATE_CELL(state);
-		cell = &page->cells[(base + bearer->text[at & (TEXT_BYTES - 1)]) & (PROFILE_CELLS - 1)];
+		cell = &page->cells[(base + text[byte]) % PROFILE_CELLS];
 		next = cell->owner == base ? cell->next : page->cells[base].next;
 		at++;
 		state = next;
-		if (!next || STATE_PAGE(next) != number)
+		/* Dead is on page 0, where no state is. */
+		if (STATE_PAGE(next) != number)
 			break;
 	}
 	bearer->walk.state = state;
 	bearer->walk.at = at;
 	if (!state)
-		return end_reading(reader, 0);
-	if (at == length && STATE_PAGE(state) == number && page->cells[STATE_CELL(state)].owner & MATCH_SINK)
-		return end_reading(reader, 0);
+		return end_reading(bearer, WALK_DONE);
+	if (STATE_PAGE(state) == number && page->cells[STATE_CELL(state)].owner & MATCH_SINK)
+		return end_reading(bearer, WALK_DONE);
 	return 0;
 }
 
@@ -126,22 +141,8 @@ static __always_inline bool begin_at_anchor(struct reader *reader)
 	if (!anchor)
 		return false;
 	bpf_probe_read_kernel(bearer->text, ANCHOR_BYTES, anchor->path);
-	bearer->length = anchor->length;
+	bearer->text[anchor->length % NAME_BYTES] = 0;
 	return true;
-}
-
-static long read_window(__u32 index, struct reader *reader)
-{
-	struct bearer *bearer = reader->bearer;
-	__u32 limit = bearer->walk.depth - WALK_NAMES;
-
-	if (bearer->walk.depth <= WALK_NAMES)
-		return 1;
-	if (note_names(bearer, limit))
-		return end_reading(reader, 1);
-	bearer->walk.left = limit < WALK_NAMES ? limit : WALK_NAMES;
-	bpf_loop(CHUNKS, read_chunk, reader, 0);
-	return reader->ended ? 1 : 0;
 }
 
 /*
@@ -158,11 +159,13 @@ FUNCTION read_path(struct bearer *bearer, __u32 start)
 		return 0;
 	bearer->walk.state = start;
 	bearer->walk.at = 0;
-	bearer->length = 0;
+	bearer->text[0] = 0;
 	reader.profile = profile_of(bearer);
 	head = reader.profile ? head_of(reader.profile) : NULL;
-	if (!head || head->id != bearer->profile_id)
-		goto lost;
+	if (!head || head->id != bearer->profile_id) {
+		bearer->walk.flags = WALK_LOST;
+		return 0;
+	}
 	if (!(bearer->walk.flags & WALK_REACHED) || !begin_at_anchor(&reader)) {
 		if (!locate(bearer))
 			return 0;
@@ -171,18 +174,12 @@ FUNCTION read_path(struct bearer *bearer, __u32 start)
 	}
 	depth = bearer->walk.depth;
 	bearer->walk.left = depth < WALK_NAMES ? depth : WALK_NAMES;
-	if (!depth && !bearer->length) {
+	if (!depth && !bearer->text[0]) {
 		bearer->text[0] = '/';
-		bearer->length = 1;
+		bearer->text[1] = 0;
 	}
 	bpf_loop(CHUNKS, read_chunk, &reader, 0);
-	/* More names than are noted at once: those below are noted, and read, in their turn. */
-	if (unlikely(depth > WALK_NAMES && !reader.ended))
-		bpf_loop(WALK_WINDOWS, read_window, &reader, 0);
-	if (!reader.lost)
-		return 0;
-lost:
-	bearer->walk.flags = WALK_LOST;
+	bearer->walk.flags &= ~WALK_DONE;
 	return 0;
 }
 

@@ -13,7 +13,9 @@ enum walk_limits {
 	WALK_STEPS = 8192,   /* names and mounts of one path; beyond, it is judged by the strictest ruling */
 	WALK_WINDOWS = 128,
 	KNOWN_FILES = 16,
-	TEXT_BYTES = 256,
+	NAME_BYTES = 256,
+	TEXT_BYTES = 512, /* a slash, a name, a zero; or where an anchor lies */
+	CHUNK = 16,       /* bytes read at a time: few, since the verifier goes through each */
 };
 
 /* What is known of the path that is judged. */
@@ -23,6 +25,7 @@ enum walk_flags {
 	WALK_TEXT = 4,     /* not a path: what stands in the bearer's text */
 	WALK_TOP = 8,      /* no anchor leads to it; its names are those of the mounts it was reached through */
 	WALK_LOST = 16,    /* it could not be told */
+	WALK_DONE = 32,    /* nothing more need be read */
 };
 
 struct component {
@@ -48,7 +51,7 @@ struct walk {
 	struct component names[WALK_NAMES];
 };
 
-/* Of a task: whose container it is of. About 1.6 KiB for each task of a hardened container. */
+/* Of a task: whose container it is of. About 1.8 KiB for each task of a hardened container. */
 struct bearer {
 	__u64 instance;
 	__u64 executables;
@@ -59,9 +62,7 @@ struct bearer {
 	__u64 known[KNOWN_FILES]; /* open files this profile has judged; only while BEARER_OLD_FILES is set */
 	struct ruling given;
 	struct walk walk;
-	__u32 length; /* of the text */
-	__u32 pad;
-	__u8 text[TEXT_BYTES];
+	__u8 text[TEXT_BYTES + CHUNK]; /* ends with 0 */
 };
 
 struct {

@@ -83,12 +83,12 @@ static long spell_name(__u32 index, struct spelling *spelling)
 		spelling->event->cut = 1;
 		return 0;
 	}
-	if (length >= TEXT_BYTES || at + length + 1 >= VIOLATION_PATH)
+	if (length >= NAME_BYTES || at + length + 1 >= VIOLATION_PATH)
 		return 1;
 	spelling->at = at + length + 1;
 	at &= VIOLATION_PATH - 1;
 	spelling->event->path[at] = '/';
-	bpf_probe_read_kernel(spelling->event->path + at + 1, length & (TEXT_BYTES - 1), (void *)component->name);
+	bpf_probe_read_kernel(spelling->event->path + at + 1, length & (NAME_BYTES - 1), (void *)component->name);
 	at = spelling->at;
 	spelling->event->path[at & (VIOLATION_PATH - 1)] = 0;
 	return 0;
@@ -112,7 +112,7 @@ static __noinline void spell(struct violation_event *event, const struct bearer 
 	if (anchor && !event->cut && spelling.total + anchor->length < VIOLATION_PATH) {
 		spelling.at = anchor->length < ANCHOR_BYTES ? anchor->length : 0;
 		bpf_probe_read_kernel(event->path, ANCHOR_BYTES, anchor->path);
-		event->path[spelling.at & (TEXT_BYTES - 1)] = 0;
+		event->path[spelling.at & (NAME_BYTES - 1)] = 0;
 	}
 	bpf_loop(WALK_NAMES, spell_name, &spelling, 0);
 }
@@ -203,7 +203,7 @@ FUNCTION report(struct bearer *bearer, __u32 class, __u64 detail)
 	event->cut = 0;
 	event->path[0] = 0;
 	if (flags & WALK_TEXT)
-		bpf_probe_read_kernel(event->path, TEXT_BYTES, bearer->text);
+		bpf_probe_read_kernel(event->path, NAME_BYTES, bearer->text);
 	else if (dentry && !(flags & WALK_INTERNAL))
 		tell_path(event, bearer);
 	bearer->walk.flags = flags & ~WALK_REACHED;
