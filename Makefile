@@ -103,6 +103,7 @@ lint: build ## Types, style, import directions, fresh generated files
 	$(NODE) test/lint/main.ts
 	$(NODE) src/libbpf/generate-layouts.ts --check --out $(LAYOUTS) $(LAYOUT_SELECTION) $(BPF_OBJECTS)
 	$(NODE) src/model/schema/generate.ts --check
+	$(NODE) src/hardening/catalogue/generate.ts --check
 
 format: setup ## Rewrites sources to the house's style
 	$(BIOME) check --write .

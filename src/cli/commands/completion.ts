@@ -43,6 +43,8 @@ export function completeCommand(io: Io): Command {
 
 async function namesOf(io: Io, kind: NameKind, command: Command): Promise<Candidate[]> {
   if (kind === 'map') return (await tableNames()).map((text) => ({ text, description: '' }));
+  if (kind === 'ready-group') return await readyGroups();
+  if (kind === 'profile') return [...(await readyRules()), ...(await namesOf(io, 'endpoint', command))];
   const { socket } = command.optsWithGlobals<GlobalOptions>();
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(PATIENCE_MS)]);
   const client = new AgentClient({ socket, timeoutMs: PATIENCE_MS, signal });
@@ -56,9 +58,22 @@ async function namesOf(io: Io, kind: NameKind, command: Command): Promise<Candid
   }
 }
 
+async function readyRules(): Promise<Candidate[]> {
+  const { READY_RULES } = await import('../../hardening/catalogue/index.ts');
+  return [...READY_RULES.values()].map(({ name, title }) => ({ text: name, description: title }));
+}
+
+async function readyGroups(): Promise<Candidate[]> {
+  const { READY_SETS } = await import('../../hardening/catalogue/index.ts');
+  return [...READY_SETS].map(([text, names]) => ({ text, description: `${names.length} rules` }));
+}
+
 type Named = { readonly namespace: string; readonly kind: string; readonly name: string };
 
-async function ask(client: AgentClient, kind: Exclude<NameKind, 'map'>): Promise<Candidate[]> {
+async function ask(
+  client: AgentClient,
+  kind: Exclude<NameKind, 'map' | 'profile' | 'ready-group'>,
+): Promise<Candidate[]> {
   const path = ({ namespace, kind: what, name }: Named): string => `${namespace}/${what}/${name}`;
   if (kind === 'policy') {
     const policies = await client.get<PolicyView[]>('/v1/policies');

@@ -6,7 +6,18 @@ export interface Candidate {
 }
 
 /** Kinds of names that only the agent or the datapath knows. */
-export type NameKind = 'endpoint' | 'identity' | 'policy' | 'workload' | 'namespace' | 'map' | 'handshake' | 'peer';
+export type NameKind =
+  | 'endpoint'
+  | 'identity'
+  | 'policy'
+  | 'workload'
+  | 'namespace'
+  | 'map'
+  | 'handshake'
+  | 'peer'
+  /** Ready rules, and what has a profile. */
+  | 'profile'
+  | 'ready-group';
 
 /** What may stand next: words, names to be asked for, or files. */
 export interface Completion {
@@ -26,7 +37,8 @@ const NAMES: Readonly<Record<string, NameKind>> = {
   'policy explain from': 'workload',
   'policy explain to': 'workload',
   'profile status container': 'endpoint',
-  'profile show name': 'endpoint',
+  'profile show name': 'profile',
+  'profile catalogue group': 'ready-group',
   'profile explain workload': 'endpoint',
   'profile learn workload': 'endpoint',
   'handshake show id': 'handshake',
@@ -42,6 +54,7 @@ const OPTION_NAMES: Readonly<Record<string, NameKind>> = {
   '--namespace': 'namespace',
   '--about': 'workload',
   '--workload': 'workload',
+  '--group': 'ready-group',
 };
 const FILE_OPTIONS = new Set(['--filename', '--config', '--socket', '--pins', '--directory', '--out', '--file']);
 

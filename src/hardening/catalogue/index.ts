@@ -57,3 +57,8 @@ export const READY_SETS: ReadonlyMap<string, readonly string[]> = new Map([
 export function readyNames(name: string): readonly string[] {
   return READY_SETS.get(name) ?? [name];
 }
+
+/** The groups that hold a rule. */
+export function groupsOf(name: string): readonly string[] {
+  return [...READY_SETS].filter(([, members]) => members.includes(name)).map(([group]) => group);
+}
