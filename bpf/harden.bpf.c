@@ -8,5 +8,10 @@
 #include "lib/harden-files.h"
 #include "lib/harden-names.h"
 #include "lib/harden-exec.h"
+#include "lib/capabilities.h"
+#include "lib/facilities.h"
+#include "lib/local-sockets.h"
+#include "lib/others.h"
+#include "lib/users.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

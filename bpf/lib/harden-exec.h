@@ -13,6 +13,8 @@
  */
 
 #include "harden-files.h"
+#include "executable-memory.h"
+#include "users.h"
 
 #define DEVPTS_SUPER_MAGIC 0x1cd1
 #define DEVICE_NULL (1 << 20 | 3)
@@ -88,7 +90,9 @@ int BPF_PROG(gain_credentials, struct linux_binprm *bprm)
 	/* Root gets its capabilities back by every exec. */
 	if (!gains && then->euid.val)
 		gains = permitted(then) & ~permitted(now);
-	return gains && judge_operation(bearer, OPERATION_SETUID_EXECUTE) ? -EPERM : 0;
+	if (gains && judge_operation(bearer, OPERATION_SETUID_EXECUTE))
+		return -EPERM;
+	return becomes_root(then, now) ? judge_operation(bearer, OPERATION_BECOME_ROOT) : 0;
 }
 
 /* Whether the task has nothing open but pipes, sockets and terminals, as most containers begin. */
@@ -146,8 +150,7 @@ int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long pr
 
 	if (!bearer)
 		return refused;
-	if ((protection & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC) &&
-	    judge_operation(bearer, OPERATION_WRITABLE_EXECUTE))
+	if (judge_mapping(bearer, file, protection))
 		return -EACCES;
 	if (!file)
 		return 0;
@@ -179,12 +182,9 @@ int BPF_PROG(protect_memory, struct vm_area_struct *area, unsigned long wanted, 
 
 	if (!bearer)
 		return refused;
-	if (!(protection & PROT_EXEC) || flags & VM_EXEC)
-		return 0;
-	/* Written: it has pages of its own. */
-	if ((protection & PROT_WRITE || area->anon_vma) && judge_operation(bearer, OPERATION_WRITABLE_EXECUTE))
+	if (judge_protection(bearer, area, protection))
 		return -EACCES;
-	if (!file)
+	if (!file || !(protection & PROT_EXEC) || flags & VM_EXEC)
 		return 0;
 	if (!(file->f_mode & FMODE_BACKING))
 		return judge_path(bearer, &file->f_path, ACCESS(ACCESS_EXECUTE));

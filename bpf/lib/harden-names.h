@@ -51,7 +51,9 @@ int BPF_PROG(make_node, const struct path *directory, struct dentry *dentry, __u
 		return -EPERM;
 	if ((type == S_IFREG || !type) && mode & (S_ISUID | S_ISGID) && judge_operation(bearer, OPERATION_SETUID_MODE))
 		return -EPERM;
-	return judge_dentry(bearer, directory->mnt, dentry, ACCESS(ACCESS_CREATE));
+	/* To bind a UNIX socket to a path is to make it there. */
+	return judge_dentry(bearer, directory->mnt, dentry,
+			    ACCESS(ACCESS_CREATE) | (type == S_IFSOCK ? ACCESS(ACCESS_BIND) : 0));
 }
 
 SEC("lsm/path_unlink")

@@ -822,13 +822,12 @@ export interface Bearer {
   readonly known: readonly bigint[];
   readonly given: Ruling;
   readonly walk: Walk;
-  readonly length: number;
   readonly text: Uint8Array;
 }
 
 export const BearerLayout: Layout<Bearer> = {
   name: 'bearer',
-  size: 1568,
+  size: 1832,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -841,13 +840,11 @@ export const BearerLayout: Layout<Bearer> = {
       known: Array.from({ length: 16 }, (_, i) => view.getBigUint64(offset + 40 + i * 8, true)),
       given: RulingLayout.read(buffer, offset + 168),
       walk: WalkLayout.read(buffer, offset + 200),
-      length: view.getUint32(offset + 1304, true),
-      text: readBytes(buffer, offset + 1312, 256),
+      text: readBytes(buffer, offset + 1304, 528),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    buffer.fill(0, offset, offset + 1568);
     view.setBigUint64(offset, u64(value.instance), true);
     view.setBigUint64(offset + 8, u64(value.executables), true);
     view.setBigUint64(offset + 16, u64(value.pending), true);
@@ -860,8 +857,7 @@ export const BearerLayout: Layout<Bearer> = {
     }
     RulingLayout.write(value.given, buffer, offset + 168);
     WalkLayout.write(value.walk, buffer, offset + 200);
-    view.setUint32(offset + 1304, u32(value.length), true);
-    writeBytes(value.text, buffer, offset + 1312, 256);
+    writeBytes(value.text, buffer, offset + 1304, 528);
   },
 };
 
@@ -1754,6 +1750,29 @@ export const MountRuleLayout: Layout<MountRule> = {
     view.setUint32(offset + 4, u32(value.flags), true);
     writeBytes(value.type, buffer, offset + 8, 16);
     view.setUint32(offset + 24, u32(value.rulings), true);
+  },
+};
+
+/** struct mounting. */
+export interface Mounting {
+  readonly open: number;
+  readonly writable: number;
+}
+
+export const MountingLayout: Layout<Mounting> = {
+  name: 'mounting',
+  size: 8,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      open: view.getUint32(offset, true),
+      writable: view.getUint32(offset + 4, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setUint32(offset, u32(value.open), true);
+    view.setUint32(offset + 4, u32(value.writable), true);
   },
 };
 
