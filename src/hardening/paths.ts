@@ -3,7 +3,7 @@ import { type AutomatonLimits, automatonOf, type Packed, type Pattern, pack } fr
 import type { Clause } from './clauses.ts';
 import { type Denials, denialsOf, type Moving, movingOf, movings } from './moving.ts';
 import type { ProfilePages } from './pages.ts';
-import { allowsAll, type Fallback, type Ruling, rulingsOf, type Say } from './rulings.ts';
+import { allowsAll, type Fallback, keyOfRulings, type Ruling, rulingsOf, type Say } from './rulings.ts';
 
 /** Which default is about which access. */
 export const POSTURE_OF: Readonly<Record<FileAccess, Posture>> = {
@@ -109,7 +109,10 @@ function sameMoving(a: Moving, b: Moving): boolean {
 class PathLabels {
   /** By label; 0 is nothing. */
   readonly said: Said[] = [{ lists: FILE_ACCESSES.map(() => undefined) }];
+  /** By the targets that match. */
   readonly #labels = new Map<string, number>();
+  /** By what is said. */
+  readonly #lists = new Map<string, number>();
   readonly #targets: { clause: MaskedClause; target: PathTarget }[];
   readonly #fallbacks: readonly Fallback[];
 
@@ -140,9 +143,12 @@ class PathLabels {
       const clauses = targets.filter(({ target }) => target.access.includes(access)).map(({ clause }) => clause);
       return clauses.length === 0 ? undefined : rulingsOf(clauses, this.#fallbacks[i]!);
     });
-    this.said.push({ lists });
-    this.#labels.set(key, this.said.length - 1);
-    return this.said.length - 1;
+    // Many sets of rules come down to the same: then the first of them decides everything.
+    const text = lists.map((list) => (list === undefined ? '' : keyOfRulings(list))).join(' ');
+    const label = this.#lists.get(text) ?? this.said.push({ lists }) - 1;
+    this.#lists.set(text, label);
+    this.#labels.set(key, label);
+    return label;
   }
 }
 

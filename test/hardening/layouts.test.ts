@@ -42,8 +42,8 @@ function camelCased(name: string): string {
   return words.join('');
 }
 
-function numbers(names: readonly string[], valueOf: (index: number) => number): Record<string, number> {
-  return Object.fromEntries(names.map((name, i) => [camelCased(name), valueOf(i)]));
+function numbers(names: readonly string[], numberOf: (index: number) => number): Record<string, number> {
+  return Object.fromEntries(names.map((name, i) => [camelCased(name), numberOf(i)]));
 }
 
 describe('the pages of a profile', () => {

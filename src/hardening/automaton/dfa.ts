@@ -1,7 +1,9 @@
 import { HardeningError } from '../error.ts';
 import { AUTOMATON_LIMITS, type AutomatonLimits } from './limits.ts';
 import { Nfa } from './nfa.ts';
-import { type ByteTargets, PlaceSets, Successors } from './subsets.ts';
+import { PlaceSets, Successors } from './subsets.ts';
+
+const SLASH = 0x2f;
 
 /** No state: nothing can match any more. */
 export const DEAD = 0;
@@ -41,17 +43,15 @@ class Construction {
   readonly #labelOf: (accepts: readonly number[]) => number;
   readonly #limits: AutomatonLimits;
   readonly #sets: PlaceSets;
-  readonly #states = new Map<string | number, number>();
-  /** Of each state, its places. */
-  readonly #places: (readonly number[])[] = [[]];
+  /** Of each state, its places. Sets have one state, but for the one after the first slash. */
+  readonly #setOf: number[] = [-1];
+  readonly #stateOfSet: number[] = [];
   readonly #abstract: boolean[] = [false];
   readonly #first: number[] = [0, 0];
   readonly #bytes: number[] = [];
   readonly #targets: number[] = [];
   readonly #defaults: number[] = [DEAD];
   readonly #labels: number[] = [0];
-  #root = -1;
-  #steps = 0;
 
   constructor(nfa: Nfa, labelOf: (accepts: readonly number[]) => number, limits: AutomatonLimits) {
     this.#nfa = nfa;
@@ -61,14 +61,25 @@ class Construction {
   }
 
   run(): Dfa {
-    const start = this.#stateOf(this.#sets.closure(Nfa.start), false);
     const successors = new Successors(this.#nfa, this.#sets);
-    for (let state = start; state < this.#places.length; state++) {
-      this.#step(state, successors.of(this.#places[state]!), state === start);
+    this.#sets.begin();
+    this.#sets.add(Nfa.start);
+    const start = this.#stateOf(this.#sets.end(), false);
+    const row = new Int32Array(256);
+    for (let state = start; state < this.#setOf.length; state++) {
+      successors.fill(this.#setOf[state]!, row);
+      for (let byte = 0; byte < 256; byte++) {
+        if (row[byte] === -1) row[byte] = DEAD;
+        else if (state === start && byte === SLASH)
+          row[byte] = this.#newState(row[byte]!, false, this.#nfa.rootAccepts);
+        else row[byte] = this.#stateOf(row[byte]!, state === start || this.#abstract[state]!);
+      }
+      this.#write(state, row);
+      if (successors.steps > this.#limits.steps) this.#refuse(`they take more than ${this.#limits.steps} steps`);
     }
     return {
       start,
-      size: this.#places.length,
+      size: this.#setOf.length,
       first: this.#first,
       bytes: this.#bytes,
       targets: this.#targets,
@@ -77,67 +88,39 @@ class Construction {
     };
   }
 
-  /** Writes the transitions of a state. */
-  #step(state: number, { groups, steps }: ByteTargets, isStart: boolean): void {
-    this.#steps += steps;
-    const abstract = this.#abstract[state]!;
-    const count = new Map<number, number>();
-    const reached: { bytes: readonly number[]; target: number }[] = [];
-    let ofNul = DEAD;
-    for (const { bytes, places } of groups) {
-      const path = isStart && bytes.length === 1 && bytes[0] === 0x2f;
-      const target = path ? this.#rootOf(places) : this.#stateOf(places, abstract || isStart);
-      reached.push({ bytes, target });
-      count.set(target, (count.get(target) ?? 0) + bytes.length);
-      if (bytes[0] === 0) ofNul = target;
-    }
-    // Only names of abstract sockets can hold 0, and that byte has no transition of its own.
-    const fallback = abstract ? ofNul : mostCommon(count);
+  /** Writes the transitions of a state. Only names of abstract sockets hold 0, which is always led by the default. */
+  #write(state: number, row: Int32Array): void {
+    const fallback = this.#abstract[state] ? row[0]! : mostCommon(row);
     this.#defaults[state] = fallback;
-    const row: [byte: number, target: number][] = [];
-    const named = new Uint8Array(256);
-    for (const { bytes, target } of reached) {
-      for (const byte of bytes) {
-        named[byte] = 1;
-        if (byte !== 0 && target !== fallback) row.push([byte, target]);
-      }
-    }
-    if (fallback !== DEAD) for (let byte = 1; byte < 256; byte++) if (named[byte] === 0) row.push([byte, DEAD]);
-    row.sort((a, b) => a[0] - b[0]);
-    for (const [byte, target] of row) {
+    for (let byte = 1; byte < 256; byte++) {
+      if (row[byte] === fallback) continue;
       this.#bytes.push(byte);
-      this.#targets.push(target);
+      this.#targets.push(row[byte]!);
     }
     this.#first[state + 1] = this.#bytes.length;
-    if (this.#steps > this.#limits.steps) this.#refuse(`they take more than ${this.#limits.steps} steps`);
     if (this.#bytes.length > this.#limits.transitions) {
       this.#refuse(`they need more than ${this.#limits.transitions} transitions`);
     }
   }
 
-  /** The state after the first slash is one of its own: a path ends there only if it is the root. */
-  #rootOf(places: readonly number[]): number {
-    if (this.#root < 0) this.#root = this.#newState(places, false, this.#nfa.rootAccepts);
-    return this.#root;
-  }
-
-  #stateOf(places: readonly number[], abstract: boolean): number {
-    if (places.length === 0) return DEAD;
-    const key = this.#sets.keyOf(places);
-    const known = this.#states.get(key);
+  #stateOf(set: number, abstract: boolean): number {
+    const known = this.#stateOfSet[set];
     if (known !== undefined) return known;
     const accepts = new Set<number>();
-    for (const place of places) for (const accept of this.#nfa.accepts.get(place) ?? []) accepts.add(accept);
-    const state = this.#newState(places, abstract, accepts);
-    this.#states.set(key, state);
+    for (const place of this.#sets.placesOf(set)) {
+      for (const accept of this.#nfa.accepts.get(place) ?? []) accepts.add(accept);
+    }
+    const state = this.#newState(set, abstract, accepts);
+    this.#stateOfSet[set] = state;
     return state;
   }
 
-  #newState(places: readonly number[], abstract: boolean, accepts: Iterable<number>): number {
-    const state = this.#places.length;
+  /** The state after the first slash is made by itself: a path ends there only if it is the root. */
+  #newState(set: number, abstract: boolean, accepts: Iterable<number>): number {
+    const state = this.#setOf.length;
     if (state >= this.#limits.states) this.#refuse(`they need more than ${this.#limits.states} states`);
     const matched = [...accepts].sort((a, b) => a - b);
-    this.#places.push(places);
+    this.#setOf.push(set);
     this.#abstract.push(abstract);
     this.#labels.push(matched.length === 0 ? 0 : this.#labelOf(matched));
     return state;
@@ -146,8 +129,8 @@ class Construction {
   /** Names the patterns whose places are in most of the states made last. */
   #refuse(reason: string): never {
     const guilt = new Map<string, number>();
-    for (const places of this.#places.slice(-500)) {
-      const patterns = new Set(places.slice(0, 500).map((place) => this.#nfa.patternOf(place)));
+    for (const set of this.#setOf.slice(-500)) {
+      const patterns = new Set([...this.#sets.placesOf(set)].map((place) => this.#nfa.patternOf(place)));
       for (const pattern of patterns) guilt.set(pattern, (guilt.get(pattern) ?? 0) + 1);
     }
     const blamed = [...guilt].sort((a, b) => b[1] - a[1]).slice(0, 5);
@@ -160,15 +143,19 @@ class Construction {
   }
 }
 
-function mostCommon(count: ReadonlyMap<number, number>): number {
+/** Where most bytes lead; 0 is not asked about. */
+function mostCommon(row: Int32Array): number {
+  const count = new Map<number, number>();
+  for (let from = 1, to = 2; from < 256; from = to++) {
+    while (to < 256 && row[to] === row[from]) to++;
+    count.set(row[from]!, (count.get(row[from]!) ?? 0) + to - from);
+  }
   let best = DEAD;
-  let most = 256;
-  for (const n of count.values()) most -= n;
+  let most = 0;
   for (const [target, n] of count) {
-    if (n > most) {
-      best = target;
-      most = n;
-    }
+    if (n <= most) continue;
+    best = target;
+    most = n;
   }
   return best;
 }

@@ -1,10 +1,27 @@
 import type { Dfa } from './dfa.ts';
+import { classesOf } from './refine.ts';
 
 /**
- * Makes states one that lead to the same and say the same. Takes one pass from the leaves up, so states that are on a
- * circle of more than one are left as they are: most of what is alike are ends of names, and what lies below them.
+ * Makes states one that lead to the same and say the same: the fewest states there can be, unless those that are on
+ * circles would take too long to compare.
  */
 export function minimise(dfa: Dfa): Dfa {
+  const { result, circles } = mergeLeavesFirst(dfa);
+  if (!circles) return result;
+  const classes = classesOf(result);
+  if (classes === undefined) return result;
+  const standing = new Uint32Array(result.size);
+  const firsts = new Map<number, number>();
+  for (let state = 0; state < result.size; state++) {
+    const first = firsts.get(classes[state]!) ?? state;
+    firsts.set(classes[state]!, first);
+    standing[state] = first;
+  }
+  return renumbered(result, standing);
+}
+
+/** One pass from the leaves up. It is exact for states that are on no circle but one of their own. */
+function mergeLeavesFirst(dfa: Dfa): { result: Dfa; circles: boolean } {
   const { size, first, bytes, targets, defaults, labels } = dfa;
   const { order, alone } = leavesFirst(dfa);
   /** Which state stands for each. */
@@ -23,7 +40,7 @@ export function minimise(dfa: Dfa): Dfa {
     if (like === undefined) known.set(key, state);
     else standing[state] = like;
   }
-  return renumbered(dfa, standing);
+  return { result: renumbered(dfa, standing), circles: alone.includes(0) };
 }
 
 /** Keeps the states that stand for others, in their order. */

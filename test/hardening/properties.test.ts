@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import type { HardeningRuleRef } from '../../src/hardening/clauses.ts';
+import { type Answer, type Deed, evaluate } from '../../src/hardening/evaluate.ts';
+import { ExecutableBits } from '../../src/hardening/executables.ts';
+import { type Judgement, ProfileReader } from '../../src/hardening/judge.ts';
+import { type CompiledProfile, compileProfile } from '../../src/hardening/profile.ts';
+import { parseAddress } from '../../src/model/address.ts';
+import {
+  FILE_ACCESSES,
+  type FileAccess,
+  type HardeningPolicy,
+  MOUNT_OPERATIONS,
+  OPERATIONS,
+} from '../../src/model/hardening.ts';
+import { Verdict, verdictName } from '../../src/model/verdict.ts';
+import { globsOf, near, otherPolicies, pathPolicies, READY, RUNNING, someBytes } from './worlds.ts';
+
+const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
+
+const MOVED: readonly FileAccess[] = ['read', 'write', 'create', 'delete', 'attributes', 'execute', 'connect'];
+
+function compiled(policies: readonly HardeningPolicy[]): { profile: CompiledProfile; reader: ProfileReader } {
+  const profile = compileProfile(policies, { executables: new ExecutableBits([['/other', 5]]), ready: READY });
+  return { profile, reader: new ProfileReader(profile.pages) };
+}
+
+function judge(reader: ProfileReader, deed: Deed, running: readonly string[]): Judgement {
+  const bits = running.reduce((sum, path) => sum | reader.executables(path), 0n);
+  switch (deed.type) {
+    case 'path':
+      return reader.path(deed.access, deed.path, bits);
+    case 'capability':
+      return reader.capability(deed.number, deed.within === 'user-namespace', bits);
+    case 'operation':
+      return reader.operation(deed.operation, bits);
+    case 'socket':
+      return reader.socket(deed.family, deed.kind, deed.protocol, bits);
+    case 'mount':
+      return reader.mount(deed.operation, deed.fileSystem, deed, bits);
+    case 'network':
+      return reader.network(deed.address, deed.protocol, deed.port, bits);
+  }
+}
+
+/** Of the rules that say the same at the same rank, the profile names the one with the lowest number. */
+function expectedRule(profile: CompiledProfile, answer: Answer, matches: readonly HardeningRuleRef[]): number {
+  const { decidedBy } = answer;
+  if (decidedBy === undefined) return 0;
+  const tied = matches.filter(
+    ({ priority, action, mode }) =>
+      priority === decidedBy.priority && action === decidedBy.action && mode === decidedBy.mode,
+  );
+  const ids = [...profile.rules].filter(([, ref]) =>
+    tied.some((one) => one.policy === ref.policy && one.rule === ref.rule && one.ready === ref.ready),
+  );
+  assert.equal(ids.length, tied.length);
+  return Math.min(...ids.map(([id]) => id));
+}
+
+function assertAgreement(
+  policies: readonly HardeningPolicy[],
+  deeds: readonly Deed[],
+  running: readonly string[],
+): void {
+  const { profile, reader } = compiled(policies);
+  for (const deed of deeds) {
+    const { enforced, staged, matches } = evaluate(policies, READY, deed, running);
+    const { verdict, rule, stagedVerdict, stagedRule } = judge(reader, deed, running);
+    const enforcedMatches = matches.filter(({ mode }) => mode === 'Enforce');
+    assert.deepEqual(
+      { verdict: verdictName(verdict), rule, staged: verdictName(stagedVerdict), stagedRule },
+      {
+        verdict: enforced.action,
+        rule: expectedRule(profile, enforced, enforcedMatches),
+        staged: staged.action,
+        stagedRule: expectedRule(profile, staged, matches),
+      },
+    );
+    if (deed.type === 'path' && (verdict !== Verdict.Allow || stagedVerdict !== Verdict.Allow)) {
+      assert.ok(reader.concerns(deed.access));
+    }
+  }
+}
+
+const running = fc.subarray(RUNNING);
+const access = fc.constantFrom(...FILE_ACCESSES);
+
+function pathsNear(policies: readonly HardeningPolicy[]): fc.Arbitrary<Buffer> {
+  const patterns = globsOf(policies);
+  return patterns.length === 0 ? someBytes : fc.oneof(someBytes, fc.constantFrom(...patterns).chain(near));
+}
+
+const ADDRESSES = ['10.1.2.3', '10.1.9.9', '10.9.9.9', '8.8.8.8', 'fd00::1', 'fd00:1::1', '2001::1', '::1'].map(
+  (text) => parseAddress(text) ?? assert.fail(text),
+);
+
+const otherDeeds: fc.Arbitrary<Deed> = fc.oneof(
+  fc.record({
+    type: fc.constant('capability' as const),
+    number: fc.constantFrom(0, 12, 21, 40, 41, 63),
+    within: fc.constantFrom('container', 'user-namespace'),
+  }),
+  fc.record({ type: fc.constant('operation' as const), operation: fc.constantFrom(...OPERATIONS.slice(0, 6)) }),
+  fc.record({
+    type: fc.constant('socket' as const),
+    family: fc.constantFrom(1, 2, 17, 38),
+    kind: fc.constantFrom(1, 2, 3),
+    protocol: fc.constantFrom(0, 6, 58, 255),
+  }),
+  fc.record({
+    type: fc.constant('mount' as const),
+    operation: fc.constantFrom(...MOUNT_OPERATIONS),
+    fileSystem: fc.constantFrom('proc', 'cgroup', 'cgroup2', 'ext4', ''),
+    writable: fc.boolean(),
+    device: fc.boolean(),
+  }),
+  fc.record({
+    type: fc.constant('network' as const),
+    address: fc.constantFrom(...ADDRESSES),
+    protocol: fc.constantFrom(6, 17, 1),
+    port: fc.constantFrom(0, 53, 80, 150, 443, 65535),
+  }),
+);
+
+describe('the compiler of hardening policies', function () {
+  this.timeout(240_000);
+
+  it('judges every path as the policies do, in both layers and for every executable', () => {
+    fc.assert(
+      fc.property(
+        pathPolicies.chain((policies) =>
+          fc.tuple(
+            fc.constant(policies),
+            fc.array(fc.record({ type: fc.constant('path' as const), access, path: pathsNear(policies) }), {
+              maxLength: 12,
+            }),
+            running,
+          ),
+        ),
+        ([policies, deeds, executables]) => assertAgreement(policies, deeds, executables),
+      ),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('judges everything that has no path as the policies do', () => {
+    fc.assert(
+      fc.property(otherPolicies, fc.array(otherDeeds, { maxLength: 12 }), running, (policies, deeds, executables) =>
+        assertAgreement(policies, deeds, executables),
+      ),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('lets nobody move to where it is allowed what is denied to him where it lies, or below', () => {
+    const suffixes = fc.constantFrom('', '/a', '/b', '/ab', '/a/b', '/é/a/b');
+    fc.assert(
+      fc.property(
+        pathPolicies.chain((policies) =>
+          fc.tuple(fc.constant(policies), pathsNear(policies), pathsNear(policies), suffixes, running),
+        ),
+        ([policies, source, destination, suffix, executables]) => {
+          if (source.length === 1 || destination.length === 1 || source[0] === 0x40 || destination[0] === 0x40) return;
+          const { reader } = compiled(policies);
+          const bits = executables.reduce((sum, path) => sum | reader.executables(path), 0n);
+          const denied = (path: Buffer, one: FileAccess): boolean =>
+            reader.path(one, Buffer.concat([path, Buffer.from(suffix)]), bits).verdict === Verdict.Deny;
+          const escapes = MOVED.filter((one) => denied(source, one) && !denied(destination, one));
+          const { verdict } = reader.moving(source, destination, bits);
+          if (escapes.length > 0) assert.equal(verdict, Verdict.Deny, escapes.join());
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('makes the same profile whatever the order of the policies', () => {
+    fc.assert(
+      fc.property(pathPolicies, otherPolicies, (some, others) => {
+        const policies = [...some, ...others.map((policy) => ({ ...policy, namespace: 'other' }))];
+        const bits = [...EXECUTABLE_SEED];
+        const ids = [policies, policies.toReversed()].map(
+          (list) => compileProfile(list, { executables: new ExecutableBits(bits), ready: READY }).id,
+        );
+        assert.equal(ids[0], ids[1]);
+      }),
+      { numRuns: RUNS / 5 },
+    );
+  });
+});
+
+const EXECUTABLE_SEED: readonly (readonly [string, number])[] = [
+  '/bin/a',
+  '/bin/b',
+  '/bin/ab',
+  '/usr/**',
+  '/bin/*',
+].map((selector, bit) => [selector, bit]);
