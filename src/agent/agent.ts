@@ -1,5 +1,6 @@
 import { release } from 'node:os';
 import type { Logger } from 'pino';
+import type { GateRecord } from '../datapath/gate/port.ts';
 import type { ViolationRecord } from '../datapath/hardening-port.ts';
 import { IncidentName, ReasonName } from '../datapath/layouts.gen.ts';
 import type { Datapath, Drift, KernelRecord, MapFill } from '../datapath/port.ts';
@@ -13,6 +14,9 @@ import { betweenReadings } from './between/readings.ts';
 import type { Config } from './config.ts';
 import { Enforcement } from './enforcement.ts';
 import { asAgentError } from './errors.ts';
+import type { Gatekeeper } from './gate/gatekeeper.ts';
+import { openGatekeeper, standingOf } from './gate/open.ts';
+import { gateReadings } from './gate/readings.ts';
 import type { ContainerHardening } from './hardening/containers.ts';
 import { openHardening } from './hardening/open.ts';
 import { hardeningReadings } from './hardening/readings.ts';
@@ -56,6 +60,7 @@ export class Agent {
   readonly reconciler: Reconciler;
   readonly measurements: Measurements;
   readonly between: BetweenNodes;
+  readonly gatekeeper: Gatekeeper;
   readonly #stopping = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
   /** When the oldest policy change that is not applied yet was made. */
@@ -113,11 +118,18 @@ export class Agent {
       note: (notice) => this.note(notice),
       onElsewhere: () => this.reconciler.request(),
     });
+    this.gatekeeper = openGatekeeper({
+      ...parts,
+      measurements: this.measurements,
+      note: (notice) => this.note(notice),
+    });
     this.#thrift = thrift(() => this.between.served);
     const sources = this.#metricSources();
     const { registry } = this.measurements;
     for (const reading of readings(sources)) addReading(registry, reading);
     for (const reading of betweenReadings({ ...sources, outlook: () => this.between.outlook }))
+      addReading(registry, reading);
+    for (const reading of gateReadings({ gate: datapath.gate, gatekeeper: this.gatekeeper }))
       addReading(registry, reading);
     for (const reading of hardeningReadings({ tables: datapath.hardening, hardening: this.hardening }))
       addReading(registry, reading);
@@ -164,9 +176,11 @@ export class Agent {
     datapath.onRecords((records) => this.#receive(records));
     datapath.heartbeat();
     const { heartbeat, resync, drift } = config.intervals;
+    this.gatekeeper.start();
     this.#every(heartbeat, () => {
       datapath.heartbeat();
       world.rescan();
+      this.gatekeeper.look();
     });
     this.#every(resync, () => {
       this.#anew = true;
@@ -242,6 +256,7 @@ export class Agent {
     this.journal.close();
     // What a former agent left in force is not ours to end before we have taken it over.
     const open = config.fail.stop === 'open' && this.#lastSuccess !== undefined;
+    this.gatekeeper.close(open);
     if (open) datapath.remove();
     else datapath.close();
     logger.info(open ? 'Stopped; nothing is enforced' : 'Stopped; enforcement goes on');
@@ -254,11 +269,14 @@ export class Agent {
   #receive(records: readonly KernelRecord[]): void {
     const packets: PacketRecord[] = [];
     const violations: ViolationRecord[] = [];
+    const gates: GateRecord[] = [];
     for (const record of records) {
       if (record.kind === 'cgroup') this.parts.world.hint(record);
       else if (record.kind === 'verdict' || record.kind === 'drop') packets.push(record);
       else if (record.kind === 'violation') violations.push(record);
+      else if (record.kind === 'gate') gates.push(record);
     }
+    this.gatekeeper.receive(gates);
     this.between.receive(records);
     this.journal.addRecords(packets);
     this.journal.addViolations(violations);
@@ -288,6 +306,7 @@ export class Agent {
       this.#anew ||= anew;
       throw error;
     } finally {
+      this.gatekeeper.applied(standingOf(this.enforcement.applied.endpoints, this.parts.datapath, this.hardening));
       for (const notice of noticesOf(before, this.enforcement.applied)) this.note(notice);
     }
     this.#lastSuccess = this.parts.now();

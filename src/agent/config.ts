@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { handshake, hold, network, tags } from './config-between.ts';
+import { gate } from './config-gate.ts';
 import { count, duration, HOST_PORT, path } from './config-types.ts';
 
 /**
@@ -62,6 +63,7 @@ export const configSchema = z.strictObject({
           networks: count(65_536, 64, 4_194_304).describe('Pairs of rule set and CIDR. 120 B each in use'),
           verified: count(131_072, 64, 4_194_304).describe('Verified peers of other nodes. 90 B each in use'),
           endpoints: count(4_096, 16, 65_536).describe('Endpoints, containers and addresses. 80 B each in use'),
+          gates: count(4_096, 1, 65_536).describe('Containers that wait to begin. 300 B each'),
         })
         .prefault({}),
     })
@@ -104,6 +106,7 @@ export const configSchema = z.strictObject({
         .describe('Plain cgroups to protect: {path, workload, container, labels}'),
     })
     .prefault({}),
+  gate,
   network,
   tags,
   hold,

@@ -76,6 +76,22 @@ export function statusOf(agent: Agent): StatusView {
     drift: agent.drift(),
     between: agent.between.outlook.status(),
     hardening: answers.status(),
+    gate: gateOf(agent),
+  };
+}
+
+function gateOf({ gatekeeper, parts }: Agent): StatusView['gate'] {
+  const { missing, guarded } = parts.datapath.gate;
+  return {
+    on: gatekeeper.enabled && missing === undefined,
+    ...(missing === undefined ? {} : { missing }),
+    guarded,
+    waiting: gatekeeper.waiting.map(({ name, cgroup, pid, stoppedAt }) => ({
+      name,
+      cgroup: String(cgroup),
+      pid,
+      since: isoTime(stoppedAt),
+    })),
   };
 }
 
@@ -91,6 +107,7 @@ function reconcileOf({ reconciler }: Agent): StatusView['reconcile'] {
 
 function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
   const { world } = agent.parts;
+  const { gate } = agent.parts.datapath;
   const { ledger, synced } = agent.policies;
   const error = agent.reconciler.last?.error;
   const directory = agent.policies.status();
@@ -105,6 +122,7 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
     ...agent.between.outlook.problems(),
+    ...(agent.gatekeeper.enabled && gate.missing !== undefined ? [`new containers do not wait: ${gate.missing}`] : []),
     ...maps
       .filter(({ type, entries, maxEntries }) => !type.includes(SELF_EMPTYING) && entries > maxEntries * NEARLY_FULL)
       .map(({ name, entries, maxEntries }) => `table ${name} is nearly full: ${entries} of ${maxEntries}`),

@@ -99,7 +99,7 @@ export type Severity = 'info' | 'warning' | 'error';
 export interface NoticeEvent {
   readonly sequence: number;
   readonly time: string;
-  readonly type: 'endpoint' | 'policy' | 'source' | 'kernel' | 'agent';
+  readonly type: 'endpoint' | 'policy' | 'source' | 'kernel' | 'agent' | 'gate';
   readonly severity: Severity;
   /** One word: `appeared`, `gone`, `applied`, `failed`, … */
   readonly action: string;

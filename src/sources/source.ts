@@ -35,9 +35,12 @@ export interface Source<T> {
 
 /** What the kernel saw happen to a cgroup: a reason to look sooner than at the next poll. */
 export interface CgroupHint {
-  readonly operation: 'created' | 'entered' | 'removed';
+  /** `waiting`: a container cannot begin before somebody has told of it. */
+  readonly operation: 'created' | 'entered' | 'removed' | 'waiting';
   readonly cgroup: bigint;
   readonly pid: number;
+  /** The cgroup's own, where it waits. */
+  readonly name?: string;
 }
 
 /** A source of endpoints. */

@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './process.ts';
+import { buildStrike, STRIKE } from './strike.ts';
 import { buildTraffic, TRAFFIC } from './traffic.ts';
 
 export const IMAGE = 'sallyport-test:latest';
@@ -33,25 +34,27 @@ async function applets(): Promise<string[]> {
 
 /** Fills `directory` with the image's root file system. */
 export async function fillRootfs(directory: string): Promise<void> {
-  await buildTraffic();
+  await Promise.all([buildTraffic(), buildStrike()]);
   for (const name of ['bin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'root', 'run', 'var']) {
     mkdirSync(join(directory, name), { recursive: true });
   }
   copyFileSync(BUSYBOX, join(directory, 'bin/busybox'));
   for (const name of await applets()) symlinkSync('busybox', join(directory, 'bin', name));
   copyFileSync(TRAFFIC, join(directory, 'bin/traffic'));
+  copyFileSync(STRIKE, join(directory, 'bin/strike'));
   writeFileSync(join(directory, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n');
   writeFileSync(join(directory, 'etc/group'), 'root:x:0:\nuser:x:1000:\n');
 }
 
 /**
  * Path of an archive with both images, as `docker load` and `ctr images import` take it. Made once, and again
- * when the traffic tool is newer.
+ * when one of our programs is newer.
  */
 export async function imageArchive(): Promise<string> {
-  await buildTraffic();
+  await Promise.all([buildTraffic(), buildStrike()]);
   const archive = join(BUILD, 'image.tar');
-  if (existsSync(archive) && statSync(archive).mtimeMs > statSync(TRAFFIC).mtimeMs) return archive;
+  const newest = Math.max(...[TRAFFIC, STRIKE].map((path) => statSync(path).mtimeMs));
+  if (existsSync(archive) && statSync(archive).mtimeMs > newest) return archive;
   mkdirSync(BUILD, { recursive: true });
   const work = mkdtempSync(join(BUILD, 'image-'));
   try {

@@ -173,6 +173,27 @@ export interface StatusView {
   readonly drift: readonly DriftView[];
   readonly between: BetweenView;
   readonly hardening: HardeningStatusView;
+  readonly gate: GateView;
+}
+
+/** Where new containers wait until their tables are in the kernel. */
+export interface GateView {
+  /** They do. */
+  readonly on: boolean;
+  /** Why the kernel cannot stop them. */
+  readonly missing?: string;
+  /** BPF LSM refuses whoever else would let go what waits. */
+  readonly guarded: boolean;
+  readonly waiting: readonly WaitingView[];
+}
+
+export interface WaitingView {
+  /** Its cgroup's name, with the container's id. */
+  readonly name: string;
+  /** Id of its cgroup. */
+  readonly cgroup: string;
+  readonly pid: number;
+  readonly since: string;
 }
 
 /** How this node stands among others. */

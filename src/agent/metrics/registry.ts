@@ -62,6 +62,9 @@ export interface Measurements {
   readonly rejections: Counter<'code'>;
   readonly handshakes: Counter<'result' | 'step'>;
   readonly handshakeDuration: Histogram;
+  readonly gateHold: Histogram;
+  readonly gateOpened: Counter<'reason'>;
+  readonly gateTimeouts: Counter<'outcome'>;
 }
 
 /** A registry of its own, with those of the process in it. */
@@ -112,6 +115,24 @@ export function makeMeasurements(): Measurements {
       name: 'sallyport_handshakes_total',
       help: 'Handshakes that ended, by how and where.',
       labelNames: ['result', 'step'],
+      registers,
+    }),
+    gateHold: new Histogram({
+      name: 'sallyport_gate_hold_seconds',
+      help: 'From when a container’s first process was stopped until it was let go.',
+      buckets: LATENCY,
+      registers,
+    }),
+    gateOpened: new Counter({
+      name: 'sallyport_gate_opened_total',
+      help: 'Containers let go, by why: protected, told of by nobody, out of time, enforcement ended.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    gateTimeouts: new Counter({
+      name: 'sallyport_gate_timeouts_total',
+      help: 'Containers that waited too long, by what they got.',
+      labelNames: ['outcome'],
       registers,
     }),
     handshakeDuration: new Histogram({

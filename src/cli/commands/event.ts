@@ -115,7 +115,10 @@ export interface FilterOptions {
 
 const filters = (command: Command): Command =>
   command
-    .option('--type <types>', 'only these, with commas: verdict,drop,violation,endpoint,policy,source,kernel,agent')
+    .option(
+      '--type <types>',
+      'only these, with commas: verdict,drop,violation,endpoint,policy,source,kernel,agent,gate',
+    )
     .option('--verdict <verdicts>', 'only these, with commas: Allow,Deny,Alert')
     .option('--about <name>', 'only about this endpoint id, namespace/kind/name, or namespace/policy');
 

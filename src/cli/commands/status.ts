@@ -24,7 +24,7 @@ function lines(io: Io, status: StatusView, wide: boolean): string[] {
     `reconcile   ${reconcile.rounds} rounds, ${reconcile.failures} failed${reconcile.lastAt === undefined ? '' : `, the last ${ago(reconcile.lastAt)} ago in ${reconcile.lastMs?.toFixed(1)} ms`}`,
     `events      ${events.lost} lost in the kernel, ${events.lostToFollowers} lost to slow followers, ${events.followers} followers`,
   ];
-  result.push(...betweenLines(io, status));
+  result.push(gateLine(io, status), ...betweenLines(io, status));
   for (const source of status.sources) {
     const health = source.healthy ? paint('ok', 'green', io.color) : paint('failing', 'red', io.color);
     const error = source.error === undefined ? '' : `: ${safe(source.error)}`;
@@ -39,6 +39,13 @@ function lines(io: Io, status: StatusView, wide: boolean): string[] {
     result.push(paint(text, fill >= FULL ? 'yellow' : undefined, io.color));
   }
   return result;
+}
+
+function gateLine(io: Io, { gate }: StatusView): string {
+  if (gate.missing !== undefined) return `gate        ${paint('missing', 'red', io.color)}: ${safe(gate.missing)}`;
+  if (!gate.on) return 'gate        off: new containers begin before they are protected';
+  const guarded = gate.guarded ? ', guarded by BPF LSM' : '';
+  return `gate        on${guarded}, ${gate.waiting.length} containers wait`;
 }
 
 function betweenLines(io: Io, { between }: StatusView): string[] {

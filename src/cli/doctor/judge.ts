@@ -100,7 +100,7 @@ function mounts({ btf, bpffs, cgroupRoot }: Facts): Check[] {
 const USES: Readonly<Record<string, { state: 'warn' | 'fail'; without: string }>> = {
   ring_buffer: { state: 'fail', without: 'events cannot be told' },
   cgroup_skb: { state: 'warn', without: 'containers on the host network are not protected' },
-  tp_btf: { state: 'warn', without: 'new containers are noticed through their runtime only, later' },
+  tp_btf: { state: 'warn', without: 'new containers begin before they are protected, and are noticed later' },
   hash_batch: { state: 'warn', without: 'tables are written entry by entry, slower' },
   lpm_batch: { state: 'warn', without: 'CIDR tables are written entry by entry, slower' },
   lsm: { state: 'warn', without: 'hardening policies are not enforced' },

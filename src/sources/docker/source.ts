@@ -19,6 +19,8 @@ export class DockerSource extends ConnectedSource {
   readonly #engine: Engine;
   /** Containers being asked for; true where something happened since the question. */
   readonly #asking = new Map<string, boolean>();
+  /** Asks for a container, while there is a connection. */
+  #inquire: (id: string) => void = () => {};
   /** What the list said of a container when it was last asked for. */
   #summaries = new Map<string, string>();
 
@@ -29,9 +31,14 @@ export class DockerSource extends ConnectedSource {
     this.#engine = new Engine({ socket, timeoutMs, connections: INSPECTIONS });
   }
 
-  /** The engine tells of containers soon enough by itself; one that ended is noticed at once. */
-  hint(hint: CgroupHint): void {
-    if (hint.operation === 'removed') this.roster.changed();
+  /**
+   * The engine tells of containers soon enough by itself; one that ended is noticed at once. While one waits to begin
+   * the engine is asked: it answers when it has started it, which it tells everybody only afterwards.
+   */
+  hint({ operation, name = '' }: CgroupHint): void {
+    if (operation === 'removed') this.roster.changed();
+    const id = /[0-9a-f]{64}/.exec(name)?.[0];
+    if (operation === 'waiting' && id !== undefined) this.#inquire(id);
   }
 
   override async close(): Promise<void> {
@@ -47,6 +54,7 @@ export class DockerSource extends ConnectedSource {
     this.#asking.clear();
     try {
       await this.#engine.negotiate(signal);
+      this.#inquire = (id) => void this.#ask(id, signal).catch(broken.reject);
       const events = await this.#engine.subscribe(host.now() - OVERLAP_MS, signal);
       await this.#relist(signal);
       known();
@@ -57,6 +65,7 @@ export class DockerSource extends ConnectedSource {
       return await Promise.race([this.#follow(events, signal, broken.reject), broken.promise]);
     } finally {
       clearTimeout(timer);
+      this.#inquire = () => {};
     }
   }
 

@@ -197,6 +197,8 @@ export class Station {
       state: { directory: join(this.directory, 'state') },
       api: { socket: this.socket },
       metrics: { address: '127.0.0.1:9464' },
+      // There may be other agents on this machine, whose containers would wait for this one in vain.
+      gate: { enabled: false },
       sources,
     };
   }
