@@ -4,10 +4,12 @@ import { HardeningError } from './error.ts';
 export const EXECUTABLE_BITS = 64;
 
 /**
- * Which bit stands for which executables (a pattern of paths, as rules have it). A bit keeps its meaning as long as
- * this object lives, also where no rule has it for a while: a task started under an earlier profile may still bear it.
+ * Which bit stands for which executables (a pattern of paths, as rules have it). A bit keeps its meaning from profile to
+ * profile, also where no rule has it for a while: a task started under an earlier profile may still bear it. Only where
+ * all bits have had a meaning, that is taken away which has been without a rule for longest.
  */
 export class ExecutableBits {
+  /** Those used last come last. */
   readonly #bits = new Map<string, number>();
 
   /** @param seed selectors and the bits they have had so far */
@@ -22,22 +24,43 @@ export class ExecutableBits {
     }
   }
 
-  /** The bit of a selector, a new one where it has none. @throws HardeningError EXECUTABLES */
-  bitOf(selector: string): number {
-    const known = this.#bits.get(selector);
-    if (known !== undefined) return known;
+  /**
+   * The bits of all selectors of a profile. Changes nothing where it fails.
+   * @throws HardeningError EXECUTABLES
+   */
+  allocate(selectors: Iterable<string>): ReadonlyMap<string, number> {
+    const wanted = new Set(selectors);
+    if (wanted.size > EXECUTABLE_BITS) {
+      throw new HardeningError('EXECUTABLES', {
+        attempted: 'tell executables apart',
+        reason: `${wanted.size} different patterns of executables apply to one container, and ${EXECUTABLE_BITS} can be told apart`,
+        hint: 'Use fewer, for example one pattern with braces or brackets for several of them',
+        blamed: [...wanted].slice(EXECUTABLE_BITS, EXECUTABLE_BITS + 5),
+      });
+    }
+    return new Map([...wanted].map((selector) => [selector, this.#use(selector, wanted)]));
+  }
+
+  #use(selector: string, wanted: ReadonlySet<string>): number {
+    const bit = this.#bits.get(selector) ?? this.#free() ?? this.#takeAway(wanted);
+    this.#bits.delete(selector);
+    this.#bits.set(selector, bit);
+    return bit;
+  }
+
+  #free(): number | undefined {
     const taken = new Set(this.#bits.values());
-    for (let bit = 0; bit < EXECUTABLE_BITS; bit++) {
-      if (taken.has(bit)) continue;
-      this.#bits.set(selector, bit);
+    for (let bit = 0; bit < EXECUTABLE_BITS; bit++) if (!taken.has(bit)) return bit;
+    return undefined;
+  }
+
+  #takeAway(wanted: ReadonlySet<string>): number {
+    for (const [selector, bit] of this.#bits) {
+      if (wanted.has(selector)) continue;
+      this.#bits.delete(selector);
       return bit;
     }
-    throw new HardeningError('EXECUTABLES', {
-      attempted: `tell executables apart`,
-      reason: `more than ${EXECUTABLE_BITS} different patterns of executables apply to one container`,
-      hint: 'Use fewer, for example one pattern with braces or brackets for several of them',
-      blamed: [selector],
-    });
+    throw new RangeError('every bit is wanted');
   }
 
   /** What every selector's bit is, as a seed. */

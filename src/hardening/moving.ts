@@ -1,6 +1,6 @@
 import { FILE_ACCESSES, type FileAccess } from '../model/hardening.ts';
 import { Verdict } from '../model/verdict.ts';
-import { lowestReachable, predecessorsOf, stepOf } from './automaton/graph.ts';
+import { lowestReachable, predecessorsOf, reachable, stepOf } from './automaton/graph.ts';
 import type { Dfa } from './automaton/index.ts';
 import type { Ruling } from './rulings.ts';
 
@@ -76,23 +76,25 @@ export function movings(dfa: Dfa, denials: readonly Denials[]): (state: number) 
   if (denials.every(({ guards }) => guards === 0)) return () => fallback;
   const before = predecessorsOf(dfa);
   const of = (state: number): Denials => denials[dfa.labels[state]!]!;
-  const states = [...Array(dfa.size).keys()];
-  const reaches = (holds: (one: Denials) => boolean): Int32Array =>
-    lowestReachable(
-      before,
-      Int32Array.from(states, (state) => (holds(of(state)) ? 0 : NONE)),
-      NONE,
-    );
-  const below = states.map((state) => stepOf(dfa, state, SLASH));
+  const below = Uint32Array.from({ length: dfa.size }, (_, state) => stepOf(dfa, state, SLASH));
+  /** Several accesses are mostly denied by the same rules. */
+  const known = new Map<string, Uint8Array>();
+  const reaches = (holds: (one: Denials) => boolean): Uint8Array => {
+    const labels = denials.map((one) => (holds(one) ? 1 : 0));
+    const key = labels.join('');
+    const reached = known.get(key) ?? reachable(before, (state) => labels[dfa.labels[state]!] === 1);
+    known.set(key, reached);
+    return reached;
+  };
   const guards = new Uint32Array(dfa.size);
   const keeps = new Uint32Array(dfa.size);
   for (const access of ACCESSES) {
     const bit = 1 << access;
     const some = reaches((one) => (one.guards & bit) !== 0);
     const notAll = reaches((one) => (one.keeps & bit) === 0);
-    for (const state of states) {
-      if (some[below[state]!] === 0) guards[state]! |= bit;
-      if (notAll[below[state]!] !== 0) keeps[state]! |= bit;
+    for (let state = 0; state < dfa.size; state++) {
+      if (some[below[state]!] === 1) guards[state]! |= bit;
+      if (notAll[below[state]!] === 0) keeps[state]! |= bit;
     }
   }
   const defaults = reaches((one) => one.byDefault);
@@ -102,7 +104,7 @@ export function movings(dfa: Dfa, denials: readonly Denials[]): (state: number) 
     const denied = own.guards | guards[state]!;
     if (denied === 0) return { list: [], guards: 0, keeps: 0 };
     const rules = firsts(below[state]!, own.rules);
-    const byDefault = own.byDefault || defaults[below[state]!] === 0;
+    const byDefault = own.byDefault || defaults[below[state]!] === 1;
     return { list: movingList(rules, byDefault), guards: denied, keeps: own.keeps & keeps[state]! };
   };
 }

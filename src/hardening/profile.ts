@@ -59,9 +59,12 @@ class Compilation {
   constructor(policies: readonly HardeningPolicy[], { executables, ready, limits }: CompileOptions) {
     this.#policies = policies;
     this.#limits = limits;
-    this.#clauses = clausesOf(policies, ready).map((clause) => ({
+    const clauses = clausesOf(policies, ready);
+    const bits = executables.allocate(clauses.flatMap((clause) => clause.executables));
+    for (const [selector, bit] of bits) this.#executables[bit] = selector;
+    this.#clauses = clauses.map((clause) => ({
       ...clause,
-      mask: clause.executables.reduce((mask, selector) => mask | this.#bit(selector, executables), 0n),
+      mask: clause.executables.reduce((mask, selector) => mask | (1n << BigInt(bits.get(selector)!)), 0n),
     }));
   }
 
@@ -101,12 +104,6 @@ class Compilation {
         pages: pages.pages.length,
       },
     };
-  }
-
-  #bit(selector: string, bits: ExecutableBits): bigint {
-    const bit = bits.bitOf(selector);
-    this.#executables[bit] = selector;
-    return 1n << BigInt(bit);
   }
 
   #writeExecutables(): { start: number; states: number; cells: number } {

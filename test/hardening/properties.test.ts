@@ -16,7 +16,7 @@ import {
 import { Verdict, verdictName } from '../../src/model/verdict.ts';
 import { globsOf, near, otherPolicies, pathPolicies, READY, RUNNING, someBytes } from './worlds.ts';
 
-const RUNS = Number(process.env.FUZZ_RUNS ?? 1500);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 800);
 
 const MOVED: readonly FileAccess[] = ['read', 'write', 'create', 'delete', 'attributes', 'execute', 'connect'];
 

@@ -35,6 +35,26 @@ export function predecessorsOf(dfa: Dfa): Predecessors {
   return { first: counts, states };
 }
 
+/** 1 for every state from which one that holds can be reached, itself included. */
+export function reachable({ first, states }: Predecessors, holds: (state: number) => boolean): Uint8Array {
+  const reached = new Uint8Array(first.length - 1);
+  const queue: number[] = [];
+  for (let state = 0; state < reached.length; state++) {
+    if (!holds(state)) continue;
+    reached[state] = 1;
+    queue.push(state);
+  }
+  for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
+    for (let i = first[state]!; i < first[state + 1]!; i++) {
+      const before = states[i]!;
+      if (reached[before] === 1) continue;
+      reached[before] = 1;
+      queue.push(before);
+    }
+  }
+  return reached;
+}
+
 /**
  * For every state the lowest value of those it can reach, itself included.
  * @param own of each state; `none` where it has no value
