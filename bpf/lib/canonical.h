@@ -56,6 +56,8 @@ static __always_inline struct mount *mount_of(__u64 vfsmount)
 	return vfsmount ? (struct mount *)(vfsmount - bpf_core_field_offset(struct mount, mnt)) : NULL;
 }
 
+#define MNT_NS_INTERNAL ((struct mnt_namespace *)-22L)
+
 struct search {
 	struct walk *walk;
 	struct dentry *dentry;
@@ -103,7 +105,8 @@ static long search_anchor(__u32 index, struct search *search)
 	}
 	above = READ(mount, mnt_parent);
 	if (above == mount) {
-		walk->flags = WALK_TOP;
+		/* A mount of the kernel's own, by which an overlay file system does its work in a layer. */
+		walk->flags = READ(mount, mnt_ns) == MNT_NS_INTERNAL ? WALK_INTERNAL : WALK_TOP;
 		walk->stop = (__u64)READ(mount, mnt.mnt_root);
 		walk->stop_mount = (__u64)mount;
 		return 1;

@@ -1,0 +1,134 @@
+/** What is done to files, names and attributes of a container, by the programs alone. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describePrivileged } from '../../rig/residue.ts';
+import { canHarden, profileOf } from './cage.ts';
+import { Compound, compileIntruder, Engine, type Intruder } from './engine.ts';
+
+const RULES = `[
+  {name: secret, action: Deny, files: {paths: [/etc/secret, /etc/keep/**, /data/closed]}},
+  {name: frozen, action: Deny, files: {paths: [/opt/**], access: [create, delete]}},
+  {name: tools, action: Deny, files: {paths: [/bin/tool], access: [execute]}},
+  {name: modes, action: Deny, operations: [setuid-mode, device-node, memfd-execute]},
+  ]`;
+
+/** Each try, and what it is refused with. */
+const REFUSED: readonly (readonly [attempt: string, error: string])[] = [
+  ['read /etc/secret', 'EACCES'],
+  ['write /etc/secret', 'EACCES'],
+  ['append /etc/secret', 'EACCES'],
+  ['cut-on-open /etc/secret', 'EACCES'],
+  ['cut /etc/secret', 'EACCES'],
+  ['cut-open /etc/secret', 'EACCES'],
+  ['unlink /etc/secret', 'EACCES'],
+  ['rename /etc/secret /tmp/moved', 'EACCES'],
+  ['rename /etc/plain /etc/secret', 'EACCES'],
+  ['exchange /etc/plain /etc/secret', 'EACCES'],
+  ['exchange /etc/secret /etc/plain', 'EACCES'],
+  ['link /etc/secret /tmp/linked', 'EACCES'],
+  ['chmod /etc/secret 666', 'EACCES'],
+  ['chown /etc/secret', 'EACCES'],
+  ['setxattr /etc/secret user.name', 'EACCES'],
+  ['read /etc/keep', 'EACCES'],
+  ['read /etc/keep/inner/one', 'EACCES'],
+  ['create /etc/keep/inner/two', 'EACCES'],
+  ['mkdir /etc/keep/more', 'EACCES'],
+  ['symlink /etc/plain /etc/keep/way', 'EACCES'],
+  ['mknod /etc/keep/pipe p', 'EACCES'],
+  ['rmdir /etc/keep/inner', 'EACCES'],
+  ['rename /etc/keep /etc/kept', 'EACCES'],
+  ['rename /etc /etcetera', 'EACCES'],
+  ['read /data/closed', 'EACCES'],
+  ['create /opt/own/file', 'EACCES'],
+  ['mkdir /opt/more', 'EACCES'],
+  ['rmdir /opt/own', 'EACCES'],
+  ['run /bin/tool nothing', 'EACCES'],
+  ['run /bin/script', 'EACCES'],
+  ['run-descriptor /bin/tool nothing', 'EACCES'],
+  ['map /bin/tool', 'EACCES'],
+  ['protect /bin/tool', 'EACCES'],
+  ['run-memory /bin/other nothing', 'EACCES'],
+  ['chmod /etc/other 4755', 'EPERM'],
+  ['setxattr /etc/other security.capability', 'EPERM'],
+  ['mknod /tmp/disk b', 'EPERM'],
+  ['mknod /tmp/device c', 'EPERM'],
+];
+
+/** What goes on, beside it. */
+const ALLOWED: readonly string[] = [
+  'read /etc/plain',
+  'read /etc/secrets',
+  'read /etc',
+  'read /data/open',
+  'read /',
+  'write /etc/plain',
+  'cut /etc/plain',
+  'create /etc/secretly',
+  'rename /etc/secretly /etc/secre',
+  'unlink /etc/secre',
+  'link /etc/plain /tmp/linked',
+  'rename /tmp/linked /tmp/again',
+  'exchange /tmp/again /etc/plain',
+  'unlink /tmp/again',
+  'mkdir /tmp/kept',
+  'rmdir /tmp/kept',
+  'mknod /tmp/pipe p',
+  'mknod /tmp/socket s',
+  'symlink /etc/secret /tmp/way',
+  'chmod /etc/other 755',
+  'chown /etc/other',
+  'setxattr /etc/other user.name',
+  'removexattr /etc/other user.name',
+  'write /opt/own',
+  'read /bin/tool',
+  'run /bin/other nothing',
+  'run-descriptor /bin/other nothing',
+  'map /bin/other',
+  'protect /bin/other',
+  'read /proc/self/status',
+];
+
+describePrivileged('files of a hardened container', function () {
+  this.timeout(600_000);
+  let directory: string | undefined;
+  let engine: Engine;
+  let compound: Compound;
+  let inside: Intruder;
+  let outside: Intruder;
+
+  before(async function () {
+    if (!canHarden()) this.skip();
+    directory = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
+    engine = new Engine();
+    compound = new Compound(engine, 3, await compileIntruder(directory));
+    await compound.mount();
+    outside = await compound.intruder(true);
+    inside = await compound.intruder();
+    compound.harden(inside, profileOf(RULES));
+  });
+  after(async () => {
+    await compound?.close();
+    engine?.close();
+    if (directory !== undefined) rmSync(directory, { recursive: true });
+  });
+
+  for (const [attempt, error] of REFUSED) {
+    it(`refuse: ${attempt}`, async () => assert.equal(await inside.try(...attempt.split(' ')), error));
+  }
+  for (const attempt of ALLOWED) {
+    const wanted = attempt === 'write /opt/own' ? 'EISDIR' : 'ok';
+    it(`let be: ${attempt}`, async () => assert.equal(await inside.try(...attempt.split(' ')), wanted));
+  }
+
+  it('are refused to nobody outside', async () => {
+    for (const attempt of [
+      'read /etc/secret',
+      'write /data/closed',
+      'run /bin/tool nothing',
+      'read /etc/keep/inner/one',
+    ])
+      assert.equal(await outside.try(...attempt.split(' ')), 'ok', attempt);
+  });
+});
