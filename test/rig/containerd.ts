@@ -11,6 +11,8 @@ import { attempt, Background, type Outcome, type RunOptions, run } from './proce
 const CACHE = join(import.meta.dirname, '../../.cache/cni');
 const PLUGIN_DIRECTORIES = ['/usr/lib/cni', '/opt/cni/bin', join(CACHE, 'usr/lib/cni')];
 const NAMESPACE = 'k8s.io';
+/** runtime.v1.ContainerState. */
+const CONTAINER_EXITED = 2;
 
 export interface PodOptions {
   readonly name: string;
@@ -227,6 +229,12 @@ export class PodContainer {
     const [, pid] = tasks.match(new RegExp(`^${this.id}\\s+(\\d+)`, 'm')) ?? [];
     if (pid === undefined) throw new Error(`rig: container "${this.name}" does not run`);
     return Number(pid);
+  }
+
+  /** Its exit status; undefined while it has not ended. */
+  async exitStatus(): Promise<number | undefined> {
+    const { status } = await this.pod.containerd.cri.containerStatus({ containerId: this.id });
+    return status.state === CONTAINER_EXITED ? status.exitCode : undefined;
   }
 
   async stop(): Promise<void> {

@@ -31,6 +31,8 @@ message ContainerConfig {
 }
 message CreateContainerRequest { string pod_sandbox_id = 1; ContainerConfig config = 2; PodSandboxConfig sandbox_config = 3; }
 message CreateContainerResponse { string container_id = 1; }
+message ContainerStatus { string id = 1; int32 state = 3; int32 exit_code = 7; }
+message ContainerStatusResponse { ContainerStatus status = 1; }
 message ContainerRequest { string container_id = 1; int64 timeout = 2; }
 message Empty {}
 `;
@@ -114,6 +116,10 @@ export class Cri {
 
   startContainer(request: { readonly containerId: string }): Promise<object> {
     return this.#call('StartContainer', 'ContainerRequest', 'Empty', request);
+  }
+
+  containerStatus(request: { readonly containerId: string }): Promise<{ status: { state: number; exitCode: number } }> {
+    return this.#call('ContainerStatus', 'ContainerRequest', 'ContainerStatusResponse', request);
   }
 
   stopContainer(request: { readonly containerId: string; readonly timeout: number }): Promise<object> {

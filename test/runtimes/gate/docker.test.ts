@@ -7,7 +7,7 @@ import { addressOf, strikeCommand, Victim } from '../../rig/strike.ts';
 import { inParallel, OUTCOME, PORT, STARTS, toldOf } from './strikes.ts';
 
 describe('a Docker container whose first instruction attacks', function () {
-  this.timeout(120_000 + STARTS * 2_000);
+  this.timeout(120_000 + STARTS * 5_000);
   let docker: Docker;
   let station: Station;
   let victim: Victim;
