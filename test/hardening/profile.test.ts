@@ -13,7 +13,9 @@ function compiled(...policies: readonly HardeningPolicy[]): CompiledProfile & { 
 
 const MIB = 1 << 20;
 
-describe('a compiled profile', () => {
+describe('a compiled profile', function () {
+  this.timeout(240_000);
+
   it('holds 10,000 literal path rules in a few megabytes, and finds each', () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `/srv/data/${i % 97}/file-${i}.conf`);
     const { reader, pages, rules } = compiled(
