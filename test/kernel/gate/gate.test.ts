@@ -2,32 +2,30 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { signalHeld } from '../../../src/datapath/gate/processes.ts';
-import { removeDatapath } from '../../../src/datapath/index.ts';
 import { waitFor } from '../../rig/cleanup.ts';
-import { type Guest, Hotel, type Room } from './hotel.ts';
+import { Gatehouse, type Guest, Hotel, type Room } from './hotel.ts';
 
 /** Longer than anything that was let go takes to begin. */
 const WHILE = 300;
 
-describe('the gate', function () {
-  this.timeout(60_000);
+describe('the gate', () => {
   let hotel: Hotel;
-  let marks = 0;
+  let house: Gatehouse;
 
   before(async () => {
     hotel = await Hotel.open();
+    house = new Gatehouse(hotel);
   });
-  beforeEach(() => hotel.load());
-  after(() => hotel?.close());
-  afterEach(() => hotel.reset());
+  beforeEach(() => house.load());
+  after(() => {
+    house?.close();
+    hotel?.close();
+  });
+  afterEach(() => house.reset());
 
-  const begin = (room: Room, below?: string): Guest => {
-    marks += 1;
-    return room.begin(`mark-${marks}`, below);
-  };
   /** A container whose first process is stopped. */
   const stopped = async (room = hotel.room()): Promise<[Room, Guest]> => {
-    const guest = begin(room);
+    const guest = room.begin();
     await guest.isStopped();
     return [room, guest];
   };
@@ -36,69 +34,72 @@ describe('the gate', function () {
     const [room, guest] = await stopped();
     await sleep(WHILE);
     assert.equal(guest.began, false);
-    const [waiting, ...others] = hotel.gate.waiting();
+    const [waiting, ...others] = house.gate.waiting();
     assert.deepEqual(others, []);
     assert.equal(waiting?.cgroup, room.id);
     assert.equal(waiting?.name, room.name);
     assert.equal(waiting?.pid, guest.pid);
     assert.ok(waiting.createdAt <= waiting.stoppedAt);
-    const { processes, heldMs = 0 } = hotel.gate.open(room.id);
+    const { processes, heldMs = 0 } = house.gate.open(room.id);
     assert.equal(processes, 1);
     assert.ok(heldMs >= WHILE, `held ${heldMs} ms`);
     await guest.hasBegun();
-    assert.deepEqual(hotel.gate.waiting(), []);
+    assert.deepEqual(house.gate.waiting(), []);
   });
 
   it('tells at once who was stopped', async () => {
     const [room, guest] = await stopped();
-    await waitFor('it is told', () => hotel.records.length > 0);
-    const [{ operation, cgroup, name, pid } = assert.fail()] = hotel.records;
+    await waitFor('it is told', () => house.records.length > 0);
+    const [{ operation, cgroup, name, pid } = assert.fail()] = house.records;
     assert.deepEqual([operation, cgroup, name, pid], ['stopped', room.id, room.name, guest.pid]);
   });
 
   it('lets the runtime’s helpers go on, however many programs they run one after the other', async () => {
-    const before = hotel.gate.counters().helpers;
+    const before = house.gate.counters().helpers;
     const [room] = await stopped();
     // chroot, and what the shell found on its way.
-    assert.ok(hotel.gate.counters().helpers > before);
-    hotel.gate.open(room.id);
+    assert.ok(house.gate.counters().helpers > before);
+    house.gate.open(room.id);
   });
 
   it('stops who comes later while it waits, and nobody once it is open', async () => {
     const [room, first] = await stopped();
-    const second = begin(room);
+    const second = room.begin();
     await second.isStopped();
     await sleep(WHILE);
     assert.deepEqual([first.began, second.began], [false, false]);
-    assert.equal(hotel.gate.open(room.id).processes, 2);
+    assert.equal(house.gate.open(room.id).processes, 2);
     await Promise.all([first.hasBegun(), second.hasBegun()]);
-    const third = begin(room);
+    const third = room.begin();
     await third.hasBegun();
   });
 
   it('stops what begins in a cgroup that was made in a waiting one', async () => {
     const room = hotel.room();
-    const guest = begin(room, 'container/of/its/own');
+    const guest = room.begin('container/of/its/own');
     await guest.isStopped();
-    assert.equal(hotel.gate.waiting()[0]?.cgroup, room.id);
-    hotel.gate.open(room.id);
+    assert.equal(house.gate.waiting()[0]?.cgroup, room.id);
+    house.gate.open(room.id);
     await guest.hasBegun();
-    await begin(room, 'container/of/its/own').hasBegun();
-    await begin(room, randomBytes(32).toString('hex')).hasBegun();
+    await room.begin('container/of/its/own').hasBegun();
+    await room.begin(randomBytes(32).toString('hex')).hasBegun();
   });
 
   it('lets go on what is no container, and what was there before', async () => {
-    await begin(hotel.room('unit.service')).hasBegun();
-    await begin(hotel.room(`conmon-${randomBytes(32).toString('hex')}.scope`)).hasBegun();
-    hotel.configure({ on: false });
+    await hotel.room('unit.service').begin().hasBegun();
+    await hotel
+      .room(`conmon-${randomBytes(32).toString('hex')}.scope`)
+      .begin()
+      .hasBegun();
+    house.configure({ on: false });
     const early = hotel.room();
-    hotel.configure();
-    await begin(early).hasBegun();
+    house.configure();
+    await early.begin().hasBegun();
   });
 
   it('lets go on what is excepted, and what lies below that', async () => {
-    hotel.configure({ exceptions: [`/${hotel.cgroup.name}/own`] });
-    await begin(hotel.room('own'), randomBytes(32).toString('hex')).hasBegun();
+    house.configure({ exceptions: [`/${hotel.cgroup.name}/own`] });
+    await hotel.room('own').begin(randomBytes(32).toString('hex')).hasBegun();
   });
 
   it('holds a container whose process somebody else continues, again and again', async () => {
@@ -111,9 +112,9 @@ describe('the gate', function () {
     }
     await sleep(WHILE);
     assert.equal(guest.began, false);
-    assert.ok(hotel.gate.counters().continued > 0n);
-    assert.ok(hotel.records.some(({ operation }) => operation === 'continued'));
-    hotel.gate.open(room.id);
+    assert.ok(house.gate.counters().continued > 0n);
+    assert.ok(house.records.some(({ operation }) => operation === 'continued'));
+    house.gate.open(room.id);
     await guest.hasBegun();
   });
 
@@ -121,18 +122,18 @@ describe('the gate', function () {
     const outsider = hotel.outsider(`while :; do kill -CONT $(cat /victim); done`);
     const [room, guest] = await stopped();
     outsider.meet(guest);
-    const told = hotel.gate.guarded ? 'refused' : 'condemned';
-    await waitFor('it is told', () => hotel.records.some(({ operation }) => operation === told));
+    const told = house.gate.guarded ? 'refused' : 'condemned';
+    await waitFor('it is told', () => house.records.some(({ operation }) => operation === told));
     await sleep(WHILE);
     assert.equal(guest.began, false);
-    assert.ok(hotel.gate.counters()[told] > 0n);
+    assert.ok(house.gate.counters()[told] > 0n);
     outsider.close();
-    if (!hotel.gate.guarded) {
+    if (!house.gate.guarded) {
       assert.equal(await guest.ended(), 'SIGKILL');
       return;
     }
     assert.equal(guest.stopped, true);
-    hotel.gate.open(room.id);
+    house.gate.open(room.id);
     await guest.hasBegun();
   });
 
@@ -141,13 +142,13 @@ describe('the gate', function () {
     process.kill(guest.pid, 'SIGKILL');
     assert.equal(await guest.ended(), 'SIGKILL');
     room.cgroup.close();
-    assert.deepEqual(hotel.gate.waiting(), []);
-    assert.deepEqual(hotel.gate.open(room.id), { processes: 0 });
+    assert.deepEqual(house.gate.waiting(), []);
+    assert.deepEqual(house.gate.open(room.id), { processes: 0 });
   });
 
   it('kills what waits, and goes on stopping what comes', async () => {
     const [room, guest] = await stopped();
-    assert.equal(hotel.gate.kill(room.id).processes, 1);
+    assert.equal(house.gate.kill(room.id).processes, 1);
     assert.equal(await guest.ended(), 'SIGKILL');
     assert.equal(guest.began, false);
     await stopped(room);
@@ -155,7 +156,7 @@ describe('the gate', function () {
 
   it('signals no process but the one that was stopped', async () => {
     const [room, guest] = await stopped();
-    hotel.gate.openAll();
+    house.gate.openAll();
     await guest.hasBegun();
     assert.equal(signalHeld(guest.pid, 1n, 'SIGKILL'), false);
     assert.equal(guest.process.running, true);
@@ -165,63 +166,61 @@ describe('the gate', function () {
 
   describe('without an agent', () => {
     it('lets new containers go where it is to, and for good', async () => {
-      hotel.configure({ whenStale: 'open', staleAfterMs: 1 });
+      house.configure({ whenStale: 'open', staleAfterMs: 1 });
       await sleep(10);
       const room = hotel.room();
-      await begin(room).hasBegun();
-      assert.equal(hotel.gate.counters().stale, 1n);
-      await waitFor('it is told', () => hotel.records.some(({ operation }) => operation === 'stale'));
-      hotel.configure();
-      await begin(room).hasBegun();
+      await room.begin().hasBegun();
+      assert.equal(house.gate.counters().stale, 1n);
+      await waitFor('it is told', () => house.records.some(({ operation }) => operation === 'stale'));
+      house.configure();
+      await room.begin().hasBegun();
     });
 
     it('goes on stopping them where it is to, and the next agent finds them', async () => {
-      hotel.configure({ whenStale: 'closed', staleAfterMs: 1 });
-      hotel.leave();
+      house.configure({ whenStale: 'closed', staleAfterMs: 1 });
+      house.leave();
       const [room, guest] = await stopped();
-      hotel.load();
+      house.load();
       assert.deepEqual(
-        hotel.gate.waiting().map(({ cgroup }) => cgroup),
+        house.gate.waiting().map(({ cgroup }) => cgroup),
         [room.id],
       );
-      const late = begin(room);
+      const late = room.begin();
       await late.isStopped();
-      hotel.gate.open(room.id);
+      house.gate.open(room.id);
       await Promise.all([guest.hasBegun(), late.hasBegun()]);
     });
 
     it('lets all go when enforcement is removed', async () => {
       const [, guest] = await stopped();
-      hotel.leave();
-      removeDatapath(hotel.pins);
+      house.remove();
       await guest.hasBegun();
     });
   });
 
   describe('that is full', () => {
     const crowd = async (): Promise<void> => {
-      removeDatapath(hotel.pins);
-      hotel.load({}, 2);
+      house.remove();
+      house.load({}, 2);
       for (let i = 0; i < 2; i++) await stopped();
     };
     afterEach(() => {
-      hotel.leave();
-      removeDatapath(hotel.pins);
+      house.remove();
     });
 
     it('lets others go where it is to, and counts them', async () => {
       await crowd();
-      await begin(hotel.room()).hasBegun();
-      assert.equal(hotel.gate.counters().full, 1n);
+      await hotel.room().begin().hasBegun();
+      assert.equal(house.gate.counters().full, 1n);
     });
 
     it('kills others where it is to, and counts them', async () => {
       await crowd();
-      hotel.configure({ whenFull: 'kill' });
-      const guest = begin(hotel.room());
+      house.configure({ whenFull: 'kill' });
+      const guest = hotel.room().begin();
       assert.equal(await guest.ended(), 'SIGKILL');
       assert.equal(guest.began, false);
-      assert.equal(hotel.gate.counters().killed, 1n);
+      assert.equal(house.gate.counters().killed, 1n);
     });
   });
 });

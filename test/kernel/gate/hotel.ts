@@ -30,86 +30,33 @@ const BPFFS = '/sys/fs/bpf';
 /** Comes in as a runtime's helper does: in the cgroup first, then in the root directory, then the program. */
 const ENTER = 'echo $$ > "$0/cgroup.procs" && exec chroot "$@"';
 
+/** Somebody's containers. */
 export class Hotel {
-  readonly pins: string;
   readonly root: string;
   readonly cgroup: Cgroup;
-  readonly records: GateRecord[] = [];
   readonly close: () => void;
+  readonly #within: (command: readonly string[]) => string[];
   readonly #guests: Background[] = [];
-  #datapath: Datapath | undefined;
 
-  private constructor() {
-    mountBpffs(BPFFS);
-    this.pins = mkdtempSync(join(BPFFS, 'sallyport-test-gate-'));
+  private constructor(within: (command: readonly string[]) => string[]) {
+    this.#within = within;
     this.root = mkdtempSync(join(tmpdir(), 'sallyport-test-gate-'));
     this.cgroup = new Cgroup(uniqueName('gate'));
     this.close = closeOnExit(() => {
-      this.#datapath?.close();
-      removeDatapath(this.pins);
       this.cgroup.close();
       for (const guest of this.#guests) guest.close();
       rmSync(this.root, { recursive: true, force: true });
     });
   }
 
-  static async open(): Promise<Hotel> {
-    const hotel = new Hotel();
+  /** @param within how a command is run in the network namespace that is the node's; this machine's unless told */
+  static async open(within = (command: readonly string[]): string[] => [...command]): Promise<Hotel> {
+    const hotel = new Hotel(within);
     await fillRootfs(hotel.root);
     return hotel;
   }
 
-  get gate(): Gate {
-    if (this.#datapath === undefined) throw new Error('no datapath is loaded');
-    return this.#datapath.gate;
-  }
-
-  /** Nothing waits any more. */
-  reset(): void {
-    this.#datapath?.gate.openAll();
-    this.records.length = 0;
-  }
-
-  /** Loads the programs, or takes over what a former `load` has left, and lets containers of this hotel alone wait. */
-  load(options: Partial<GateOptions> = {}, gates = 64): void {
-    this.#datapath?.close();
-    this.#datapath = openDatapath({
-      objects: OBJECTS,
-      pins: this.pins,
-      cgroupRoot: cgroup2Mount(),
-      sizes: { ...SIZES, gates },
-      events: { ratePerSecond: 1000, burst: 1000 },
-    });
-    this.#datapath.onRecords((records) => {
-      this.records.push(...records.filter((record) => record.kind === 'gate'));
-    });
-    this.heartbeat();
-    this.configure(options);
-  }
-
-  configure(options: Partial<GateOptions> = {}): void {
-    this.gate.configure({
-      on: true,
-      containers: CONTAINER_CGROUPS.map((pattern) => `/${this.cgroup.name}${pattern}`),
-      exceptions: [],
-      staleAfterMs: 60_000,
-      whenStale: 'closed',
-      whenFull: 'open',
-      ...options,
-    });
-  }
-
-  heartbeat(): void {
-    this.#datapath?.heartbeat();
-  }
-
-  /** Ends the agent's part; what is pinned stays. */
-  leave(): void {
-    this.#datapath?.close();
-    this.#datapath = undefined;
-  }
-
-  /** What a container's cgroup is called; it is made when somebody comes in. */
+  /** A container's cgroup, new. */
   room(name: string = randomBytes(32).toString('hex')): Room {
     return new Room(this, name);
   }
@@ -124,8 +71,7 @@ export class Hotel {
     copyFileSync(join(this.root, 'bin/busybox'), join(root, 'bin/busybox'));
     for (const name of ['sh', 'cat', 'sleep']) symlinkSync('busybox', join(root, 'bin', name));
     const wait = 'until [ -s /victim ]; do sleep 0.01; done; ';
-    const outsider = new Background(['chroot', root, '/bin/sh', '-c', wait + script]);
-    this.add(outsider);
+    const outsider = this.run(['chroot', root, '/bin/sh', '-c', wait + script]);
     return {
       meet: (guest) => writeFileSync(join(root, 'victim'), String(guest.pid)),
       close: () => outsider.close(),
@@ -133,8 +79,81 @@ export class Hotel {
   }
 
   /** @internal */
-  add(guest: Background): void {
+  run(command: readonly string[]): Background {
+    const guest = new Background(this.#within(command));
     this.#guests.push(guest);
+    return guest;
+  }
+}
+
+/** The gate without an agent: programs, and who opens it. */
+export class Gatehouse {
+  readonly pins: string;
+  readonly records: GateRecord[] = [];
+  readonly close: () => void;
+  readonly #hotel: Hotel;
+  #datapath: Datapath | undefined;
+
+  constructor(hotel: Hotel) {
+    mountBpffs(BPFFS);
+    this.#hotel = hotel;
+    this.pins = mkdtempSync(join(BPFFS, 'sallyport-test-gate-'));
+    this.close = closeOnExit(() => {
+      this.leave();
+      removeDatapath(this.pins);
+    });
+  }
+
+  get gate(): Gate {
+    if (this.#datapath === undefined) throw new Error('no datapath is loaded');
+    return this.#datapath.gate;
+  }
+
+  /** Nothing waits any more. */
+  reset(): void {
+    this.#datapath?.gate.openAll();
+    this.records.length = 0;
+  }
+
+  /** Loads the programs, or takes over what a former `load` has left, and lets containers of the hotel alone wait. */
+  load(options: Partial<GateOptions> = {}, gates = 64): void {
+    this.#datapath?.close();
+    this.#datapath = openDatapath({
+      objects: OBJECTS,
+      pins: this.pins,
+      cgroupRoot: cgroup2Mount(),
+      sizes: { ...SIZES, gates },
+      events: { ratePerSecond: 1000, burst: 1000 },
+    });
+    this.#datapath.onRecords((records) => {
+      this.records.push(...records.filter((record) => record.kind === 'gate'));
+    });
+    this.#datapath.heartbeat();
+    this.configure(options);
+  }
+
+  configure(options: Partial<GateOptions> = {}): void {
+    this.gate.configure({
+      on: true,
+      containers: CONTAINER_CGROUPS.map((pattern) => `/${this.#hotel.cgroup.name}${pattern}`),
+      exceptions: [],
+      staleAfterMs: 60_000,
+      whenStale: 'closed',
+      whenFull: 'open',
+      ...options,
+    });
+  }
+
+  /** Ends the agent's part; what is pinned stays. */
+  leave(): void {
+    this.#datapath?.close();
+    this.#datapath = undefined;
+  }
+
+  /** Takes everything away. */
+  remove(): void {
+    this.leave();
+    removeDatapath(this.pins);
   }
 }
 
@@ -159,12 +178,12 @@ export class Room {
   }
 
   /** Starts a program in it whose first instructions leave a mark. */
-  begin(mark: string, below = ''): Guest {
+  begin(below = ''): Guest {
+    const mark = uniqueName('mark');
     const cgroup = join(this.cgroup.path, below);
     mkdirSync(cgroup, { recursive: true });
     const program = ['/bin/sh', '-c', `echo began > /${mark}; exec sleep 60`];
-    const guest = new Background(['/bin/sh', '-c', ENTER, cgroup, this.hotel.root, ...program]);
-    this.hotel.add(guest);
+    const guest = this.hotel.run(['/bin/sh', '-c', ENTER, cgroup, this.hotel.root, ...program]);
     return new Guest(guest, join(this.hotel.root, mark));
   }
 }
