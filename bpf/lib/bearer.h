@@ -101,4 +101,14 @@ static __always_inline int bearer_now(struct bearer **found)
 	return *found ? 0 : -EPERM;
 }
 
+/*
+ * Whether a hook was given something there. The verifier takes for granted that it was, and leaves the question out
+ * unless it has lost sight of the pointer.
+ */
+static __always_inline bool is_given(struct bearer *bearer, const void *pointer)
+{
+	*(volatile __u64 *)&bearer->walk.file = (__u64)pointer;
+	return *(volatile __u64 *)&bearer->walk.file;
+}
+
 #endif

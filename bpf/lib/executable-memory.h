@@ -11,12 +11,13 @@ static __always_inline bool is_memory(const struct file *file)
 	return BPF_CORE_READ(file, f_inode, i_sb, s_flags) & SB_NOUSER;
 }
 
-/* For mmap_file: 0 or -EPERM. `file` is NULL for anonymous memory. */
-static __always_inline int judge_mapping(struct bearer *bearer, const struct file *file, unsigned long protection)
+/* For mmap_file: 0 or -EPERM. Anonymous memory has no file. */
+static __always_inline int judge_mapping(struct bearer *bearer, const struct file *file, bool anonymous,
+					 unsigned long protection)
 {
 	if (!(protection & PROT_EXEC))
 		return 0;
-	if (!(protection & PROT_WRITE) && (!file || !is_memory(file)))
+	if (!(protection & PROT_WRITE) && (anonymous || !is_memory(file)))
 		return 0;
 	return judge_operation(bearer, OPERATION_WRITABLE_EXECUTE);
 }

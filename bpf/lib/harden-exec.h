@@ -147,12 +147,14 @@ int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long pr
 	struct bearer *bearer;
 	int refused = bearer_now(&bearer);
 	__u32 accesses = 0;
+	bool anonymous;
 
 	if (!bearer)
 		return refused;
-	if (judge_mapping(bearer, file, protection))
+	anonymous = !is_given(bearer, file);
+	if (judge_mapping(bearer, file, anonymous, protection))
 		return -EACCES;
-	if (!file)
+	if (anonymous)
 		return 0;
 	if (protection & PROT_EXEC && judge_file(bearer, file, ACCESS(ACCESS_EXECUTE)))
 		return -EACCES;

@@ -73,7 +73,7 @@ int BPF_PROG(send_signal, struct task_struct *other, struct kernel_siginfo *info
 
 	if (!bearer)
 		return refused;
-	if (!number || cred || !is_outside(bearer, other))
+	if (!number || is_given(bearer, cred) || !is_outside(bearer, other))
 		return 0;
 	return judge_operation(bearer, OPERATION_SIGNAL_OUTSIDE);
 }

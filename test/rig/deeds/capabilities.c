@@ -26,7 +26,7 @@ static int change_owner(char **arguments)
 
 	if (fd < 0)
 		return errno;
-	error = failed(fchown(fd, 1234, -1));
+	error = failed(fchown(fd, 1234, -1)) ?: failed(fchown(fd, 0, -1));
 	close(fd);
 	return error;
 }

@@ -1,0 +1,145 @@
+/**
+ * Rules, and what they are about, tried in a hardened process group: each deed first with nothing in its way, then with
+ * the rule, and beside it what the rule must not touch.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ProfilePages } from '../../../src/datapath/hardening-port.ts';
+import { openDatapath } from '../../../src/datapath/index.ts';
+import type { Datapath } from '../../../src/datapath/port.ts';
+import { mountBpffs } from '../../../src/libbpf/index.ts';
+import { cgroup2Mount } from '../../rig/cgroup.ts';
+import { buildDeeds, DEED } from '../../rig/deeds.ts';
+import type { Background } from '../../rig/process.ts';
+import { describePrivileged } from '../../rig/residue.ts';
+import { OBJECTS, SIZES } from '../datapath/laboratory.ts';
+import { Cage, canHarden, profileOf } from './cage.ts';
+
+/** What the machine is told to do, and what it answers where nothing refuses: `ok` unless told. */
+export type Deed = string | { readonly act: string; readonly free: string };
+
+export interface Trial {
+  readonly title: string;
+  /** Of a hardening policy. `{name}` stands for a place of the stage, here and in deeds. */
+  readonly rules: string;
+  readonly defaults?: string;
+  /** `EPERM` unless told. */
+  readonly refusal?: string;
+  readonly attack: Deed;
+  /** Other ways to the same. */
+  readonly around: readonly Deed[];
+  /** What goes on as ever. */
+  readonly neighbours: readonly Deed[];
+}
+
+/** What the deeds of a file need beside the machine. */
+export interface Stage {
+  readonly names: Readonly<Record<string, string>>;
+  close(): void;
+}
+
+/** Starts a process in the group that does deeds, one a line. */
+export class Doer {
+  readonly process: Background;
+  #lines = 1;
+
+  private constructor(process: Background) {
+    this.process = process;
+  }
+
+  static async start(cage: Cage): Promise<Doer> {
+    const process = await cage.start('import os, sys; os.execv(sys.argv[1], sys.argv[1:])', DEED, 'wait');
+    await process.output(/ready\n/, 60_000);
+    return new Doer(process);
+  }
+
+  /** `ok`, the name of the error, or `killed`. */
+  async do(act: string): Promise<string> {
+    this.process.write(`${act}\n`);
+    this.#lines += 1;
+    const lines = await this.process.output(new RegExp(`^(?:.*\n){${this.#lines}}`), 60_000);
+    return lines[0].split('\n')[this.#lines - 1]!;
+  }
+}
+
+/** A suite of trials on this kernel, on one datapath. */
+export function describeDeeds(what: string, prepare: (directory: string) => Promise<Stage>, trials: readonly Trial[]) {
+  describePrivileged(what, function () {
+    this.timeout(600_000);
+    let directory: string | undefined;
+    let pins: string | undefined;
+    let datapath: Datapath;
+    let stage: Stage;
+    let cage: Cage;
+    let doer: Doer;
+
+    before(async function () {
+      if (!canHarden()) this.skip();
+      await buildDeeds();
+      mountBpffs('/sys/fs/bpf');
+      directory = mkdtempSync(join(tmpdir(), 'sallyport-test-deeds-'));
+      pins = mkdtempSync('/sys/fs/bpf/sallyport-test-');
+      datapath = openDatapath({
+        objects: OBJECTS,
+        pins,
+        cgroupRoot: cgroup2Mount(),
+        sizes: SIZES,
+        events: { ratePerSecond: 100, burst: 100 },
+      });
+      stage = await prepare(directory);
+      cage = new Cage();
+      await harden(profileOf('[{name: nothing, operations: [kexec], executables: [/nowhere]}]'));
+      doer = await Doer.start(cage);
+    });
+    after(async () => {
+      cage?.close();
+      stage?.close();
+      await datapath?.hardening.apply([]);
+      datapath?.remove();
+      for (const made of [pins, directory]) if (made !== undefined) rmSync(made, { recursive: true, force: true });
+    });
+
+    const harden = async (profile: ProfilePages): Promise<void> => {
+      for (const { error } of await datapath.hardening.apply([cage.container(profile)])) assert.equal(error, undefined);
+    };
+    const staged = (text: string): string =>
+      text.replaceAll(/\{(\w+)\}/g, (whole, name: string) => stage.names[name] ?? whole);
+    const actOf = (deed: Deed): string => staged(typeof deed === 'string' ? deed : deed.act);
+    const freeOf = (deed: Deed): string => (typeof deed === 'string' ? 'ok' : deed.free);
+
+    for (const { title, rules, defaults, refusal = 'EPERM', attack, around, neighbours } of trials) {
+      it(title, async () => {
+        const outcomes = async (deeds: readonly Deed[]): Promise<Record<string, string>> => {
+          const found: Record<string, string> = {};
+          for (const deed of deeds) found[actOf(deed)] = await doer.do(actOf(deed));
+          return found;
+        };
+        const expected = (deeds: readonly Deed[], refused?: string): Record<string, string> =>
+          Object.fromEntries(deeds.map((deed) => [actOf(deed), refused ?? freeOf(deed)]));
+        const all = [attack, ...around, ...neighbours];
+
+        await harden(profileOf('[{name: nothing, operations: [kexec], executables: [/nowhere]}]'));
+        assert.deepEqual(await outcomes(all), expected(all), 'with nothing in the way');
+
+        await harden(profileOf(staged(rules), defaults));
+        assert.deepEqual(
+          await outcomes(all),
+          { ...expected([attack, ...around], refusal), ...expected(neighbours) },
+          'with the rule',
+        );
+        const rulesTold = datapath.hardening.counters().filter(({ staged }) => !staged);
+        assert.ok(
+          rulesTold.some(({ container, count }) => container === cage.cgroup.name && count > 0n),
+          'what is refused is counted',
+        );
+      });
+    }
+  });
+}
+
+/** Nothing is needed. */
+export async function emptyStage(directory: string): Promise<Stage> {
+  return { names: { directory }, close: () => {} };
+}
