@@ -61,21 +61,6 @@ static __always_inline bool next_name(struct bearer *bearer)
 	       !bpf_probe_read_kernel(bearer->text + 1, length & (NAME_BYTES - 1), (void *)component->name);
 }
 
-/* Where there are more names than are noted at once, those below are noted in their turn. */
-static __always_inline bool next_window(struct bearer *bearer)
-{
-	__u32 limit = bearer->walk.depth - WALK_NAMES;
-
-	if (likely(bearer->walk.depth <= WALK_NAMES))
-		return false;
-	if (note_names(bearer, limit)) {
-		bearer->walk.flags |= WALK_LOST;
-		return false;
-	}
-	bearer->walk.left = limit < WALK_NAMES ? limit : WALK_NAMES;
-	return true;
-}
-
 /* Reads the next few bytes. */
 static long read_chunk(__u32 index, struct reader *reader)
 {
@@ -86,8 +71,11 @@ static long read_chunk(__u32 index, struct reader *reader)
 	const __u8 *text;
 
 	if (!bearer->text[bearer->walk.at % TEXT_BYTES]) {
-		if (!bearer->walk.left && !next_window(bearer))
+		if (!bearer->walk.left)
 			return 1;
+		/* Of more names than are noted at once, those below are noted in their turn. */
+		if (unlikely(bearer->walk.depth - bearer->walk.left >= WALK_NAMES) && note_names(bearer, bearer->walk.left))
+			return end_reading(bearer, WALK_LOST);
 		if (!next_name(bearer))
 			return end_reading(bearer, WALK_LOST);
 	}
@@ -173,7 +161,7 @@ FUNCTION read_path(struct bearer *bearer, __u32 start)
 			begin_at_anchor(&reader);
 	}
 	depth = bearer->walk.depth;
-	bearer->walk.left = depth < WALK_NAMES ? depth : WALK_NAMES;
+	bearer->walk.left = depth;
 	if (!depth && !bearer->text[0]) {
 		bearer->text[0] = '/';
 		bearer->text[1] = 0;

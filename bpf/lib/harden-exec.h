@@ -158,13 +158,11 @@ int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long pr
 		return 0;
 	if (protection & PROT_EXEC && judge_file(bearer, file, ACCESS(ACCESS_EXECUTE)))
 		return -EACCES;
-	if (likely(!holds_old_files(bearer)))
-		return 0;
 	accesses = ACCESS(ACCESS_READ);
 	if (protection & PROT_WRITE && flags & MAP_SHARED_BIT)
 		accesses |= ACCESS(ACCESS_WRITE);
 	/* What exec maps was judged when it was run. */
-	if (file->f_flags & FMODE_EXEC_FLAG || is_known(bearer, file, accesses))
+	if (file->f_flags & FMODE_EXEC_FLAG || likely(!is_unjudged(bearer, file, accesses)))
 		return 0;
 	return judge_old_file(bearer, file, accesses) ? -EACCES : 0;
 }

@@ -121,13 +121,15 @@ int BPF_PROG(open_file, struct file *file)
 	return 0;
 }
 
-/* Whether what the task has open may be from before its profile. */
-static __always_inline bool holds_old_files(const struct bearer *bearer)
+/* Whether nobody has judged this by the profile that is in force. */
+static __always_inline bool is_unjudged(struct bearer *bearer, const struct file *file, __u32 accesses)
 {
 	void *profile = profile_of(bearer);
 	struct profile *head = profile ? head_of(profile) : NULL;
 
-	return bearer->flags & BEARER_OLD_FILES || !head || head->id != bearer->profile_id;
+	if (unlikely(!head || head->id != bearer->profile_id))
+		return true;
+	return unlikely(bearer->flags & BEARER_OLD_FILES) && !is_known(bearer, file, accesses);
 }
 
 /* Judges a file that is used, if nobody has judged its being opened. */
@@ -150,7 +152,7 @@ int BPF_PROG(use_file, struct file *file, int mask)
 
 	if (!bearer)
 		return refused;
-	if (likely(!holds_old_files(bearer)) || is_known(bearer, file, accesses))
+	if (likely(!is_unjudged(bearer, file, accesses)))
 		return 0;
 	return judge_old_file(bearer, file, accesses) ? -EACCES : 0;
 }

@@ -130,13 +130,14 @@ static int by_directory(char **arguments)
 	return directory < 0 ? errno : read_at(directory, arguments[1]);
 }
 
+/* PATH DIRECTORY: some directory of its mount */
 static int by_handle(char **arguments)
 {
 	union {
 		struct file_handle handle;
 		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 	} space = { .handle.handle_bytes = MAX_HANDLE_SZ };
-	int mount_id, file, top = open("/", O_RDONLY);
+	int mount_id, file, top = open(arguments[1], O_RDONLY);
 	char byte;
 
 	if (name_to_handle_at(AT_FDCWD, arguments[0], &space.handle, &mount_id, 0))
@@ -287,7 +288,7 @@ const struct try way_tries[] = {
 	{ "by-proc-root", 1, by_proc_root },
 	{ "by-descriptor", 1, by_descriptor },
 	{ "by-directory", 2, by_directory },
-	{ "by-handle", 1, by_handle },
+	{ "by-handle", 2, by_handle },
 	{ "by-ring", 1, by_ring },
 	{ "take", 1, take },
 	{ "make-deep", 2, make_deep },
