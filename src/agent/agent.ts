@@ -15,7 +15,7 @@ import type { Config } from './config.ts';
 import { Enforcement } from './enforcement.ts';
 import { asAgentError } from './errors.ts';
 import type { Gatekeeper } from './gate/gatekeeper.ts';
-import { openGatekeeper, standingOf } from './gate/open.ts';
+import { openGatekeeper } from './gate/open.ts';
 import { gateReadings } from './gate/readings.ts';
 import type { ContainerHardening } from './hardening/containers.ts';
 import { openHardening } from './hardening/open.ts';
@@ -120,19 +120,20 @@ export class Agent {
     });
     this.gatekeeper = openGatekeeper({
       ...parts,
+      enforcement: this.enforcement,
+      hardening: this.hardening,
       measurements: this.measurements,
       note: (notice) => this.note(notice),
     });
     this.#thrift = thrift(() => this.between.served);
     const sources = this.#metricSources();
-    const { registry } = this.measurements;
-    for (const reading of readings(sources)) addReading(registry, reading);
-    for (const reading of betweenReadings({ ...sources, outlook: () => this.between.outlook }))
-      addReading(registry, reading);
-    for (const reading of gateReadings({ gate: datapath.gate, gatekeeper: this.gatekeeper }))
-      addReading(registry, reading);
-    for (const reading of hardeningReadings({ tables: datapath.hardening, hardening: this.hardening }))
-      addReading(registry, reading);
+    const all = [
+      ...readings(sources),
+      ...betweenReadings({ ...sources, outlook: () => this.between.outlook }),
+      ...gateReadings({ gate: datapath.gate, gatekeeper: this.gatekeeper }),
+      ...hardeningReadings({ tables: datapath.hardening, hardening: this.hardening }),
+    ];
+    for (const reading of all) addReading(this.measurements.registry, reading);
   }
 
   /** What the kernel's numbers stand for now. */
@@ -306,7 +307,7 @@ export class Agent {
       this.#anew ||= anew;
       throw error;
     } finally {
-      this.gatekeeper.applied(standingOf(this.enforcement.applied.endpoints, this.parts.datapath, this.hardening));
+      this.gatekeeper.applied();
       for (const notice of noticesOf(before, this.enforcement.applied)) this.note(notice);
     }
     this.#lastSuccess = this.parts.now();

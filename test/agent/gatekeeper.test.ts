@@ -116,11 +116,14 @@ describe('a gatekeeper', () => {
     readonly notices: Notice[];
     readonly hints: (string | undefined)[];
     readonly later: (ms: number) => void;
+    /** A round has ended, and these are in the kernel. */
+    readonly apply: (...endpoints: readonly Endpoint[]) => void;
   }
   const set = (gate: object = {}, sources = true): Setting => {
     const desk = new Desk();
     const [reasons, notices, hints]: [string[], Notice[], (string | undefined)[]] = [[], [], []];
     let now = 1_000_000;
+    let standing: readonly Endpoint[] = [];
     const cgroups = [{ path: '/system.slice//*.service', workload: 'host/Unit/{name}' }];
     const keeper = new Gatekeeper({
       gate: desk,
@@ -128,6 +131,7 @@ describe('a gatekeeper', () => {
       own: [`/docker/${ID}`],
       now: () => now,
       hint: (hint) => hints.push(hint.name),
+      standing: () => standing,
       hasSources: () => sources,
       note: (notice) => notices.push(notice),
       onOpened: (reason) => reasons.push(reason),
@@ -135,7 +139,11 @@ describe('a gatekeeper', () => {
     });
     keepers.push(keeper);
     keeper.start();
-    return { desk, keeper, reasons, notices, hints, later: (ms) => (now += ms) };
+    const apply = (...endpoints: readonly Endpoint[]): void => {
+      standing = endpoints;
+      keeper.applied();
+    };
+    return { desk, keeper, reasons, notices, hints, later: (ms) => (now += ms), apply };
   };
   const record = (cgroup: bigint, operation: GateRecord['operation'] = 'stopped'): GateRecord => {
     return { kind: 'gate', time: 0, operation, cgroup, name: ID, pid: 7, by: 9n };
@@ -148,7 +156,7 @@ describe('a gatekeeper', () => {
   });
 
   it('opens for who is in the kernel, whichever it hears of first', () => {
-    const { desk, keeper, reasons } = set();
+    const { desk, keeper, reasons, apply } = set();
     const [first, second] = [
       endpoint('a', [{ id: 'a', cgroup: at(1n) }]),
       endpoint('b', [{ id: 'b', cgroup: at(2n) }]),
@@ -156,7 +164,7 @@ describe('a gatekeeper', () => {
     desk.present.set(1n, waiting(1n));
     keeper.receive([record(1n)]);
     assert.deepEqual(desk.opened, []);
-    keeper.applied([first, second]);
+    apply(first, second);
     assert.deepEqual(desk.opened, [1n]);
     desk.present.set(2n, waiting(2n));
     keeper.receive([record(2n)]);
@@ -165,13 +173,13 @@ describe('a gatekeeper', () => {
   });
 
   it('asks the sources until one tells', async () => {
-    const { desk, keeper, hints } = set();
+    const { desk, keeper, hints, apply } = set();
     desk.present.set(1n, waiting(1n, ID));
     keeper.receive([record(1n)]);
     assert.deepEqual(hints, [ID]);
     await sleep(100);
     assert.ok(hints.length > 2);
-    keeper.applied([endpoint(ID, [])]);
+    apply(endpoint(ID, []));
     const asked = hints.length;
     await sleep(100);
     assert.equal(hints.length, asked);
@@ -191,8 +199,8 @@ describe('a gatekeeper', () => {
   });
 
   it('keeps nobody waiting where nobody could ever tell', () => {
-    const { desk, keeper, reasons } = set({}, false);
-    keeper.applied([]);
+    const { desk, keeper, reasons, apply } = set({}, false);
+    apply();
     desk.present.set(1n, waiting(1n));
     keeper.receive([record(1n)]);
     assert.deepEqual(reasons, ['unclaimed']);
@@ -206,7 +214,7 @@ describe('a gatekeeper', () => {
   });
 
   it('kills whoever comes into a container whose time is over, and opens it no more', async () => {
-    const { desk, keeper, reasons, notices, later } = set({ timeout: '1s', onTimeout: 'kill' });
+    const { desk, keeper, reasons, notices, later, apply } = set({ timeout: '1s', onTimeout: 'kill' });
     desk.present.set(1n, waiting(1n));
     keeper.receive([record(1n)]);
     later(1_001);
@@ -215,7 +223,7 @@ describe('a gatekeeper', () => {
     assert.equal(notices[0]?.action, 'killed');
     keeper.receive([record(1n)]);
     assert.deepEqual(desk.killed, [1n, 1n]);
-    keeper.applied([endpoint('a', [{ id: 'a', cgroup: at(1n) }])]);
+    apply(endpoint('a', [{ id: 'a', cgroup: at(1n) }]));
     assert.deepEqual(desk.opened, []);
   });
 

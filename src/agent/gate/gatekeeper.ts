@@ -17,6 +17,8 @@ export interface GatekeeperParts {
   readonly now: () => number;
   /** Somebody may be able to tell whose it is now. */
   readonly hint: (hint: CgroupHint) => void;
+  /** The endpoints for which all is in the kernel, as of the last round; asked only while somebody waits. */
+  readonly standing: () => readonly Endpoint[];
   /** Whether anybody could ever tell of a container. */
   readonly hasSources: () => boolean;
   readonly note: (notice: Notice) => void;
@@ -47,8 +49,8 @@ export class Gatekeeper {
   #sweeper: NodeJS.Timeout | undefined;
   #asking: NodeJS.Timeout | undefined;
   #askAfterMs = ASK_FIRST_MS;
-  /** Of the last round; undefined before the first. */
-  #standing: readonly Endpoint[] | undefined;
+  /** A round has ended. */
+  #began = false;
   #closed = false;
 
   constructor(parts: GatekeeperParts) {
@@ -97,9 +99,9 @@ export class Gatekeeper {
     this.#watch();
   }
 
-  /** @param endpoints for which all is in the kernel */
-  applied(endpoints: readonly Endpoint[]): void {
-    this.#standing = endpoints;
+  /** A round has ended. */
+  applied(): void {
+    this.#began = true;
     this.#openClaimed();
     this.#watch();
   }
@@ -120,8 +122,8 @@ export class Gatekeeper {
 
   /** A container may be told of before we hear that it waits. */
   #openClaimed(): void {
-    const standing = this.#standing;
-    if (this.#waiting.size === 0 || this.#closed || standing === undefined) return;
+    if (this.#waiting.size === 0 || this.#closed || !this.#began) return;
+    const standing = this.#parts.standing();
     const hopeless = !this.#parts.hasSources();
     for (const container of [...this.#waiting.values()]) {
       if (container.condemned) continue;

@@ -4,6 +4,7 @@ import type { Datapath } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Config } from '../config.ts';
+import type { Enforcement } from '../enforcement.ts';
 import type { ContainerHardening } from '../hardening/containers.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import type { WorldSource } from '../world.ts';
@@ -13,13 +14,16 @@ export interface GateSurroundings {
   readonly config: Config;
   readonly datapath: Datapath;
   readonly world: WorldSource;
+  readonly enforcement: Enforcement;
+  readonly hardening: ContainerHardening;
   readonly measurements: Measurements;
   readonly note: (notice: Notice) => void;
   readonly now: () => number;
 }
 
 /** The gatekeeper with its real surroundings. */
-export function openGatekeeper({ config, datapath, world, measurements, note, now }: GateSurroundings): Gatekeeper {
+export function openGatekeeper(surroundings: GateSurroundings): Gatekeeper {
+  const { config, datapath, world, enforcement, hardening, measurements, note, now } = surroundings;
   return new Gatekeeper({
     gate: datapath.gate,
     config,
@@ -27,6 +31,7 @@ export function openGatekeeper({ config, datapath, world, measurements, note, no
     now,
     note,
     hint: (hint) => world.hint(hint),
+    standing: () => standingOf(enforcement.applied.endpoints, datapath, hardening),
     hasSources: () => world.sources().length > 0,
     onOpened: (reason, heldMs) => {
       measurements.gateOpened.inc({ reason });
@@ -37,7 +42,7 @@ export function openGatekeeper({ config, datapath, world, measurements, note, no
 }
 
 /** Those of the endpoints for which all is in the kernel that ever will be. */
-export function standingOf(
+function standingOf(
   endpoints: readonly Endpoint[],
   datapath: Datapath,
   hardening: ContainerHardening,
