@@ -44,6 +44,7 @@ enum mount_flags *mount_flags;
 enum hardening_class *hardening_class;
 enum profile_format *profile_format;
 enum bearer_flags *bearer_flags;
+enum subject_flags *subject_flags;
 struct profile *profile;
 struct match *match;
 struct ruling *ruling;

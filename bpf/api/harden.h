@@ -186,12 +186,16 @@ union profile_page {
 	__u8 bytes[PROFILE_PAGE_BYTES];
 };
 
+enum subject_flags {
+	SUBJECT_UNSETTLED = 1, /* nobody's, and what belongs to it is being written, or deleted */
+};
+
 /* Key: subject. */
 struct hardened_subject {
 	__u64 instance;  /* of the container; a bearer of another one is an orphan, and denied all */
 	__u64 root_inode; /* of the container's root mount's root; 0: of its file system's */
 	__u32 root_device;
-	__u32 flags;
+	__u32 flags;     /* enum subject_flags */
 };
 
 /* Key: cgroup id. */

@@ -113,9 +113,9 @@ export interface HardeningTables {
   ): Promise<readonly HardeningStatus[]>;
   /** Whether the kernel judges this life of a container, be it since an earlier agent. */
   knows(instance: bigint): boolean;
-  /** How those of the last `apply` stand, read from the kernel now; tasks as they were last counted. */
+  /** How those of the last `apply` stand, read from the kernel a second ago at most; tasks as they were last counted. */
   status(): readonly HardeningStatus[];
-  /** Counts the tasks anew. */
+  /** Counts the tasks anew; the next `status` reads the kernel. */
   countTasks(): Promise<void>;
   counters(): readonly ViolationCount[];
   /** What the kernel holds and what was applied, where they differ. */

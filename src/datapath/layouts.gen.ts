@@ -656,6 +656,21 @@ export function SlotName(value: number): string {
   return SlotNames.get(value) ?? String(value);
 }
 
+/** enum subject_flags. */
+export const SubjectFlags = {
+  SubjectUnsettled: 1,
+} as const;
+export type SubjectFlags = (typeof SubjectFlags)[keyof typeof SubjectFlags];
+
+const SubjectFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [1, 'SubjectUnsettled'],
+]);
+
+/** The name of a value of enum subject_flags; the number itself for one it does not have. */
+export function SubjectFlagsName(value: number): string {
+  return SubjectFlagsNames.get(value) ?? String(value);
+}
+
 /** enum verdict. */
 export const Verdict = {
   None: 0,

@@ -19,6 +19,9 @@ export interface ContainersOptions {
   readonly wallClock: ViolationNames['wallClock'];
 }
 
+/** Reading each container's profile takes time; an answer this fresh is good enough, milliseconds. */
+const PROFILES_AGE_MS = 1_000;
+
 interface Standing {
   readonly container: HardenedContainer;
   /** 0: none was free. */
@@ -49,18 +52,20 @@ export class HardenedContainers {
   #tasks: TaskCounts = new Map();
   /** Tasks of some cgroup may bear nothing yet. */
   #stale = true;
+  /** By subject, as read from the kernel not long ago. */
+  #inKernel: { readonly at: number; readonly profiles: ReadonlyMap<number, bigint | undefined> } | undefined;
   #settled = false;
 
   constructor(options: ContainersOptions) {
     const { maps, cgroupRoot, wallClock } = options;
     this.#options = options;
     this.#subjects = new Subjects(maps.subjects);
-    this.#profiles = new Profiles(maps.profiles, this.#subjects.standing.values());
+    this.#profiles = expedited(() => new Profiles(maps.profiles, this.#subjects.standing.values()));
     this.#anchors = new Anchors(maps.anchors);
     this.#cgroups = new Cgroups(maps.cgroups, cgroupRoot);
     this.violations = new Violations(maps.violations, { containerName: (subject) => this.nameOf(subject), wallClock });
     this.#anchors.begin();
-    this.#sweep();
+    expedited(() => this.#sweep());
   }
 
   /** Everything was once applied, and well: what programs of an older layout know is not needed any more. */
@@ -85,6 +90,7 @@ export class HardenedContainers {
 
   async apply(containers: readonly HardenedContainer[], keepOthers: boolean): Promise<readonly HardeningStatus[]> {
     const standing = new Map<bigint, Standing>();
+    this.#inKernel = undefined;
     expedited(() => {
       for (const container of containers) standing.set(container.instance, this.#stand(container));
     });
@@ -102,11 +108,12 @@ export class HardenedContainers {
   }
 
   status(): readonly HardeningStatus[] {
+    const profiles = this.#readProfiles();
     return [...this.#standing.values()].map(({ container, subject, error }) => {
       const { id, instance, profile: wanted } = container;
       const row = subject === 0 ? undefined : this.#subjects.read(subject);
       const stands = row?.instance === instance && this.#cgroups.has(container.cgroup, subject, instance);
-      const profile = subject === 0 ? undefined : this.#profiles.read(subject);
+      const profile = profiles.get(subject);
       const why = error ?? (stands && profile === wanted.id ? undefined : 'the kernel’s tables were changed by others');
       return {
         id,
@@ -123,17 +130,27 @@ export class HardenedContainers {
 
   async countTasks(): Promise<void> {
     this.#tasks = await this.#options.bearers.adopt();
+    this.#inKernel = undefined;
   }
 
   drift(): readonly Drift[] {
-    return [...this.#standing.values()].flatMap(({ container, subject, error }) =>
-      error === undefined ? this.#driftOf(container, subject) : [],
-    );
+    const standing = [...this.#standing.values()].filter(({ error }) => error === undefined);
+    return expedited(() => standing.flatMap(({ container, subject }) => this.#driftOf(container, subject)));
   }
 
   close(): void {
     this.#profiles.close();
     this.#options.bearers.close();
+  }
+
+  #readProfiles(): ReadonlyMap<number, bigint | undefined> {
+    const now = performance.now();
+    if (this.#inKernel === undefined || now - this.#inKernel.at > PROFILES_AGE_MS) {
+      const subjects = [...this.#standing.values()].flatMap(({ subject }) => (subject === 0 ? [] : [subject]));
+      const profiles = expedited(() => new Map(subjects.map((subject) => [subject, this.#profiles.read(subject)])));
+      this.#inKernel = { at: now, profiles };
+    }
+    return this.#inKernel.profiles;
   }
 
   #stand(container: HardenedContainer): Standing {
@@ -142,8 +159,10 @@ export class HardenedContainers {
     const subject = this.#subjects.number(instance);
     if (subject === undefined) return { container, subject: 0, error: 'no number is free for it: too many containers' };
     try {
+      const stands = this.#subjects.read(subject).instance === instance;
+      if (!stands) this.#subjects.prepare(subject);
       this.#profiles.put(subject, profile);
-      if (this.#subjects.read(subject).instance !== instance) {
+      if (!stands) {
         const { root, anchors } = container.mounts();
         this.#anchors.put(subject, anchors);
         this.violations.prepare(subject);
@@ -192,7 +211,7 @@ export class HardenedContainers {
       this.#subjects.fall(instance);
     }
     this.#standing = standing;
-    this.#sweep();
+    expedited(() => this.#sweep());
     for (const instance of gone) {
       this.#subjects.release(instance);
       this.#names.delete(instance);
@@ -203,9 +222,11 @@ export class HardenedContainers {
   #sweep(): void {
     const subjects = new Set(this.#subjects.standing.values());
     this.#cgroups.retain(subjects);
-    this.#profiles.retain(subjects);
+    // Also of one whose beginning failed: the next round begins anew.
+    for (const subject of this.#subjects.unsettled) this.#profiles.remove(subject);
     this.#anchors.retain(subjects);
     this.violations.retain(subjects);
+    this.#subjects.settle();
   }
 
   #driftOf({ id, instance, profile, cgroup }: HardenedContainer, subject: number): readonly Drift[] {

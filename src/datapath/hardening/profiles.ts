@@ -9,7 +9,7 @@ const PAGE = ProfileFormat.ProfilePageBytes;
 /**
  * A profile is written whole into a map that nobody knows yet, frozen, and put in the place of a subject's former one
  * in one step: whatever goes wrong before that step changes nothing. After it the kernel waits until no program runs
- * by the former any more.
+ * by the former any more. Kernels before 6.8 wait so for whoever reads, too: not to be done where it is not expedited.
  */
 export class Profiles {
   readonly #table: HardeningMaps['profiles'];
@@ -83,13 +83,9 @@ export class Profiles {
     }
   }
 
-  /** Takes away those of all but these subjects. */
-  retain(subjects: ReadonlySet<number>): void {
-    for (const subject of this.#table.keys()) {
-      if (subjects.has(subject)) continue;
-      this.#table.delete(subject);
-      this.#leave(subject);
-    }
+  remove(subject: number): void {
+    this.#table.delete(subject);
+    this.#leave(subject);
   }
 
   close(): void {

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HardenedContainers } from '../../../src/datapath/hardening/containers.ts';
 import type { HardenedContainer } from '../../../src/datapath/hardening-port.ts';
-import { BpfMap, kernelIds } from '../../../src/libbpf/index.ts';
+import { SubjectFlags } from '../../../src/datapath/layouts.gen.ts';
+import { BPF_F_INNER_MAP, BpfMap, kernelIds } from '../../../src/libbpf/index.ts';
 import { Cgroup, cgroup2Mount } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { uniqueName } from '../../rig/names.ts';
@@ -94,6 +96,8 @@ describePrivileged('the tables of hardened containers', () => {
     const { start } = open();
     const [one, two] = [placeOf(cgroup()), placeOf(cgroup())];
     const containers = start();
+    // Those of other tests are freed late.
+    await sleep(500);
     const before = profilesAlive();
     await containers.apply([containerOf('one', one, pagesOf(5n)), containerOf('two', two, pagesOf(5n))], false);
     assert.equal(profilesAlive(), before + 1);
@@ -183,6 +187,7 @@ describePrivileged('the tables of hardened containers', () => {
       containers.drift().map(({ map }) => map),
       ['profiles', 'hardened'],
     );
+    await containers.countTasks();
     assert.equal(containers.status()[0]?.enforced, false);
     await containers.apply([container], false);
     assert.deepEqual(containers.drift(), []);
@@ -233,9 +238,22 @@ describePrivileged('the tables of hardened containers', () => {
 
   it('are cleared of what an agent that died had begun to write or to delete', async () => {
     const { start, maps } = open();
+    const profile = BpfMap.create({
+      type: 'array',
+      name: 'profile',
+      keySize: 4,
+      valueSize: 16384,
+      maxEntries: 2,
+      flags: BPF_F_INNER_MAP,
+    });
     maps.cgroups.set(99n, { instance: 1n, subject: 7 });
+    maps.subjects.set(7, { instance: 0n, rootInode: 0n, rootDevice: 0, flags: SubjectFlags.SubjectUnsettled });
+    maps.profiles.set(7, profile);
+    profile.close();
     maps.anchors.set({ subject: 7, device: 1, inode: 1n }, { length: 0, path: new Uint8Array(248) });
     start();
+    assert.deepEqual([...maps.profiles.keys()], []);
+    assert.equal(maps.subjects.get(7)?.flags, 0);
     assert.deepEqual([...maps.cgroups.keys()], []);
     assert.deepEqual(
       [...maps.anchors.keys()].filter(({ subject }) => subject !== 0),
