@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { parse } from 'yaml';
 import { betweenReadings } from '../../src/agent/between/readings.ts';
 import { ERRORS, EXIT } from '../../src/agent/errors.ts';
+import { gateReadings } from '../../src/agent/gate/readings.ts';
 import { hardeningReadings } from '../../src/agent/hardening/readings.ts';
 import { readings } from '../../src/agent/metrics/readings.ts';
 import { addReading, makeMeasurements } from '../../src/agent/metrics/registry.ts';
@@ -21,7 +22,7 @@ interface Described {
 function metrics(): Described[] {
   const { registry } = makeMeasurements();
   const unread = new Proxy({}, { get: () => () => [] });
-  const all = [readings, betweenReadings, hardeningReadings].flatMap((make) => make(unread as never));
+  const all = [readings, betweenReadings, gateReadings, hardeningReadings].flatMap((make) => make(unread as never));
   for (const reading of all) addReading(registry, reading);
   return (registry.getMetricsAsArray() as unknown as Described[]).filter(({ name }) => name.startsWith('sallyport_'));
 }
