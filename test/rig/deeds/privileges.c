@@ -6,6 +6,7 @@
 #include "deeds.h"
 #include <fcntl.h>
 #include <grp.h>
+#include <grp.h>
 #include <linux/audit.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
@@ -117,11 +118,11 @@ static int hear_all_namespaces(void)
 	return failed(setsockopt(fd, 270 /* SOL_NETLINK */, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on)));
 }
 
-static int force_buffer(void)
+static int raise_priority(void)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 65536;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), priority = 7;
 
-	return failed(setsockopt(fd, SOL_SOCKET, 33 /* SO_RCVBUFFORCE */, &size, sizeof(size)));
+	return failed(setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)));
 }
 
 static int lock_memory(void)
@@ -130,19 +131,6 @@ static int lock_memory(void)
 	struct rlimit none = { 0, 0 };
 
 	return failed(setrlimit(RLIMIT_MEMLOCK, &none)) ?: failed(mlock(page, sizeof(page)));
-}
-
-static int lock_segment(void)
-{
-	struct rlimit none = { 0, 0 };
-	int id = shmget(IPC_PRIVATE, 4096, 0600), error;
-
-	if (id < 0)
-		return errno;
-	setrlimit(RLIMIT_MEMLOCK, &none);
-	error = failed(shmctl(id, SHM_LOCK, NULL));
-	shmctl(id, IPC_RMID, NULL);
-	return error;
 }
 
 static int use_closed_segment(void)
@@ -171,11 +159,14 @@ static int make_stranger(void)
 {
 	stranger = fork();
 	if (!stranger) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Nobody may be left who could end it: it ends by itself, and keeps nothing open that is waited for. */
+		close(0);
+		close(1);
+		close(2);
 		if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
 			_exit(1);
 		prctl(PR_SET_DUMPABLE, 1);
-		pause();
+		sleep(3);
 		_exit(0);
 	}
 	usleep(50000);
@@ -348,9 +339,9 @@ static int attempt(int number, int inside)
 	case CAP_LINUX_IMMUTABLE: return make_immutable();
 	case CAP_NET_BIND_SERVICE: return bind_low_port();
 	case CAP_NET_BROADCAST: return hear_all_namespaces();
-	case CAP_NET_ADMIN: return force_buffer();
+	case CAP_NET_ADMIN: return raise_priority();
 	case CAP_NET_RAW: return failed(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
-	case CAP_IPC_LOCK: return inside ? lock_segment() : lock_memory();
+	case CAP_IPC_LOCK: return lock_memory();
 	case CAP_IPC_OWNER: return use_closed_segment();
 	case CAP_SYS_MODULE: return passed(syscall(SYS_delete_module, "deed", O_NONBLOCK));
 	case CAP_SYS_RAWIO: return failed(ioperm(0x80, 1, 1));
@@ -402,11 +393,7 @@ static int prepare_for(int number, int inside)
 
 static int need_somewhere(int number, int inside)
 {
-	int error = prepare_for(number, inside) ?: keep(1ull << number) ?: attempt(number, inside);
-
-	if (stranger > 0)
-		kill(stranger, SIGKILL);
-	return error;
+	return prepare_for(number, inside) ?: keep(1ull << number) ?: attempt(number, inside);
 }
 
 static int need(char **arguments)
