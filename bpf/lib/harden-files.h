@@ -11,7 +11,7 @@
  *   path_truncate, file_truncate (from 6.2)
  */
 
-#include "judge-path.h"
+#include "judged-files.h"
 
 #define FMODE_BACKING (1 << 25)
 
@@ -107,17 +107,26 @@ int BPF_PROG(open_file, struct file *file)
 	struct bearer *bearer;
 	int refused = bearer_now(&bearer);
 	__u32 accesses;
+	__u64 key;
 
 	if (!bearer)
 		return refused;
 	accesses = accesses_of(file);
 	if (file->f_flags & FMODE_EXEC_FLAG)
 		return 0;
+	if (is_layer(file))
+		return judge_disk(bearer, file, accesses) || judge_layer(bearer, file, accesses) ? -EACCES : 0;
+	key = judged_key(bearer, file);
+	if (was_allowed(bearer, file, key, accesses)) {
+		remember(bearer, file, accesses);
+		return 0;
+	}
 	if (judge_disk(bearer, file, accesses))
 		return -EPERM;
-	if (judge_file(bearer, file, accesses))
+	if (judge_path(bearer, &file->f_path, accesses))
 		return -EACCES;
 	remember(bearer, file, accesses);
+	remember_allowed(bearer, file, key, accesses);
 	return 0;
 }
 

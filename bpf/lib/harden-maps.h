@@ -59,6 +59,8 @@ struct bearer {
 	__u64 profile_id; /* the profile by which `executables` was found */
 	__u32 subject;
 	__u32 flags;
+	__u32 told;       /* something was not simply allowed, since this was last set to 0 */
+	__u32 pad;
 	__u64 known[KNOWN_FILES]; /* open files this profile has judged; only while BEARER_OLD_FILES is set */
 	struct ruling given;
 	struct walk walk;

@@ -165,6 +165,7 @@ FUNCTION report(struct bearer *bearer, __u32 class, __u64 detail)
 
 	if (!bearer || class == CLASS_QUIET)
 		return 0;
+	bearer->told = 1;
 	if (bearer->given.verdict == VERDICT_DENY || bearer->given.verdict == VERDICT_ALERT)
 		told = count_violation(bearer->subject, bearer->given.rule, &suppressed);
 	if (bearer->given.staged_verdict != VERDICT_NONE && bearer->given.staged_verdict != bearer->given.verdict)

@@ -35,7 +35,7 @@ spec: {subject: {workload: Unit/*}, defaults: ${defaults}, rules: ${rules}}
 
 /** Reads commands, one a line, and does them: prints `ok`, or the error's name. */
 const SERVANT = `
-import errno, os, sys
+import errno, os, subprocess, sys
 kept = {}
 def do(words):
   verb, rest = words[0], words[1:]
@@ -44,6 +44,8 @@ def do(words):
   elif verb == "use": os.pread(kept[rest[0]], 10, 0)
   elif verb == "move": open(rest[0] + "/cgroup.procs", "w").write(str(os.getpid()))
   elif verb == "mkdir": os.mkdir(rest[0])
+  elif verb == "run":
+    if subprocess.run(rest, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode: raise OSError(errno.ECHILD, "")
   elif verb == "fork":
     child = os.fork()
     if child == 0:
