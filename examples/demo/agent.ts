@@ -2,11 +2,15 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+import type { StatusView } from '../../src/agent/api/contract.ts';
+import { AgentClient } from '../../src/cli/client.ts';
 import { closeOnExit, waitFor } from '../../test/rig/cleanup.ts';
 import { attempt, type Background, type Outcome } from '../../test/rig/process.ts';
 import type { Report } from './report.ts';
 
 export const SALLYPORT = resolve(import.meta.dirname, '../../bin/sallyport');
+/** Under emulation a command takes some seconds. */
+const COMMAND_MS = 120_000;
 const POLICIES = resolve(import.meta.dirname, 'policies');
 
 export interface AgentOptions {
@@ -58,17 +62,22 @@ export class Agent {
   }
 
   /** Starts it, and waits until it enforces. */
-  async start(): Promise<void> {
+  async start(timeoutMs = 60_000): Promise<void> {
     const agent = this.#options.host.start([SALLYPORT, 'agent', '--config', this.#config]);
     this.#process = agent;
     let said = '';
     const answers = async (): Promise<boolean> => {
       if (!agent.running) throw new Error(`the agent ended: ${agent.stderr.slice(-2000)}${agent.stdout.slice(-2000)}`);
-      const { status, stdout, stderr } = await this.sallyport(['status']);
-      said = stdout + stderr;
-      return status === 0;
+      try {
+        const status = await this.ask<StatusView>('/v1/status');
+        said = status.problems.join('\n');
+        return status.ready;
+      } catch (error) {
+        said = String(error); // its socket comes when it is ready for it
+        return false;
+      }
     };
-    await waitFor('the agent is ready', answers, 60_000).catch((error: unknown) => {
+    await waitFor('the agent is ready', answers, timeoutMs).catch((error: unknown) => {
       throw new Error(`agent of ${this.#options.name}: ${said}`, { cause: error });
     });
   }
@@ -88,9 +97,15 @@ export class Agent {
     this.#tell('kill -9 AGENT', '');
   }
 
+  /** What its API answers. Cheaper than a command, for what is asked again and again. */
+  ask<T>(path: string, query: Readonly<Record<string, string>> = {}): Promise<T> {
+    const client = new AgentClient({ socket: this.#socket, timeoutMs: 30_000, signal: new AbortController().signal });
+    return client.get<T>(path, query);
+  }
+
   sallyport(args: readonly string[], input?: string): Promise<Outcome> {
     const command = [SALLYPORT, '--socket', this.#socket, ...args];
-    return attempt(command, input === undefined ? { timeout: 30_000 } : { timeout: 30_000, input });
+    return attempt(command, { timeout: COMMAND_MS, ...(input === undefined ? {} : { input }) });
   }
 
   /** Runs a command and tells what it said. */
