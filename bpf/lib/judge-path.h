@@ -54,14 +54,14 @@ FUNCTION judge_walk_once(struct bearer *bearer, __u32 accesses)
 
 	if (!bearer)
 		return -EPERM;
+	if (bearer->walk.flags & WALK_INTERNAL)
+		return 0;
 	profile = profile_of(bearer);
 	head = profile ? head_of(profile) : NULL;
 	if (!head)
 		return refuse_orphan(bearer, CLASS_FILE, accesses ? __builtin_ctz(accesses) : 0);
 	keep_current(bearer, head);
 	if (accesses & (MOVING | PLACE) ? !head->accesses : !(head->accesses & accesses))
-		return 0;
-	if (bearer->walk.flags & WALK_INTERNAL)
 		return 0;
 	read_path(bearer, head->start);
 	if (unlikely(bearer->walk.flags & (WALK_LOST | WALK_INTERNAL)))
