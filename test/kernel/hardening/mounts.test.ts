@@ -1,7 +1,7 @@
 /** Mounts, by the old interface and the new, and changes of the root. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '../../rig/process.ts';
+import { attemptSync, run } from '../../rig/process.ts';
 import { describeDeeds, type Stage } from './deeds.ts';
 
 async function prepare(directory: string): Promise<Stage> {
@@ -12,13 +12,20 @@ async function prepare(directory: string): Promise<Stage> {
     near: join(directory, 'guarded2'),
   };
   for (const path of Object.values(names)) mkdirSync(path);
-  const image = join(directory, 'image');
-  writeFileSync(image, Buffer.alloc(1 << 20));
-  await run(['mkfs.ext2', '-q', image]);
   await run(['modprobe', 'loop']);
-  const disk = (await run(['losetup', '--find', '--show', image])).trim();
-  const close = (): void => void run(['losetup', '--detach', disk]);
-  return { names: { ...names, disk }, close };
+  // Two, since a disk cannot be mounted in two ways while the kernel has not let go of the first.
+  const disks: string[] = [];
+  for (const name of ['disk', 'disk2']) {
+    const image = join(directory, name);
+    writeFileSync(image, Buffer.alloc(1 << 20));
+    await run(['mkfs.ext2', '-q', image]);
+    disks.push((await run(['losetup', '--find', '--show', image])).trim());
+  }
+  const [disk = '', disk2 = ''] = disks;
+  const close = (): void => {
+    for (const one of disks) attemptSync(['losetup', '--detach', one]);
+  };
+  return { names: { ...names, disk, disk2 }, close };
 }
 
 describeDeeds('rules on mounts', prepare, [
@@ -40,7 +47,7 @@ describeDeeds('rules on mounts', prepare, [
     title: 'refuse what lies on a disk',
     rules: '[{name: disk, mounts: {operations: [new], devices: true}}]',
     attack: 'mount ext2 {disk} {here} 0',
-    around: ['mount ext2 {disk} {here} 1'],
+    around: ['mount ext2 {disk2} {here} 1'],
     neighbours: ['mount tmpfs {disk} {here} 0', 'mount-new tmpfs {here}'],
   },
   {

@@ -89,7 +89,9 @@ static int bind_to(char **arguments)
 	socklen_t length = name_of(arguments[0], &name);
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	return fd < 0 ? errno : failed(bind(fd, (struct sockaddr *)&name, length));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&name, length))
+		return errno;
+	return *arguments[0] == '@' ? 0 : failed(unlink(arguments[0]));
 }
 
 static int pair(char **arguments)
