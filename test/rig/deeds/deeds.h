@@ -38,6 +38,11 @@ int keep_capabilities(unsigned long long capabilities);
 /* Acts in user, network, mount, process and IPC namespaces of its own. */
 int in_namespaces(int (*act)(char **), char **arguments);
 
+/* Each needs a capability of its own. */
+int write_audit(void);
+int read_audit(void);
+int change_login(void);
+
 /* Opens a ring and has it do one thing: errno, and what the kernel answered. */
 struct io_uring_sqe;
 int ring_do(const struct io_uring_sqe *entry, int *result);
