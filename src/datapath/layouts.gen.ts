@@ -834,6 +834,7 @@ export interface Bearer {
   readonly profileId: bigint;
   readonly subject: number;
   readonly flags: number;
+  readonly told: number;
   readonly known: readonly bigint[];
   readonly given: Ruling;
   readonly walk: Walk;
@@ -842,7 +843,7 @@ export interface Bearer {
 
 export const BearerLayout: Layout<Bearer> = {
   name: 'bearer',
-  size: 1832,
+  size: 1840,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -852,27 +853,30 @@ export const BearerLayout: Layout<Bearer> = {
       profileId: view.getBigUint64(offset + 24, true),
       subject: view.getUint32(offset + 32, true),
       flags: view.getUint32(offset + 36, true),
-      known: Array.from({ length: 16 }, (_, i) => view.getBigUint64(offset + 40 + i * 8, true)),
-      given: RulingLayout.read(buffer, offset + 168),
-      walk: WalkLayout.read(buffer, offset + 200),
-      text: readBytes(buffer, offset + 1304, 528),
+      told: view.getUint32(offset + 40, true),
+      known: Array.from({ length: 16 }, (_, i) => view.getBigUint64(offset + 48 + i * 8, true)),
+      given: RulingLayout.read(buffer, offset + 176),
+      walk: WalkLayout.read(buffer, offset + 208),
+      text: readBytes(buffer, offset + 1312, 528),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 1840);
     view.setBigUint64(offset, u64(value.instance), true);
     view.setBigUint64(offset + 8, u64(value.executables), true);
     view.setBigUint64(offset + 16, u64(value.pending), true);
     view.setBigUint64(offset + 24, u64(value.profileId), true);
     view.setUint32(offset + 32, u32(value.subject), true);
     view.setUint32(offset + 36, u32(value.flags), true);
+    view.setUint32(offset + 40, u32(value.told), true);
     sized(value.known, 16);
     for (let i = 0; i < 16; i++) {
-      view.setBigUint64(offset + 40 + i * 8, u64(value.known[i]!), true);
+      view.setBigUint64(offset + 48 + i * 8, u64(value.known[i]!), true);
     }
-    RulingLayout.write(value.given, buffer, offset + 168);
-    WalkLayout.write(value.walk, buffer, offset + 200);
-    writeBytes(value.text, buffer, offset + 1304, 528);
+    RulingLayout.write(value.given, buffer, offset + 176);
+    WalkLayout.write(value.walk, buffer, offset + 208);
+    writeBytes(value.text, buffer, offset + 1312, 528);
   },
 };
 
@@ -1697,6 +1701,30 @@ export const InterfaceLayout: Layout<Interface> = {
     view.setUint32(offset + 4, u32(value.slot), true);
     view.setUint32(offset + 8, u32(value.flags), true);
     view.setUint32(offset + 12, u32(value.cgroupLevel), true);
+  },
+};
+
+/** struct judged. */
+export interface Judged {
+  readonly places: readonly bigint[];
+}
+
+export const JudgedLayout: Layout<Judged> = {
+  name: 'judged',
+  size: 32,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      places: [view.getBigUint64(offset, true), view.getBigUint64(offset + 8, true), view.getBigUint64(offset + 16, true), view.getBigUint64(offset + 24, true)],
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    sized(value.places, 4);
+    view.setBigUint64(offset, u64(value.places[0]!), true);
+    view.setBigUint64(offset + 8, u64(value.places[1]!), true);
+    view.setBigUint64(offset + 16, u64(value.places[2]!), true);
+    view.setBigUint64(offset + 24, u64(value.places[3]!), true);
   },
 };
 
