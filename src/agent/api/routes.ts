@@ -112,7 +112,17 @@ export function addRoutes(app: FastifyInstance, { service, callers, now }: Route
   });
 }
 
-const TYPES: readonly string[] = ['verdict', 'drop', 'violation', 'endpoint', 'policy', 'source', 'kernel', 'agent', 'gate'];
+const TYPES: readonly string[] = [
+  'verdict',
+  'drop',
+  'violation',
+  'endpoint',
+  'policy',
+  'source',
+  'kernel',
+  'agent',
+  'gate',
+];
 const isType = (text: string): text is Event['type'] => TYPES.includes(text);
 
 function filterOf(query: {
