@@ -14,15 +14,21 @@
 #define STATE_CELL(state) ((state) & (PROFILE_CELLS - 1))
 #define CHUNKS ((WALK_NAMES + 2) * (NAME_BYTES / CHUNK + 1) * WALK_WINDOWS)
 
-/* The pages of the container's profile, or NULL: it has none, or not the one whose life this is. */
+/* The container's row, or NULL: its life is over. */
+static __always_inline struct hardened_subject *subject_of(const struct bearer *bearer)
+{
+	__u32 key = bearer->subject;
+	struct hardened_subject *subject = bpf_map_lookup_elem(&hardened_subjects, &key);
+
+	return subject && subject->instance == bearer->instance ? subject : NULL;
+}
+
+/* The pages of the container's profile, or NULL: it has none, or it is not the one whose life this is. */
 static __always_inline void *profile_of(const struct bearer *bearer)
 {
-	__u32 subject = bearer->subject;
-	struct hardened_subject *row = bpf_map_lookup_elem(&hardened_subjects, &subject);
+	__u32 key = bearer->subject;
 
-	if (!row || row->instance != bearer->instance)
-		return NULL;
-	return bpf_map_lookup_elem(&profiles, &subject);
+	return subject_of(bearer) ? bpf_map_lookup_elem(&profiles, &key) : NULL;
 }
 
 static __always_inline struct profile *head_of(void *profile)
@@ -37,6 +43,7 @@ static __always_inline struct profile *head_of(void *profile)
 struct reader {
 	struct bearer *bearer;
 	void *profile;
+	union profile_page *page; /* that the state is in; NULL: it is on another one than before */
 };
 
 static __always_inline long end_reading(struct bearer *bearer, __u32 how)
@@ -65,8 +72,8 @@ static __always_inline bool next_name(struct bearer *bearer)
 static long read_chunk(__u32 index, struct reader *reader)
 {
 	struct bearer *bearer = reader->bearer;
-	__u32 state, number, base, next, at;
-	union profile_page *page;
+	union profile_page *page = reader->page;
+	__u32 state, number, at;
 	const struct cell *cell;
 	const __u8 *text;
 
@@ -80,57 +87,87 @@ static long read_chunk(__u32 index, struct reader *reader)
 			return end_reading(bearer, WALK_LOST);
 	}
 	state = bearer->walk.state;
-	at = *(volatile __u32 *)&bearer->walk.at % TEXT_BYTES;
 	number = STATE_PAGE(state);
-	page = bpf_map_lookup_elem(reader->profile, &number);
-	if (!page)
-		return end_reading(bearer, WALK_LOST);
+	if (!page) {
+		page = bpf_map_lookup_elem(reader->profile, &number);
+		if (!page)
+			return end_reading(bearer, WALK_LOST);
+		reader->page = page;
+	}
+	at = *(volatile __u32 *)&bearer->walk.at % TEXT_BYTES;
 	text = bearer->text + at;
 	for (int byte = 0; byte < CHUNK; byte++) {
 		if (!text[byte])
 			break;
-		base = STATE_CELL(state);
-		cell = &page->cells[(base + text[byte]) % PROFILE_CELLS];
-		next = cell->owner == base ? cell->next : page->cells[base].next;
+		/* A page has as many cells as the lower part of a state can count. */
+		cell = &page->cells[(state + text[byte]) % PROFILE_CELLS];
+		if (cell->owner != STATE_CELL(state))
+			cell = &page->cells[STATE_CELL(state)];
+		state = cell->next;
 		at++;
-		state = next;
 		/* Dead is on page 0, where no state is. */
-		if (STATE_PAGE(next) != number)
+		if (STATE_PAGE(state) != number)
 			break;
 	}
 	bearer->walk.state = state;
 	bearer->walk.at = at;
 	if (!state)
 		return end_reading(bearer, WALK_DONE);
-	if (STATE_PAGE(state) == number && page->cells[STATE_CELL(state)].owner & MATCH_SINK)
+	if (STATE_PAGE(state) != number)
+		reader->page = NULL;
+	else if (page->cells[STATE_CELL(state)].owner & MATCH_SINK)
 		return end_reading(bearer, WALK_DONE);
 	return 0;
 }
 
-static __always_inline bool is_root(const struct bearer *bearer, const struct anchor_key *key)
+static __always_inline bool is_root(const struct bearer *bearer, const struct hardened_subject *subject)
 {
-	__u32 subject = bearer->subject;
-	struct hardened_subject *row = bpf_map_lookup_elem(&hardened_subjects, &subject);
-
-	return row && key->device == row->root_device && key->inode == row->root_inode;
+	return bearer->walk.anchor.device == subject->root_device && bearer->walk.anchor.inode == subject->root_inode;
 }
 
 /* Puts where the anchor lies into the text; false when it is not anchored. */
-static __always_inline bool begin_at_anchor(struct reader *reader)
+static __always_inline bool begin_at_anchor(struct bearer *bearer, const struct hardened_subject *subject)
 {
-	struct bearer *bearer = reader->bearer;
 	struct anchor_key key = bearer->walk.anchor;
 	struct anchor *anchor;
+	__u32 length;
 
-	if (is_root(bearer, &key))
+	if (likely(is_root(bearer, subject)))
 		return true;
 	key.subject = ~key.inode ? bearer->subject : 0;
 	anchor = bpf_map_lookup_elem(&anchors, &key);
 	if (!anchor)
 		return false;
-	bpf_probe_read_kernel(bearer->text, ANCHOR_BYTES, anchor->path);
-	bearer->text[anchor->length % NAME_BYTES] = 0;
+	length = anchor->length % NAME_BYTES;
+	bpf_probe_read_kernel(bearer->text, length, anchor->path);
+	bearer->text[length] = 0;
 	return true;
+}
+
+/* Does what `read_path` says, in a profile that is at hand. */
+static __always_inline void read_in(struct bearer *bearer, void *profile, const struct hardened_subject *subject,
+				    __u32 start)
+{
+	struct reader reader = { .bearer = bearer, .profile = profile };
+	__u32 depth;
+
+	bearer->walk.state = start;
+	bearer->walk.at = 0;
+	bearer->text[0] = 0;
+	if (unlikely(!(bearer->walk.flags & WALK_REACHED) || !begin_at_anchor(bearer, subject))) {
+		if (!locate(bearer))
+			return;
+		if (!(bearer->walk.flags & WALK_TOP))
+			begin_at_anchor(bearer, subject);
+	}
+	depth = bearer->walk.depth;
+	bearer->walk.left = depth;
+	if (unlikely(!depth && !bearer->text[0])) {
+		bearer->text[0] = '/';
+		bearer->text[1] = 0;
+	}
+	bpf_loop(CHUNKS, read_chunk, &reader, 0);
+	bearer->walk.flags &= ~WALK_DONE;
 }
 
 /*
@@ -139,35 +176,19 @@ static __always_inline bool begin_at_anchor(struct reader *reader)
  */
 FUNCTION read_path(struct bearer *bearer, __u32 start)
 {
-	struct reader reader = { .bearer = bearer };
+	struct hardened_subject *subject;
 	struct profile *head;
-	__u32 depth;
+	void *profile;
 
 	if (!bearer)
 		return 0;
-	bearer->walk.state = start;
-	bearer->walk.at = 0;
-	bearer->text[0] = 0;
-	reader.profile = profile_of(bearer);
-	head = reader.profile ? head_of(reader.profile) : NULL;
-	if (!head || head->id != bearer->profile_id) {
+	subject = subject_of(bearer);
+	profile = profile_of(bearer);
+	head = profile ? head_of(profile) : NULL;
+	if (!subject || !head || head->id != bearer->profile_id)
 		bearer->walk.flags = WALK_LOST;
-		return 0;
-	}
-	if (!(bearer->walk.flags & WALK_REACHED) || !begin_at_anchor(&reader)) {
-		if (!locate(bearer))
-			return 0;
-		if (!(bearer->walk.flags & WALK_TOP))
-			begin_at_anchor(&reader);
-	}
-	depth = bearer->walk.depth;
-	bearer->walk.left = depth;
-	if (!depth && !bearer->text[0]) {
-		bearer->text[0] = '/';
-		bearer->text[1] = 0;
-	}
-	bpf_loop(CHUNKS, read_chunk, &reader, 0);
-	bearer->walk.flags &= ~WALK_DONE;
+	else
+		read_in(bearer, profile, subject, start);
 	return 0;
 }
 

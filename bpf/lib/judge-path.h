@@ -49,21 +49,26 @@ static __always_inline int rule_on_match(struct bearer *bearer, void *profile, c
 /* One profile's word on the path that `climb` has begun: 0, -EPERM, or AGAIN. */
 FUNCTION judge_walk_once(struct bearer *bearer, __u32 accesses)
 {
-	struct profile *head;
+	struct hardened_subject *subject;
+	struct profile *head = NULL;
 	void *profile;
+	__u32 key;
 
 	if (!bearer)
 		return -EPERM;
 	if (bearer->walk.flags & WALK_INTERNAL)
 		return 0;
-	profile = profile_of(bearer);
-	head = profile ? head_of(profile) : NULL;
-	if (!head)
+	key = bearer->subject;
+	subject = subject_of(bearer);
+	profile = bpf_map_lookup_elem(&profiles, &key);
+	if (subject && profile)
+		head = head_of(profile);
+	if (!subject || !profile || !head)
 		return refuse_orphan(bearer, CLASS_FILE, accesses ? __builtin_ctz(accesses) : 0);
 	keep_current(bearer, head);
 	if (accesses & (MOVING | PLACE) ? !head->accesses : !(head->accesses & accesses))
 		return 0;
-	read_path(bearer, head->start);
+	read_in(bearer, profile, subject, head->start);
 	if (unlikely(bearer->walk.flags & (WALK_LOST | WALK_INTERNAL)))
 		return bearer->walk.flags & WALK_LOST ? AGAIN : 0;
 	return rule_on_match(bearer, profile, head, accesses);
