@@ -25,7 +25,8 @@ export function processName(): string {
 
 /** The pid in a name or path made by `uniqueName`, `processName` or `uniqueInterface`; undefined for others' names. */
 export function creatorOf(name: string): number | undefined {
-  const long = name.match(/sallyport-test-(\d+)/);
+  // Not what mkdtemp made up, which may begin with a digit.
+  const long = name.match(/sallyport-test-(\d+)(?![0-9A-Za-z])/);
   if (long) return Number(long[1]);
   const short = name.match(/\bsp([0-9a-z]+)_[0-9a-z]+\b/);
   return short ? Number.parseInt(short[1]!, 36) : undefined;
