@@ -76,6 +76,16 @@ function plainly(patterns: readonly string[], path: Uint8Array): number[] {
   });
 }
 
+/** Patterns that multiply each other are refused, as they should: nothing can be said of them then. */
+function affordable(patterns: readonly string[]): ReturnType<typeof automaton> {
+  try {
+    return automaton(patterns);
+  } catch (error) {
+    fc.pre(!(error instanceof HardeningError && error.code === 'PATTERNS'));
+    throw error;
+  }
+}
+
 describe('the automaton of path patterns', function () {
   this.timeout(120_000);
 
@@ -92,7 +102,7 @@ describe('the automaton of path patterns', function () {
             ),
           ),
         ([patterns, anywhere, close]) => {
-          const { matched } = automaton(patterns);
+          const { matched } = affordable(patterns);
           for (const path of [...anywhere, ...close, Buffer.from('/')]) {
             assert.deepEqual(matched(path), plainly(patterns, path), path.toString());
           }
