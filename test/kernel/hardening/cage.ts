@@ -20,8 +20,8 @@ export function canHarden(): boolean {
   return supported;
 }
 
-/** What the `rules` of a hardening policy come down to. */
-export function profileOf(rules: string, defaults = '{}'): CompiledProfile {
+/** What the `rules` of a hardening policy come down to. Profiles that follow each other share `executables`. */
+export function profileOf(rules: string, defaults = '{}', executables = new ExecutableBits()): CompiledProfile {
   const text = `apiVersion: sallyport.dev/v1alpha1
 kind: HardeningPolicy
 metadata: {namespace: test, name: cage}
@@ -30,7 +30,7 @@ spec: {subject: {workload: Unit/*}, defaults: ${defaults}, rules: ${rules}}
   const { hardening, problems } = parsePolicyFile('cage', Buffer.from(text));
   if (problems.length > 0) throw new Error(JSON.stringify(problems));
   const policies = hardening.map(({ policy }) => policy);
-  return compileWithCatalogue(policies, { executables: new ExecutableBits() });
+  return compileWithCatalogue(policies, { executables });
 }
 
 /** Reads commands, one a line, and does them: prints `ok`, or the error's name. */

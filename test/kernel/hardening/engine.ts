@@ -51,8 +51,7 @@ export class Engine {
     for (const program of object.programs.values()) program.autoload = isThere(program.section);
     this.#object = object.load();
     this.maps = hardeningMaps((name) => this.#object.map(name));
-    const settings = new TypedMap(this.#object.map('settings'), U32, SettingsLayout);
-    settings.set(0, { ...settings.get(0)!, eventRate: BURST, eventBurst: BURST });
+    this.budget = BURST;
     new RingBuffer(this.#object.map('events'), {
       signal: this.#stop.signal,
       onBatch: (batch) => {
@@ -66,6 +65,12 @@ export class Engine {
       if (name !== 'adopt_bearers') this.#links.push(this.#object.program(name).attach());
     }
     this.#adopter = this.#object.program('adopt_bearers').attach();
+  }
+
+  /** Events for each rule of a container: at once, and a second. */
+  set budget(events: number) {
+    const settings = new TypedMap(this.#object.map('settings'), U32, SettingsLayout);
+    settings.set(0, { ...settings.get(0)!, eventRate: events, eventBurst: events });
   }
 
   /** Publishes a profile for a subject in one step. */
@@ -167,6 +172,7 @@ export class Compound {
     }
     for (const name of ['intruder', 'tool', 'other']) cpSync(intruder, join(of('image'), 'bin', name));
     writeFileSync(join(of('image'), 'bin', 'script'), '#!/bin/tool nothing\n', { mode: 0o755 });
+    writeFileSync(join(of('image'), 'bin', 'scripted'), '#!/bin/other script\n', { mode: 0o755 });
     for (const name of ['open', 'closed']) writeFileSync(join(this.volume, name), name);
   }
 

@@ -5,6 +5,7 @@
  *   that "use" and "usew" read and write later.
  * intruder give PATH SOCKET: waits at a UNIX socket, and passes the file, opened, to whoever comes.
  * intruder born CGROUP TRY...: does the try in a process that is born into a cgroup (clone3).
+ * intruder do TRY..., intruder script FILE TRY...: does it, and ends with the error as its status.
  */
 
 #define _GNU_SOURCE
@@ -151,8 +152,10 @@ int main(int count, char **words)
 		error = born(words[2], words + 3);
 	} else if (count == 2 && !strcmp(words[1], "nothing")) {
 		return 0;
-	} else if (count == 3 && !strcmp(words[1], "read")) {
-		return read_at(AT_FDCWD, words[2]);
+	} else if (count > 2 && !strcmp(words[1], "do")) {
+		return perform(words + 2);
+	} else if (count > 3 && !strcmp(words[1], "script")) {
+		return perform(words + 3);
 	}
 	printf("%s\n", error ? strerrorname_np(error) : "ok");
 	return 0;
