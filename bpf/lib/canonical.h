@@ -58,6 +58,14 @@ static __always_inline struct mount *mount_of(__u64 vfsmount)
 
 #define MNT_NS_INTERNAL ((struct mnt_namespace *)-22L)
 
+/* A mount of the kernel's own, by which an overlay file system does its work in a layer. */
+static __always_inline bool is_internal(const struct vfsmount *vfsmount)
+{
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+
+	return READ(mount, mnt_ns) == MNT_NS_INTERNAL;
+}
+
 struct search {
 	struct walk *walk;
 	struct dentry *dentry;
@@ -105,7 +113,6 @@ static long search_anchor(__u32 index, struct search *search)
 	}
 	above = READ(mount, mnt_parent);
 	if (above == mount) {
-		/* A mount of the kernel's own, by which an overlay file system does its work in a layer. */
 		walk->flags = READ(mount, mnt_ns) == MNT_NS_INTERNAL ? WALK_INTERNAL : WALK_TOP;
 		walk->stop = (__u64)READ(mount, mnt.mnt_root);
 		walk->stop_mount = (__u64)mount;

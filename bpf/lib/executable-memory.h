@@ -17,7 +17,7 @@ static __always_inline int judge_mapping(struct bearer *bearer, const struct fil
 {
 	if (!(protection & PROT_EXEC))
 		return 0;
-	if (!(protection & PROT_WRITE) && (anonymous || !is_memory(file)))
+	if (!(protection & PROT_WRITE) && (anonymous || !file || !is_memory(file)))
 		return 0;
 	return judge_operation(bearer, OPERATION_WRITABLE_EXECUTE);
 }

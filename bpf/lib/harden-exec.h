@@ -154,7 +154,8 @@ int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long pr
 	anonymous = !is_given(bearer, file);
 	if (judge_mapping(bearer, file, anonymous, protection))
 		return -EACCES;
-	if (anonymous)
+	/* Later kernels want the pointer itself asked, earlier ones leave that question out. */
+	if (anonymous || !file)
 		return 0;
 	if (protection & PROT_EXEC && judge_file(bearer, file, ACCESS(ACCESS_EXECUTE)))
 		return -EACCES;
@@ -186,7 +187,7 @@ int BPF_PROG(protect_memory, struct vm_area_struct *area, unsigned long wanted, 
 		return -EACCES;
 	if (!file || !(protection & PROT_EXEC) || flags & VM_EXEC)
 		return 0;
-	if (!(file->f_mode & FMODE_BACKING))
+	if (!is_backing(file))
 		return judge_path(bearer, &file->f_path, ACCESS(ACCESS_EXECUTE));
 	backing = (struct backing_file *)file;
 	if (!bpf_core_field_exists(struct backing_file, user_path))

@@ -13,7 +13,9 @@
 
 #include "judged-files.h"
 
-#define FMODE_BACKING (1 << 25)
+/* Of a file in a layer: one bit before Linux 6.14, the other one since; each is another flag in the other kernels. */
+#define FMODE_BACKING (1 << 25 | 1 << 24)
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
 
 static __always_inline __u32 accesses_of(const struct file *file)
 {
@@ -51,9 +53,20 @@ static __always_inline void remember(struct bearer *bearer, const struct file *f
 
 /* --- overlay file systems open a second file, in the layer, in the task's name */
 
+/* Since 6.5, by a mount of the overlay's own. */
+static __always_inline bool is_backing(const struct file *file)
+{
+	return file->f_mode & FMODE_BACKING && is_internal(file->f_path.mnt);
+}
+
+/* Before that, by the name in the overlay and the inode in the layer. */
 static __always_inline bool is_layer(const struct file *file)
 {
-	return file->f_mode & FMODE_BACKING || file->f_inode != file->f_path.dentry->d_inode;
+	struct dentry *dentry = file->f_path.dentry;
+
+	if (unlikely(file->f_inode != dentry->d_inode))
+		return dentry->d_sb->s_magic == OVERLAYFS_SUPER_MAGIC;
+	return is_backing(file);
 }
 
 struct dentry___6_1 {
@@ -75,7 +88,7 @@ static __always_inline int judge_layer(struct bearer *bearer, const struct file 
 
 	if (!row || sb->s_dev != row->root_device)
 		return 0;
-	if (file->f_mode & FMODE_BACKING)
+	if (file->f_inode == file->f_path.dentry->d_inode)
 		return judge_path(bearer, &file->f_path, accesses);
 	if (!bpf_core_field_exists(struct dentry___6_1, d_u.d_alias))
 		return 0;

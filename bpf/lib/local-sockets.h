@@ -34,61 +34,78 @@ struct abstract_name {
 	__u32 access;
 };
 
-static __always_inline void write_name(struct bearer *bearer, const struct abstract_name *from)
+/* From the end: zeros inside are shown as /proc/net/unix does. */
+static long show_zero(__u32 index, struct reader *reader)
+{
+	struct bearer *bearer = reader->bearer;
+	__u8 *byte = &bearer->text[(NAME_MOST - 1 - index) & 127];
+
+	if (*byte)
+		bearer->walk.left = 1;
+	else if (bearer->walk.left)
+		*byte = '@';
+	return 0;
+}
+
+static __always_inline void write_name(struct reader *reader, const struct abstract_name *from)
 {
 	__u32 length = from->length < NAME_MOST ? from->length : NAME_MOST;
-	__u8 ended = 0;
+	struct bearer *bearer = reader->bearer;
 
-	__builtin_memset(bearer->text, 0, sizeof(bearer->text));
+	__builtin_memset(bearer->text, 0, 128);
 	if (length)
 		bpf_probe_read_kernel(bearer->text, length & 127, (void *)from->name);
 	else
 		__builtin_memcpy(bearer->text, AUTOMATIC_NAME, sizeof(AUTOMATIC_NAME));
+	bearer->walk.left = 0;
+	bpf_loop(NAME_MOST - 1, show_zero, reader, 0);
 	bearer->text[0] = '@';
-	/* Zeros inside are shown as /proc/net/unix does. */
-	for (__u32 at = NAME_MOST - 1; at; at--) {
-		ended |= bearer->text[at];
-		if (ended && !bearer->text[at])
-			bearer->text[at] = '@';
-	}
+	bearer->walk.left = 0;
+	bearer->walk.depth = 0;
+	bearer->walk.at = 0;
+}
+
+/* One profile's word: 0, -EPERM, or AGAIN. */
+FUNCTION judge_abstract_once(struct bearer *bearer, struct abstract_name *name)
+{
+	struct reader reader = { .bearer = bearer };
+	struct profile *head;
+	__u32 accesses;
+
+	if (!bearer || !name)
+		return -EPERM;
+	accesses = ACCESS(name->access & 15);
+	reader.profile = profile_of(bearer);
+	head = reader.profile ? head_of(reader.profile) : NULL;
+	if (!head)
+		return refuse_orphan(bearer, CLASS_FILE, name->access);
+	if (!(head->accesses & accesses))
+		return 0;
+	bearer->walk.dentry = 0;
+	bearer->walk.flags = WALK_TEXT;
+	keep_current(bearer, head);
+	write_name(&reader, name);
+	bearer->walk.state = head->start;
+	bpf_loop(CHUNKS, read_chunk, &reader, 0);
+	bearer->walk.flags &= ~WALK_DONE;
+	return bearer->walk.flags & WALK_LOST ? AGAIN : rule_on_match(bearer, reader.profile, head, accesses);
 }
 
 /* 0 or -EACCES, as for paths. */
 FUNCTION judge_abstract(struct bearer *bearer, struct abstract_name *name)
 {
-	struct reader reader = {};
-	struct profile *head;
-	__u32 accesses;
 	int outcome;
 
 	if (!bearer || !name)
 		return -EACCES;
-	accesses = ACCESS(name->access & 15);
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		reader.profile = profile_of(bearer);
-		head = reader.profile ? head_of(reader.profile) : NULL;
-		if (!head)
-			return refuse_orphan(bearer, CLASS_FILE, name->access);
-		if (!(head->accesses & accesses))
-			return 0;
-		bearer->walk.dentry = 0;
-		bearer->walk.flags = WALK_TEXT;
-		keep_current(bearer, head);
-		write_name(bearer, name);
-		reader.bearer = bearer;
-		bearer->walk.state = head->start;
-		bearer->walk.at = 0;
-		bearer->walk.left = 0;
-		bearer->walk.depth = 0;
-		bpf_loop(CHUNKS, read_chunk, &reader, 0);
-		bearer->walk.flags &= ~WALK_DONE;
-		outcome = bearer->walk.flags & WALK_LOST ? AGAIN : rule_on_match(bearer, reader.profile, head, accesses);
+		outcome = judge_abstract_once(bearer, name);
 		if (!outcome)
 			return 0;
 		if (outcome < 0)
 			return -EACCES;
 	}
-	refuse_lost(bearer, accesses);
+	refuse_lost(bearer, ACCESS(name->access & 15));
 	return -EACCES;
 }
 
