@@ -95,23 +95,26 @@ int BPF_PROG(gain_credentials, struct linux_binprm *bprm)
 	return becomes_root(then, now) ? judge_operation(bearer, OPERATION_BECOME_ROOT) : 0;
 }
 
+#define BITMAP_WORDS 16
+#define USUAL_FILES 4 /* standard ones, and one more */
+
 /* Whether the task has nothing open but pipes, sockets and terminals, as most containers begin. */
 FUNCTION has_clean_files(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file **files = BPF_CORE_READ(table, fd), *file;
-	unsigned int most = BPF_CORE_READ(table, max_fds);
-	unsigned long *words = BPF_CORE_READ(table, open_fds), word = 0;
+	__u32 bytes = BPF_CORE_READ(table, max_fds) / 8, type;
+	unsigned long open[BITMAP_WORDS] = {};
 	struct inode *inode;
-	__u32 type;
 
-	/* Of more than 64, none may be open: that is seldom asked, and costs one read where the table is small. */
-	if (most > 64)
+	if (bytes > sizeof(open) || bpf_probe_read_kernel(open, bytes, BPF_CORE_READ(table, open_fds)))
 		return 0;
-	bpf_probe_read_kernel(&word, sizeof(word), words);
-	for (int number = 0; number < 4; number++, word >>= 1) {
-		if (!(word & 1))
+	for (int word = 1; word < BITMAP_WORDS; word++)
+		if (open[word])
+			return 0;
+	for (int number = 0; number < USUAL_FILES; number++, open[0] >>= 1) {
+		if (!(open[0] & 1))
 			continue;
 		file = NULL;
 		bpf_probe_read_kernel(&file, sizeof(file), files + number);
@@ -124,7 +127,7 @@ FUNCTION has_clean_files(void)
 		if (type != S_IFCHR || BPF_CORE_READ(inode, i_rdev) != DEVICE_NULL)
 			return 0;
 	}
-	return !word;
+	return !open[0];
 }
 
 SEC("lsm/bprm_committed_creds")

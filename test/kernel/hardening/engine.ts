@@ -1,9 +1,11 @@
 /** The hardening programs alone, and a container on an overlay file system that they judge. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hardeningMaps } from '../../../src/datapath/hardening/tables.ts';
 import {
+  type Bearer,
+  BearerLayout,
   EventKind,
   ProfileFormat,
   SettingsLayout,
@@ -18,7 +20,9 @@ import {
   hasKernelFunction,
   type LoadedObject,
   openObject,
+  openPidfd,
   RingBuffer,
+  StorageMap,
   TypedMap,
   U32,
 } from '../../../src/libbpf/index.ts';
@@ -90,6 +94,16 @@ export class Engine {
     }
     this.maps.profiles.set(subject, inner);
     inner.close();
+  }
+
+  /** What a task bears. */
+  bearer(pid: number): Bearer | undefined {
+    const task = openPidfd(pid);
+    try {
+      return new StorageMap(this.#object.map('bearers'), BearerLayout).get(task);
+    } finally {
+      closeSync(task);
+    }
   }
 
   /** What the adopting iterator printed: a line each. */

@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Access, HardeningClass, Operation, type ViolationEvent } from '../../../src/datapath/layouts.gen.ts';
+import {
+  Access,
+  BearerFlags,
+  HardeningClass,
+  Operation,
+  type ViolationEvent,
+} from '../../../src/datapath/layouts.gen.ts';
 import { ExecutableBits } from '../../../src/hardening/executables.ts';
 import { Verdict } from '../../../src/model/verdict.ts';
 import { waitFor } from '../../rig/cleanup.ts';
@@ -78,6 +84,16 @@ describePrivileged('what rules say of a container', function () {
     assert.equal(await attempt('run /bin/other do read /etc/plain'), 'EACCES');
     judge('[{name: nobody, action: Deny, executables: [/bin/tool], files: {paths: [/etc/plain], access: [read]}}]');
     assert.equal(await attempt('here read /etc/plain'), 'ok');
+  });
+
+  it('is asked of open files only where some may be older than the rules', async () => {
+    judge('[{name: server, action: Deny, files: {paths: [/etc/plain], access: [read]}}]');
+    const entered = await compound.intruder();
+    assert.equal(engine.bearer(entered.process.pid)!.flags & BearerFlags.BearerOldFiles, 0);
+    judge('[{name: server, action: Deny, files: {paths: [/etc/other], access: [read]}}]');
+    assert.equal(await entered.try('here', 'read', '/etc/plain'), 'ok');
+    assert.equal(engine.bearer(entered.process.pid)!.flags & BearerFlags.BearerOldFiles, BearerFlags.BearerOldFiles);
+    assert.equal(engine.bearer(outside.process.pid), undefined);
   });
 
   it('is about files that change who runs them', async () => {
