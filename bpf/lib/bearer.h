@@ -30,12 +30,37 @@ static __always_inline struct hardened_cgroup *hardened_above(struct cgroup *cgr
 	return NULL;
 }
 
+/* What the task bears, or NULL: nothing, or something that is not made yet. */
+static __always_inline struct bearer *borne_by(struct task_struct *task)
+{
+	struct bearer *bearer = bpf_task_storage_get(&bearers, task, 0, 0);
+
+	return bearer && *(volatile __u32 *)&bearer->subject ? bearer : NULL;
+}
+
+/*
+ * NULL: there is no memory. While a task comes into a cgroup two processors may make it something to bear in the same
+ * moment, which lets one of them fail, and find it the next time.
+ */
+static __always_inline struct bearer *make_bearer(struct task_struct *task)
+{
+	struct bearer *bearer = bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	return bearer ?: bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* The subject comes last: who finds none knows that the rest is not there yet. */
+static __always_inline void finish(struct bearer *bearer, __u32 subject)
+{
+	__sync_lock_test_and_set(&bearer->subject, subject);
+}
+
 /* Whoever comes from outside may hold descriptors that nobody has judged. */
 static __always_inline void bear(struct bearer *bearer, const struct hardened_cgroup *row)
 {
-	bearer->subject = row->subject;
 	bearer->instance = row->instance;
 	bearer->flags = BEARER_OLD_FILES;
+	finish(bearer, row->subject);
 }
 
 static __always_inline void inherit(struct bearer *child, const struct bearer *parent)
@@ -43,10 +68,10 @@ static __always_inline void inherit(struct bearer *child, const struct bearer *p
 	child->instance = parent->instance;
 	child->executables = parent->executables;
 	child->profile_id = parent->profile_id;
-	child->subject = parent->subject;
 	child->flags = parent->flags;
 	if (parent->flags & BEARER_OLD_FILES)
 		__builtin_memcpy(child->known, parent->known, sizeof(child->known));
+	finish(child, parent->subject);
 }
 
 /*
@@ -61,13 +86,13 @@ FUNCTION bear_late(void)
 	__u64 cgroup = task->cgroups->dfl_cgrp->kn->id;
 
 	if (leader != task)
-		elder = bpf_task_storage_get(&bearers, leader, 0, 0);
+		elder = borne_by(leader);
 	if (!elder) {
 		row = bpf_map_lookup_elem(&hardened, &cgroup);
 		if (likely(!row))
 			return 0;
 	}
-	bearer = bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	bearer = make_bearer(task);
 	if (!bearer)
 		return -EPERM;
 	if (elder)
@@ -90,7 +115,7 @@ static __always_inline int bearer_now(struct bearer **found)
 	struct task_struct *task = bpf_get_current_task_btf();
 	int outcome;
 
-	*found = bpf_task_storage_get(&bearers, task, 0, 0);
+	*found = borne_by(task);
 	if (*found)
 		return 0;
 	outcome = bear_late();

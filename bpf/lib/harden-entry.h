@@ -14,7 +14,7 @@ int BPF_PROG(inherit_bearer, struct task_struct *task, unsigned long flags)
 
 	if (!parent)
 		return refused;
-	child = bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	child = make_bearer(task);
 	if (!child)
 		return -ENOMEM;
 	inherit(child, parent);
@@ -27,14 +27,14 @@ static __always_inline void enter(struct task_struct *task, struct cgroup *cgrou
 	struct hardened_cgroup *row;
 	struct bearer *bearer;
 
-	if (bpf_task_storage_get(&bearers, task, 0, 0))
+	if (borne_by(task))
 		return;
 	row = hardened_above(cgroup);
 	if (!row)
 		return;
 	/* Where there is no memory now, the task is asked for its cgroup in every hook. */
-	bearer = bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (bearer)
+	bearer = make_bearer(task);
+	if (bearer && !bearer->subject)
 		bear(bearer, row);
 }
 
@@ -108,13 +108,13 @@ int adopt_bearers(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	bearer = bpf_task_storage_get(&bearers, task, 0, 0);
+	bearer = borne_by(task);
 	if (!bearer) {
 		row = hardened_above(task->cgroups->dfl_cgrp);
 		if (!row)
 			return 0;
-		bearer = bpf_task_storage_get(&bearers, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (bearer)
+		bearer = make_bearer(task);
+		if (bearer && !bearer->subject)
 			bear(bearer, row);
 		told[1] = row->subject;
 		told[2] = bearer ? 1 : -ENOMEM;

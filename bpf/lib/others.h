@@ -15,7 +15,7 @@ struct kernel_siginfo;
 /* A task may not have got round to bear what its cgroup makes it bear. */
 static __always_inline bool is_outside(const struct bearer *bearer, struct task_struct *other)
 {
-	struct bearer *theirs = bpf_task_storage_get(&bearers, other, 0, 0);
+	struct bearer *theirs = borne_by(other);
 	struct hardened_cgroup *row;
 
 	if (theirs)

@@ -10,11 +10,35 @@ import type { Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import { cgroup2Mount } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
+import { Background } from '../../rig/process.ts';
 import { describePrivileged, residue, type Snapshot, takeSnapshot } from '../../rig/residue.ts';
 import { OBJECTS, SIZES } from '../datapath/laboratory.ts';
 import { Cage, canHarden, profileOf } from './cage.ts';
 
 const SWAPS = 1000;
+const COMERS = 300;
+
+/** Children that read without a pause are put into a cgroup one after the other; prints how many were refused a read. */
+const COME_IN_WORKING = `
+import os, sys, time
+refused = 0
+for _ in range(int(sys.argv[2])):
+  ready, begun = os.pipe()
+  child = os.fork()
+  if child == 0:
+    source = os.open("/dev/zero", os.O_RDONLY)
+    os.write(begun, b".")
+    try:
+      for _ in range(400): os.read(source, 1)
+    except OSError: os._exit(1)
+    os._exit(0)
+  os.read(ready, 1)
+  os.close(ready); os.close(begun)
+  try: open(sys.argv[1] + "/cgroup.procs", "w").write(str(child))
+  except ProcessLookupError: pass
+  refused += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(f"{refused} refused", flush=True)
+`;
 
 describePrivileged('hardened containers', function () {
   this.timeout(600_000);
@@ -105,6 +129,17 @@ describePrivileged('hardened containers', function () {
     assert.deepEqual([status?.profile, status?.enforced, status?.tasks], [profile.id, true, 1]);
     await datapath.hardening.countTasks();
     assert.equal(datapath.hardening.status()[0]?.tasks, 2);
+  });
+
+  it('refuse nothing they allow to those that come in at work', async () => {
+    const busy = cage();
+    await harden(busy.container(deny('secret')));
+    const comers = new Background(['python3', '-c', COME_IN_WORKING, busy.cgroup.path, String(COMERS)]);
+    try {
+      assert.deepEqual([...(await comers.output(/\d+ refused\n/, 300_000))], ['0 refused\n']);
+    } finally {
+      comers.close();
+    }
   });
 
   it('shed nothing by going to another cgroup, nor by making one of their own', async () => {
