@@ -45,6 +45,7 @@ export type CloseReason =
   | 'overflow' // more waited to be sent than may
   | 'certificate' // one of the two certificates is no longer good
   | 'restarted' // the peer has begun another life, or has newer connections
+  | 'dismissed' // it is no longer one of the agents
   | 'peer' // it closed, or the network did
   | 'closed'; // this agent closes
 

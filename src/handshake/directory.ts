@@ -36,8 +36,8 @@ interface Parts {
  */
 export class Directory implements PeerAgents {
   readonly #domain: string;
-  readonly #routes: Routes;
-  readonly #agents = new Map<string, Announcer>();
+  #routes = new Routes([]);
+  #agents = new Map<string, Announcer>();
   /** Agents by identity: the replicas of a workload run on several nodes. */
   readonly #runners = new Map<bigint, Set<string>>();
   readonly #parts = new WeakMap<object, Parts>();
@@ -48,12 +48,39 @@ export class Directory implements PeerAgents {
   constructor(domain: string, agents: readonly AgentSettings[], counters: Counters) {
     this.#domain = domain;
     this.#counters = counters;
-    this.#routes = new Routes(agents);
-    for (const settings of agents) {
-      const patterns = workloadPatterns(settings);
+    this.setAgents(agents);
+  }
+
+  /**
+   * These may announce from now on. What others have announced is forgotten, and so is what one may no longer announce.
+   * @throws HandshakeError SETTINGS, and goes on with the former ones
+   */
+  setAgents(agents: readonly AgentSettings[]): void {
+    const routes = new Routes(agents);
+    const patterned = agents.map((settings) => ({ settings, patterns: workloadPatterns(settings) }));
+    const next = new Map<string, Announcer>();
+    for (const { settings, patterns } of patterned) {
       const nothing = { instance: undefined, revision: 0, identities: new Map(), characters: 0 };
-      this.#agents.set(settings.name, { settings, patterns, ...nothing });
+      next.set(settings.name, { ...(this.#agents.get(settings.name) ?? nothing), settings, patterns });
     }
+    const former = this.#agents;
+    this.#agents = next;
+    this.#routes = routes;
+    const changed = [...former].filter(([name, { identities }]) => {
+      const announcer = next.get(name);
+      const lost = [...identities.values()].filter((one) => !announcer || !this.#permitted(announcer, one));
+      for (const identity of lost) {
+        this.#removeRunner(identity.id, name);
+        if (announcer !== undefined) announcer.characters -= sizeOf(identity);
+      }
+      if (lost.length > 0 && announcer !== undefined) {
+        const kept = new Map(announcer.identities);
+        for (const { id } of lost) kept.delete(id);
+        announcer.identities = kept;
+      }
+      return lost.length > 0;
+    });
+    for (const [name] of changed) for (const listener of this.#listeners) listener(name);
   }
 
   agentAt(address: string): string | undefined {

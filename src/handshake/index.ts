@@ -105,6 +105,11 @@ export interface Handshake {
   /** The agent that speaks for an address. */
   agentAt(address: string): string | undefined;
   agents(): readonly AgentStatus[];
+  /**
+   * With these agents it has to do from now on. What the others have vouched for is revoked.
+   * @throws HandshakeError SETTINGS, and goes on with the former ones
+   */
+  setAgents(agents: readonly AgentSettings[]): void;
   underWay(): readonly UnderWay[];
   verified(filter?: VerifiedFilter): readonly Verified[];
   /** Returns how many handshakes. */
@@ -142,7 +147,8 @@ const QUERIES_PER_SECOND = 50;
  * @throws HandshakeError CREDENTIALS or SETTINGS
  */
 export function openHandshake(options: HandshakeOptions): Handshake {
-  const { name, domain, agents, node, now, listen } = options;
+  const { name, domain, node, now, listen } = options;
+  let { agents } = options;
   const ending = new AbortController();
   const counters = new Counters();
   const directory = new Directory(domain, agents, counters);
@@ -290,6 +296,13 @@ export function openHandshake(options: HandshakeOptions): Handshake {
         identities: sizes.get(peer.name) ?? 0,
         cidrs: cidrs.get(peer.name) ?? [],
       }));
+    },
+    setAgents: (wanted) => {
+      // Each looks at all of it before it takes any of it; what one refuses the other has not taken.
+      mesh.check(wanted);
+      directory.setAgents(wanted);
+      mesh.setAgents(wanted);
+      agents = wanted;
     },
     underWay: () => engine.underWay(),
     verified: (filter) => engine.verified(filter),

@@ -76,7 +76,8 @@ export interface PeerStatus extends Standing {
  */
 export class Mesh {
   readonly #options: MeshOptions;
-  readonly #known: ReadonlySet<string>;
+  /** The others, by name. */
+  #agents: ReadonlyMap<string, AgentSettings> = new Map();
   readonly #doorway: Doorway;
   readonly #standings: Standings;
   /** Troubles of strangers that are told; anybody can make as many as he likes. */
@@ -85,43 +86,50 @@ export class Mesh {
   /** Those that are up, by agent, in the order they came up. */
   readonly #up = new Map<string, Connection[]>();
   readonly #closes = new Map<CloseReason, number>();
-  readonly #diallers: Dialler[] = [];
+  readonly #diallers = new Map<string, { readonly address: string; readonly dialler: Dialler }>();
   #identification: Identification;
   #server: Server | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #dials = false;
   #closed = false;
 
   /** @throws HandshakeError CREDENTIALS or SETTINGS */
   constructor(options: MeshOptions) {
     this.#options = options;
-    this.#known = new Set(options.agents.map(({ name }) => name).filter((name) => name !== options.name));
     this.#doorway = new Doorway(options.timing.connection.hello);
-    this.#standings = new Standings(this.#known, options.now);
+    this.#standings = new Standings(options.now);
     this.#told = new Rate(TROUBLES_PER_SECOND, performance.now());
     this.#identification = this.#identify();
-    for (const { address } of options.agents) if (address !== '') hostAndPort(address);
+    this.setAgents(options.agents);
+  }
+
+  /**
+   * With these it has to do from now on. Connections of others are closed; who is dialled elsewhere than before is dialled
+   * anew. @throws HandshakeError SETTINGS, and goes on with the former ones
+   */
+  setAgents(agents: readonly AgentSettings[]): void {
+    this.check(agents);
+    const own = this.#options.name;
+    this.#agents = new Map(agents.filter(({ name }) => name !== own).map((agent) => [agent.name, agent]));
+    for (const name of this.#agents.keys()) this.#standings.add(name);
+    for (const connection of [...this.#connections])
+      if (!this.#agents.has(connection.agent)) connection.close('dismissed');
+    for (const name of this.#standings.names) if (!this.#agents.has(name)) this.#standings.delete(name);
+    if (this.#dials) this.#dial();
+  }
+
+  /** @throws HandshakeError SETTINGS where they cannot be dialled */
+  check(agents: readonly AgentSettings[]): void {
+    for (const { address } of agents) if (address !== '') hostAndPort(address);
   }
 
   /** Listens and dials. @throws HandshakeError LISTEN */
   async open(signal: AbortSignal): Promise<void> {
-    const { listen, agents, timing, random } = this.#options;
+    const { listen, timing } = this.#options;
     if (listen !== undefined) await this.#listen(listen);
     if (this.#closed || signal.aborted) return this.close();
-    for (const { name, address } of agents) {
-      if (address === '' || !this.#known.has(name)) continue;
-      const dialler = new Dialler({
-        agent: name,
-        ...hostAndPort(address),
-        timeout: timing.connection.hello,
-        backoff: timing.backoff,
-        random,
-        identification: () => this.#identification,
-        onDial: () => this.#standings.dialled(name),
-        onSocket: (socket) => this.#take(socket, name),
-        onFailure: (error) => this.#trouble(name, error),
-      });
-      this.#diallers.push(dialler);
-    }
+    this.#dials = true;
+    this.#dial();
     this.#timer = setInterval(() => this.#checkCertificates(), timing.certificates);
   }
 
@@ -164,18 +172,15 @@ export class Mesh {
 
   /** All that are configured. */
   peers(): PeerStatus[] {
-    const { agents, name: own } = this.#options;
-    return agents
-      .filter(({ name }) => name !== own)
-      .map(({ name, address }) => {
-        const up = this.#up.get(name) ?? [];
-        const [first] = up;
-        const inbound = up.some(({ dialled }) => !dialled);
-        const status = { name, address, ...this.#standings.of(name), inbound, connections: up.length };
-        if (first === undefined) return status;
-        const { skew, roundTrip } = first;
-        return { ...status, version: VERSION, skew, ...(roundTrip === undefined ? {} : { roundTrip }) };
-      });
+    return [...this.#agents.values()].map(({ name, address }) => {
+      const up = this.#up.get(name) ?? [];
+      const [first] = up;
+      const inbound = up.some(({ dialled }) => !dialled);
+      const status = { name, address, ...this.#standings.of(name), inbound, connections: up.length };
+      if (first === undefined) return status;
+      const { skew, roundTrip } = first;
+      return { ...status, version: VERSION, skew, ...(roundTrip === undefined ? {} : { roundTrip }) };
+    });
   }
 
   /**
@@ -200,8 +205,33 @@ export class Mesh {
     server?.close();
     this.#doorway.close();
     for (const connection of [...this.#connections]) connection.close('closed');
-    for (const dialler of this.#diallers) dialler.close();
+    for (const { dialler } of this.#diallers.values()) dialler.close();
     await ended;
+  }
+
+  /** One dialler for each that is dialled, at the address it has now. */
+  #dial(): void {
+    for (const [name, { address, dialler }] of this.#diallers) {
+      if (this.#agents.get(name)?.address === address) continue;
+      dialler.close();
+      this.#diallers.delete(name);
+    }
+    const { timing, random } = this.#options;
+    for (const { name, address } of this.#agents.values()) {
+      if (address === '' || this.#diallers.has(name)) continue;
+      const dialler = new Dialler({
+        agent: name,
+        ...hostAndPort(address),
+        timeout: timing.connection.hello,
+        backoff: timing.backoff,
+        random,
+        identification: () => this.#identification,
+        onDial: () => this.#standings.dialled(name),
+        onSocket: (socket) => this.#take(socket, name),
+        onFailure: (error) => this.#trouble(name, error),
+      });
+      this.#diallers.set(name, { address, dialler });
+    }
   }
 
   #identify(): Identification {
@@ -250,7 +280,7 @@ export class Mesh {
     const wrong =
       !accepted || agent === undefined
         ? new ProtocolError('DOMAIN', `A certificate for ${shown(peer?.subjectAltName)}, wanted an agent of ${domain}`)
-        : !this.#known.has(agent) || (dialled !== undefined && dialled !== agent)
+        : !this.#agents.has(agent) || (dialled !== undefined && dialled !== agent)
           ? new ProtocolError('PEER', `The agent of ${agent}, wanted ${dialled ?? 'one that is configured'}`)
           : undefined;
     if (wrong !== undefined || peer === undefined || agent === undefined || this.#closed) {
@@ -307,7 +337,8 @@ export class Mesh {
     const rest = up.filter((one) => one !== connection);
     if (rest.length === 0) this.#up.delete(agent);
     else this.#up.set(agent, rest);
-    if (reason !== 'closed') this.#trouble(agent, error ?? new Error(`Connection closed: ${reason}`));
+    if (reason !== 'closed' && reason !== 'dismissed')
+      this.#trouble(agent, error ?? new Error(`Connection closed: ${reason}`));
     // Not from within whatever sent on the one that broke.
     if (at === 0 && rest.length > 0) {
       setImmediate(() => {

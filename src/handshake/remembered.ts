@@ -31,7 +31,7 @@ export function saveAnnouncement(agent: string, announced: AnnouncedIdentity): S
  * heard again: a container there goes on, and so do its conversations, whether its agent can be reached or not.
  */
 export class Remembered {
-  readonly #agents = new Map<string, AnnouncedIdentity[]>();
+  #agents = new Map<string, AnnouncedIdentity[]>();
 
   /** Values that {@link saveAnnouncement} has not made are left out. @throws HandshakeError SETTINGS */
   constructor(domain: string, agents: readonly AgentSettings[], values: Iterable<unknown>) {
@@ -46,6 +46,17 @@ export class Remembered {
       known.push({ ...deriveIdentity(domain, attributes), ports });
       this.#agents.set(agent, known);
     }
+  }
+
+  /** Only these may have announced anything. @throws HandshakeError SETTINGS, and goes on with the former ones */
+  setAgents(agents: readonly AgentSettings[]): void {
+    const patterns = new Map(agents.map((settings) => [settings.name, workloadPatterns(settings)]));
+    this.#agents = new Map(
+      [...this.#agents].map(([agent, known]) => {
+        const permitted = known.filter((one) => mayAnnounce(patterns.get(agent) ?? [], one));
+        return [agent, permitted];
+      }),
+    );
   }
 
   /** It says itself now what it runs. */

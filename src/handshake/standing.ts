@@ -22,9 +22,20 @@ export class Standings {
   readonly #now: () => number;
   readonly #standings = new Map<string, Standing>();
 
-  constructor(agents: Iterable<string>, now: () => number) {
+  constructor(now: () => number) {
     this.#now = now;
-    for (const agent of agents) this.#standings.set(agent, { state: 'waiting', since: now() });
+  }
+
+  add(agent: string): void {
+    if (!this.#standings.has(agent)) this.#standings.set(agent, { state: 'waiting', since: this.#now() });
+  }
+
+  delete(agent: string): void {
+    this.#standings.delete(agent);
+  }
+
+  get names(): readonly string[] {
+    return [...this.#standings.keys()];
   }
 
   of(agent: string): Standing {

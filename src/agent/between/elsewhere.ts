@@ -35,6 +35,11 @@ export class Elsewhere {
     }
   }
 
+  /** @throws HandshakeError SETTINGS, and goes on with the former ones */
+  setAgents(agents: readonly AgentSettings[]): void {
+    this.#remembered.setAgents(agents);
+  }
+
   /** @param announced what has been heard since the start */
   identities(announced: Announced): Wanted['elsewhere'] {
     for (const agent of announced.keys()) this.#remembered.heard(agent);
