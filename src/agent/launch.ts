@@ -14,6 +14,7 @@ import { AgentError } from './errors.ts';
 import { openHost } from './host.ts';
 import { findObjects } from './installation.ts';
 import { startMetrics } from './metrics/server.ts';
+import { reload } from './reload.ts';
 import { Service } from './service.ts';
 import { ConfiguredWorld } from './world.ts';
 
@@ -21,10 +22,16 @@ import { ConfiguredWorld } from './world.ts';
 const SILENT_RESYNCS = 3;
 
 /**
- * Runs the agent on this node until the signal aborts.
+ * Runs the agent on this node until the signal aborts. SIGHUP makes it read its configuration again.
+ * @param readAgain the configuration as it is written now; rejects where that is none
  * @throws AgentError, BpfError where it cannot start; what an earlier agent left enforced stays so
  */
-export async function runAgent(config: Config, logger: Logger, signal: AbortSignal): Promise<void> {
+export async function runAgent(
+  config: Config,
+  logger: Logger,
+  signal: AbortSignal,
+  readAgain: () => Promise<Config>,
+): Promise<void> {
   // Before anything in the kernel is touched: a second agent would take the first one's events and settings.
   await refuseBesideAnother(config.api.socket);
   const datapath = openKernel(config);
@@ -42,14 +49,32 @@ export async function runAgent(config: Config, logger: Logger, signal: AbortSign
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
+  const onHangUp = reloader(agent, config, logger, readAgain);
+  process.on('SIGHUP', onHangUp);
   try {
     // People can ask how it stands before it is ready.
     await serve(agent, config, logger);
     await Promise.race([agent.start(), ended]);
     await ended;
   } finally {
+    process.off('SIGHUP', onHangUp);
     await agent.close();
   }
+}
+
+/** One reading after the other, each against what the one before has left. */
+function reloader(agent: Agent, config: Config, logger: Logger, readAgain: () => Promise<Config>): () => void {
+  let current = Promise.resolve(config);
+  return () => {
+    current = current.then(async (before) => {
+      try {
+        return reload(before, await readAgain(), { between: agent.between, logger });
+      } catch (error) {
+        logger.error({ err: error }, 'Cannot take over the configuration; the agent goes on as before');
+        return before;
+      }
+    });
+  };
 }
 
 /**

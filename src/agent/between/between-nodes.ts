@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
-import { type Handshake, openHandshake, type SavedKey } from '../../handshake/index.ts';
+import type { AgentSettings, Handshake, SavedKey } from '../../handshake/index.ts';
 import type { HeldFlow } from '../../hold/port.ts';
-import { openStore, type Store } from '../../store/index.ts';
-import { type Credentials, watchCredentials } from '../../trust/credentials.ts';
+import type { Store } from '../../store/index.ts';
+import type { Credentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
 import type { TagKeysNow } from '../../trust/tag-keys.ts';
 import type { Config } from '../config.ts';
@@ -14,10 +14,12 @@ import { EndpointBook } from '../local-node.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import { TablesOracle } from '../policy-oracle.ts';
 import { Chronicle } from './chronicle.ts';
-import { Elsewhere, isAnnouncement } from './elsewhere.ts';
+import type { Elsewhere } from './elsewhere.ts';
 import { Outlook } from './outlook.ts';
 import { orphans } from './vouchers.ts';
-import { openWaitingRoom, type WaitingRoom } from './waiting-room.ts';
+import type { WaitingRoom } from './waiting-room.ts';
+
+type Machinery = typeof import('./machinery.ts');
 
 export interface BetweenParts {
   readonly config: Config;
@@ -30,6 +32,13 @@ export interface BetweenParts {
   readonly note: (notice: Notice) => void;
   /** Who runs elsewhere has changed. */
   readonly onElsewhere: () => void;
+}
+
+/** The other nodes of the domain. */
+export interface Neighbours {
+  /** CIDRs toward which TCP is tagged. */
+  readonly prefixes: readonly string[];
+  readonly agents: readonly AgentSettings[];
 }
 
 /** The wall clock is told to the kernel this often; what it has drifted by in between is nothing to a tag's window. */
@@ -52,6 +61,7 @@ export class BetweenNodes {
   readonly #parts: BetweenParts;
   readonly #chronicle: Chronicle;
   readonly #closers: (() => void | Promise<void>)[] = [];
+  #neighbours: Neighbours;
   #room: WaitingRoom | undefined;
   #handshake: Handshake | undefined;
   #store: Store | undefined;
@@ -66,6 +76,7 @@ export class BetweenNodes {
 
   constructor(parts: BetweenParts) {
     this.#parts = parts;
+    this.#neighbours = { prefixes: parts.config.network.prefixes, agents: parts.config.handshake.agents };
     this.book = new EndpointBook({
       publicAddresses: parts.config.network.publicAddresses,
       senderOf: (side, protocol) => parts.datapath.peers.senderOf(side, protocol),
@@ -81,8 +92,7 @@ export class BetweenNodes {
 
   /** Other agents are configured, or heard. */
   get shakesHands(): boolean {
-    const { listen, agents } = this.#parts.config.handshake;
-    return listen !== 'off' || agents.length > 0;
+    return this.#parts.config.handshake.listen !== 'off' || this.#neighbours.agents.length > 0;
   }
 
   get handshake(): Handshake | undefined {
@@ -110,24 +120,43 @@ export class BetweenNodes {
 
   /** Begins. What the kernel is told here, it is told before the first round. */
   async start(): Promise<void> {
-    const { config, datapath } = this.#parts;
-    const { network, handshake } = config;
+    const { datapath } = this.#parts;
     datapath.peers.setClock();
     this.#every(CLOCK_MS, () => datapath.peers.setClock());
     this.#every(SWEEP_MS, () => datapath.peers.sweep());
     this.#followTagKeys();
-    if (this.shakesHands) {
-      this.#openStore();
-      await this.#openRoom();
+    const machinery = this.shakesHands ? await import('./machinery.ts') : undefined;
+    if (machinery !== undefined) {
+      this.#openStore(machinery);
+      await this.#openRoom(machinery);
     }
+    this.#setDomains();
+    this.#tellKernel();
+    if (machinery !== undefined) this.#followCredentials(machinery);
+  }
+
+  /**
+   * Other nodes have come, gone or moved. What a node that is gone has vouched for is revoked. A node that was not to shake hands
+   * when it started does not begin to: `handshake.listen`.
+   * @throws HandshakeError SETTINGS, and goes on with the former ones
+   */
+  setNeighbours(neighbours: Neighbours): void {
+    if (this.#handshake !== undefined) this.#handshake.setAgents(neighbours.agents);
+    this.#elsewhere?.setAgents(neighbours.agents);
+    this.#neighbours = neighbours;
+    this.#setDomains();
+    this.#parts.onElsewhere();
+  }
+
+  #setDomains(): void {
+    const { config, datapath } = this.#parts;
+    const { prefixes, agents } = this.#neighbours;
     // Where nobody can hold, what would have to wait is dropped; or goes on as to the world, where that is wanted.
     const hold = this.#room !== undefined || !config.hold.open;
     datapath.peers.setDomains([
-      ...network.prefixes.map((cidr) => ({ cidr, hold: false })),
-      ...handshake.agents.flatMap(({ cidrs }) => cidrs.map((cidr) => ({ cidr, hold }))),
+      ...prefixes.map((cidr) => ({ cidr, hold: false })),
+      ...agents.flatMap(({ cidrs }) => cidrs.map((cidr) => ({ cidr, hold }))),
     ]);
-    this.#tellKernel();
-    if (this.shakesHands) this.#followCredentials();
   }
 
   /** A round has ended well: what it applied is what handshakes are judged by from now on. */
@@ -225,7 +254,7 @@ export class BetweenNodes {
     this.#closers.push(() => watch.close());
   }
 
-  #openStore(): void {
+  #openStore({ openStore, Elsewhere }: Machinery): void {
     const { config, now } = this.#parts;
     const { keep, most } = config.handshake.records;
     const store = openStore(join(config.state.directory, 'records.sqlite'), {
@@ -236,11 +265,11 @@ export class BetweenNodes {
       onError: (error) => this.#fault('records', error),
     });
     this.#store = store;
-    this.#elsewhere = new Elsewhere(config.domain, config.handshake.agents, store.verified.load());
+    this.#elsewhere = new Elsewhere(config.domain, this.#neighbours.agents, store.verified.load());
     this.#closers.push(() => store.close());
   }
 
-  async #openRoom(): Promise<void> {
+  async #openRoom({ openWaitingRoom }: Machinery): Promise<void> {
     const { config, now } = this.#parts;
     try {
       this.#room = await openWaitingRoom({
@@ -269,17 +298,17 @@ export class BetweenNodes {
     else this.#room?.hold.drop(flow.id, 'unreachable');
   }
 
-  #followCredentials(): void {
+  #followCredentials(machinery: Machinery): void {
     const { config, node } = this.#parts;
     const { certificate, key, authority } = config.handshake;
     let current: Credentials | undefined;
-    const watch = watchCredentials(
+    const watch = machinery.watchCredentials(
       { certificate, key, authority },
       { domain: config.domain, node },
       (credentials) => {
         current = credentials;
         this.#works('certificate');
-        if (this.#handshake === undefined) this.#openHandshake(() => current ?? credentials);
+        if (this.#handshake === undefined) this.#openHandshake(machinery, () => current ?? credentials);
         else this.#handshake.reload();
       },
       (error) => this.#fault('certificate', error),
@@ -287,15 +316,15 @@ export class BetweenNodes {
     this.#closers.push(() => watch.close());
   }
 
-  #openHandshake(credentials: Parameters<typeof openHandshake>[0]['credentials']): void {
+  #openHandshake(machinery: Machinery, credentials: () => Credentials): void {
     const { config, node, datapath, now, measurements, onElsewhere } = this.#parts;
-    const { listen, agents, deadline, lifetime, silent } = config.handshake;
-    const handshake = openHandshake({
+    const { listen, deadline, lifetime, silent } = config.handshake;
+    const handshake = machinery.openHandshake({
       name: node,
       domain: config.domain,
       ...(listen === 'off' ? {} : { listen }),
       credentials,
-      agents,
+      agents: this.#neighbours.agents,
       node: this.book,
       policy: new TablesOracle({
         tables: () => datapath.currentTables(),
@@ -321,7 +350,7 @@ export class BetweenNodes {
       onFault: (error) => this.#fault('handshake', error),
     });
     this.#handshake = handshake;
-    this.#restore(handshake);
+    this.#restore(machinery, handshake);
     this.#every(SAVE_MS, () => this.#save());
     this.#closers.push(() => handshake.close());
     onElsewhere();
@@ -339,10 +368,11 @@ export class BetweenNodes {
     this.#store?.verified.save(news.saved);
   }
 
-  #restore(handshake: Handshake): void {
+  #restore({ isAnnouncement }: Machinery, handshake: Handshake): void {
     if (this.#store === undefined) return;
-    const [announcements, handshakes] = partition([...this.#store.verified.load()], ([key]) => isAnnouncement(key));
-    handshake.restore(handshakes.map(([, value]) => value));
+    const stored = [...this.#store.verified.load()];
+    const announcements = stored.filter(([key]) => isAnnouncement(key));
+    handshake.restore(stored.filter(([key]) => !isAnnouncement(key)).map(([, value]) => value));
     const standing = handshake.takeChanges().saved.map((value) => [storedKey(value), value] as const);
     // What no longer stands goes; from now on only changes are told.
     this.#store.verified.replace([...announcements, ...standing]);
@@ -367,8 +397,4 @@ export class BetweenNodes {
 /** Begins with the time, so that what is written at one time lies in few pages of the database. */
 function storedKey({ since, end, agent, handshake }: SavedKey): string {
   return `${since.toString(36).padStart(9, '0')} ${end} ${agent} ${handshake}`;
-}
-
-function partition<T>(values: readonly T[], first: (value: T) => boolean): readonly [T[], T[]] {
-  return [values.filter(first), values.filter((value) => !first(value))];
 }

@@ -35,7 +35,8 @@ export function agentCommand(io: Io): Command {
     }
     const { makeLogger } = await import('../../events/log.ts');
     const logger = makeLogger(config.log.level, process.stdout);
-    await runAgent(config, logger, io.signal);
+    const readAgain = async () => (await readConfig(io, options, given ? socket : undefined)).config;
+    await runAgent(config, logger, io.signal, readAgain);
   });
 }
 
