@@ -4,6 +4,7 @@ import { isGlob } from '../glob.ts';
 import { API_VERSION } from '../policy.ts';
 import { parseWorkload } from '../workload.ts';
 import * as field from './fields.ts';
+import { kubernetes } from './structural.ts';
 
 /**
  * Adds an issue at a field of the object being refined. `depth` tells it from faults of the fields themselves, after
@@ -41,6 +42,9 @@ export const ruleName = field.ruleName
   .optional()
   .describe('Name of the rule in reports and metrics, unique in its list. Rules without one are known by their index.');
 
+/** Most rules of a list in a Kubernetes object, which has 1.5 MiB at most; a file may have more. */
+const KUBERNETES_RULES = 500;
+
 /** Rules of which no two have the same name. */
 export function rules<T extends z.ZodType<{ name?: string | undefined }>>(rule: T) {
   return z
@@ -55,6 +59,7 @@ export function rules<T extends z.ZodType<{ name?: string | undefined }>>(rule: 
         else issue(context, [i, 'name'], 'a name no other rule of the list has', `rule ${first} has it`);
       }
     })
+    .register(kubernetes, { maxItems: KUBERNETES_RULES })
     .optional();
 }
 
@@ -102,6 +107,12 @@ export function checkSubject(
   const hint = `${other}: use kind ${clusterKind}`;
   issue(context, ['spec', 'subject', 'workload'], `a workload of namespace ${namespace}`, hint);
 }
+
+/** The same of a policy's subject, in CEL. */
+export const CLUSTER_SUBJECT = {
+  rule: "self.spec.subject.workload.matches('^[^/]+/[^/]+/[^/]+$')",
+  message: 'spec.subject.workload: wanted a workload as namespace/kind/name (a cluster-wide policy has no namespace)',
+} as const;
 
 /** Workloads in cluster-wide policies are written with their namespace. */
 export function checkReference(context: z.core.$RefinementCtx, reference: string, path: (string | number)[]): void {

@@ -76,7 +76,8 @@ const annotationValue = z.string({ error: 'a text' }).max(262_144, { error: 'a t
 function mapping(value: z.ZodString, most: number) {
   return z
     .record(labelKey, value, { error: 'a mapping of keys to texts' })
-    .refine((entries) => Object.keys(entries).length <= most, { error: `at most ${most} entries` });
+    .refine((entries) => Object.keys(entries).length <= most, { error: `at most ${most} entries` })
+    .meta({ maxProperties: most });
 }
 
 export const labels = mapping(labelValue, LIMITS.labels);

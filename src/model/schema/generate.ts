@@ -1,5 +1,6 @@
 /**
- * Writes what is made from the policy schema: `docs/{policy,hardening}-reference.md` and `docs/schema/*.json`.
+ * Writes what is made from the policy schema: `docs/{policy,hardening}-reference.md`, `docs/schema/*.json` and
+ * `k8s/crds/*.yaml`.
  *
  *     node src/model/schema/generate.ts --check    exit 1 and name the files that are stale
  *     node src/model/schema/generate.ts --write
@@ -7,6 +8,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { customResourceDefinitions } from './crd.ts';
 import { jsonSchemas } from './json-schema.ts';
 import { referencePages } from './reference.ts';
 
@@ -15,6 +17,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const [file, content] of referencePages()) files.set(`docs/${file}`, content);
   for (const [file, content] of jsonSchemas()) files.set(`docs/schema/${file}`, content);
+  for (const [file, content] of customResourceDefinitions()) files.set(`k8s/crds/${file}`, content);
   return files;
 }
 

@@ -23,7 +23,8 @@ export function listOf<T extends z.ZodType<string>>(entry: T, most: number, what
         if (first === undefined) seen.set(value, i);
         else issue(context, [i], 'something new', `entry ${first} says it already`);
       }
-    });
+    })
+    .meta({ uniqueItems: true });
 }
 
 function glob(wanted: string, accepts: (pattern: string) => boolean): z.ZodString {

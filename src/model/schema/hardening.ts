@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { hasPorts, parseProtocol, protocolName } from '../protocol.ts';
 import {
   apiVersion,
+  CLUSTER_SUBJECT,
   checkReference,
   checkSubject,
   clusterMetadata,
@@ -20,6 +21,7 @@ import {
 } from './document.ts';
 import * as common from './fields.ts';
 import * as field from './hardening-fields.ts';
+import { kubernetes } from './structural.ts';
 
 const { LIMITS } = field;
 
@@ -95,7 +97,17 @@ const socketSchema = z
       issue(context, ['protocol'], 'a number', `the name is one of inet and inet6, not of ${family}`);
     }
   })
-  .meta({ title: 'Socket' });
+  .meta({ title: 'Socket' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule:
+          '!has(self.protocol) || type(self.protocol) == int || !has(self.family) || ' +
+          "string(self.family) in ['inet', 'inet6', '2', '10']",
+        message: 'a protocol by name goes with the families inet and inet6 only',
+      },
+    ],
+  });
 
 const unixSchema = z
   .strictObject(
@@ -159,7 +171,15 @@ const networkSchema = z
       else if (endPort < port) issue(context, ['endPort'], `${port} or more, as in port`);
     }
   })
-  .meta({ title: 'Network' });
+  .meta({ title: 'Network' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule: '!has(self.endPort) || (has(self.port) && self.endPort >= self.port)',
+        message: 'endPort goes with a port number in port that is not larger',
+      },
+    ],
+  });
 
 const TARGETS = {
   ready: field
@@ -206,7 +226,15 @@ const ruleSchema = z
       issue(context, [], `one of the fields ${TARGET_NAMES.join(', ')}`, 'the rule would do nothing');
     }
   })
-  .meta({ title: 'Hardening rule' });
+  .meta({ title: 'Hardening rule' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule: TARGET_NAMES.map((name) => `has(self.${name})`).join(' || '),
+        message: `wanted one of the fields ${TARGET_NAMES.join(', ')} (the rule would do nothing)`,
+      },
+    ],
+  });
 
 const posture = (description: string) => common.action.optional().meta({ description, default: 'Allow' });
 
@@ -242,7 +270,15 @@ const specSchema = z
     if (list.length > 0 || Object.values(defaults).some((action) => action !== undefined)) return;
     issue(context, [], 'rules, or one of defaults', 'the policy would do nothing');
   })
-  .meta({ title: 'Hardening spec' });
+  .meta({ title: 'Hardening spec' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule: '(has(self.rules) && size(self.rules) > 0) || (has(self.defaults) && size(self.defaults) > 0)',
+        message: 'wanted rules, or one of defaults (the policy would do nothing)',
+      },
+    ],
+  });
 
 const hardeningPolicySchema = z
   .strictObject({ apiVersion, kind: kind('HardeningPolicy'), metadata: namespacedMetadata, spec: specSchema })
@@ -262,7 +298,8 @@ const clusterHardeningPolicySchema = z
   .meta({
     title: 'ClusterHardeningPolicy',
     description: 'The same for workloads of any namespace; workloads are always written namespace/kind/name.',
-  });
+  })
+  .register(kubernetes, { validations: [CLUSTER_SUBJECT] });
 
 /** By kind. */
 export const HARDENING_SCHEMAS = {

@@ -8,6 +8,7 @@ import { networkCovers, parseNetwork } from '../address.ts';
 import { hasPorts, hasTypes, parseProtocol, protocolName } from '../protocol.ts';
 import {
   apiVersion,
+  CLUSTER_SUBJECT,
   checkReference,
   checkSubject,
   clusterMetadata,
@@ -21,6 +22,7 @@ import {
   subjectSchema,
 } from './document.ts';
 import * as field from './fields.ts';
+import { kubernetes } from './structural.ts';
 
 const peerSchema = z
   .strictObject(
@@ -72,7 +74,20 @@ const peerSchema = z
       else if (inner.prefix === outer.prefix) issue(context, ['except', i], `a part of ${peer.cidr}, not all of it`);
     }
   })
-  .meta({ title: 'Peer' });
+  .meta({ title: 'Peer' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule: '(has(self.workload) ? 1 : 0) + (has(self.cidr) ? 1 : 0) + (has(self.entity) ? 1 : 0) == 1',
+        message: 'wanted exactly one of the fields workload, cidr, entity',
+      },
+      {
+        rule: 'has(self.workload) || (!has(self.container) && !has(self.labels))',
+        message: 'container and labels go with workload only',
+      },
+      { rule: 'has(self.cidr) || !has(self.except)', message: 'except goes with cidr only' },
+    ],
+  });
 
 function kindsHint(kinds: readonly string[]): string {
   return kinds.length === 0 ? 'leave the list out to mean any peer' : `both given: ${kinds.join(', ')}`;
@@ -106,7 +121,15 @@ const portSchema = z
     }
     if (entry.type !== undefined && !hasTypes(protocol)) issue(context, ['type'], `no type with protocol ${name}`);
   })
-  .meta({ title: 'Port' });
+  .meta({ title: 'Port' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule: '!has(self.endPort) || (has(self.port) && type(self.port) == int && self.endPort >= int(self.port))',
+        message: 'endPort goes with a port number in port that is not larger',
+      },
+    ],
+  });
 
 const peers = z
   .array(peerSchema, { error: 'a list of peers' })
@@ -180,7 +203,17 @@ const specSchema = z
       issue(context, [], 'a direction: ingress, egress or one of defaults', 'the policy would do nothing');
     }
   })
-  .meta({ title: 'Spec' });
+  .meta({ title: 'Spec' })
+  .register(kubernetes, {
+    validations: [
+      {
+        rule:
+          'has(self.ingress) || has(self.egress) || ' +
+          '(has(self.defaults) && (has(self.defaults.ingress) || has(self.defaults.egress)))',
+        message: 'wanted a direction: ingress, egress or one of defaults (the policy would do nothing)',
+      },
+    ],
+  });
 
 type Spec = z.infer<typeof specSchema>;
 
@@ -228,7 +261,8 @@ const clusterWorkloadNetworkPolicySchema = z
   .meta({
     title: 'ClusterWorkloadNetworkPolicy',
     description: 'The same for workloads of any namespace; workloads are always written namespace/kind/name.',
-  });
+  })
+  .register(kubernetes, { validations: [CLUSTER_SUBJECT] });
 
 /** By kind. */
 export const NETWORK_SCHEMAS = {
