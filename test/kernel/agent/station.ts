@@ -42,6 +42,8 @@ export class Station {
   /** What it was made with. */
   readonly settings: Record<string, unknown>;
   readonly close: () => void;
+  /** A command, with its arguments, that becomes the agent: one that takes rights from it. */
+  under: readonly string[] = [];
   readonly #config: string;
   readonly #node: Node | undefined;
   #agent: Background | undefined;
@@ -129,7 +131,7 @@ export class Station {
 
   /** Starts the agent and waits for nothing. */
   launch(flags: readonly string[] = []): void {
-    this.#agent = this.host.start([...PROGRAM, 'agent', '--config', this.#config, ...flags]);
+    this.#agent = this.host.start([...this.under, ...PROGRAM, 'agent', '--config', this.#config, ...flags]);
   }
 
   /** Ends the agent as SIGTERM does. @returns its exit status */
