@@ -1,8 +1,8 @@
 import type { Dispatcher } from 'undici';
 import { Client, Pool } from 'undici';
 import * as z from 'zod';
+import { readBounded, readLines } from '../body.ts';
 import { errnoOf, SourceError } from '../error.ts';
-import { readBounded, readLines } from './body.ts';
 import type { EngineEvent, Inspected } from './messages.ts';
 import { eventSchema, inspectSchema, listSchema, refusalSchema, versionSchema } from './messages.ts';
 

@@ -1,4 +1,4 @@
-import { SourceError } from '../error.ts';
+import { SourceError } from './error.ts';
 
 /** Reads a body to its end. Throws SourceError TOO_LARGE beyond `longest` bytes, having ended the body. */
 export async function readBounded(body: AsyncIterable<Uint8Array>, longest: number): Promise<string> {
