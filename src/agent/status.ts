@@ -122,6 +122,7 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
     ...agent.between.outlook.problems(),
+    ...agent.gatekeeper.problems,
     ...(agent.gatekeeper.enabled && gate.missing !== undefined ? [`new containers do not wait: ${gate.missing}`] : []),
     ...maps
       .filter(({ type, entries, maxEntries }) => !type.includes(SELF_EMPTYING) && entries > maxEntries * NEARLY_FULL)

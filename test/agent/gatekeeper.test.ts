@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { configSchema } from '../../src/agent/config.ts';
 import { Gatekeeper, isClaimed, ownCgroups } from '../../src/agent/gate/gatekeeper.ts';
 import { compileGatePatterns, isContainerPath } from '../../src/datapath/gate/automaton.ts';
-import type { Gate, GateOptions, GateRecord, WaitingContainer } from '../../src/datapath/gate/port.ts';
+import type { Gate, GateOpening, GateOptions, GateRecord, WaitingContainer } from '../../src/datapath/gate/port.ts';
 import { CONTAINER_CGROUPS } from '../../src/datapath/gate/standard.ts';
 import type { Notice } from '../../src/events/journal.ts';
 import type { Container, Endpoint } from '../../src/model/endpoint.ts';
@@ -69,6 +69,7 @@ class Desk implements Gate {
   readonly present = new Map<bigint, WaitingContainer>();
   readonly opened: bigint[] = [];
   readonly killed: bigint[] = [];
+  readonly beyond = new Set<bigint>();
   options: GateOptions | undefined;
 
   configure(options: GateOptions): void {
@@ -83,10 +84,14 @@ class Desk implements Gate {
     return this.present.get(cgroup);
   }
 
-  open(cgroup: bigint): { processes: number; heldMs: number } {
+  unreached(): ReadonlySet<bigint> {
+    return new Set([...this.beyond].filter((cgroup) => !this.present.has(cgroup)));
+  }
+
+  open(cgroup: bigint): GateOpening {
     this.opened.push(cgroup);
     this.present.delete(cgroup);
-    return { processes: 1, heldMs: 1 };
+    return { processes: 1, heldMs: 1, ...(this.beyond.has(cgroup) ? { error: new Error('not permitted') } : {}) };
   }
 
   kill(cgroup: bigint): { processes: number } {
@@ -148,6 +153,24 @@ describe('a gatekeeper', () => {
   const record = (cgroup: bigint, operation: GateRecord['operation'] = 'stopped'): GateRecord => {
     return { kind: 'gate', time: 0, operation, cgroup, name: ID, pid: 7, by: 9n };
   };
+
+  it('says whom it could not reach, and tries again until it can', () => {
+    const { desk, keeper, notices, apply } = set();
+    desk.present.set(5n, waiting(5n));
+    desk.beyond.add(5n);
+    keeper.start();
+    apply(endpoint(ID, [{ id: ID, cgroup: at(5n) }]));
+    assert.deepEqual(keeper.problems, [`docker-${ID}.scope cannot begin: not permitted`]);
+    assert.deepEqual(
+      notices.map(({ action }) => action),
+      ['stuck'],
+    );
+    keeper.look();
+    assert.deepEqual([desk.opened, keeper.problems.length, notices.length], [[5n, 5n], 1, 1]);
+    desk.beyond.delete(5n);
+    keeper.look();
+    assert.deepEqual([desk.opened, keeper.problems], [[5n, 5n], []]);
+  });
 
   it('lets those of sources.cgroups wait too, and its own never', () => {
     const { desk } = set();

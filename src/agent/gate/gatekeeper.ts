@@ -46,6 +46,8 @@ interface Waiting extends WaitingContainer {
 export class Gatekeeper {
   readonly #parts: GatekeeperParts;
   readonly #waiting = new Map<bigint, Waiting>();
+  /** Why not all could be reached of those that were let go. */
+  readonly #stuck = new Map<bigint, string>();
   #sweeper: NodeJS.Timeout | undefined;
   #asking: NodeJS.Timeout | undefined;
   #askAfterMs = ASK_FIRST_MS;
@@ -63,6 +65,11 @@ export class Gatekeeper {
 
   get waiting(): readonly WaitingContainer[] {
     return [...this.#waiting.values()];
+  }
+
+  /** What is wrong, for people. */
+  get problems(): readonly string[] {
+    return [...this.#stuck.values()];
   }
 
   /** From now on new containers wait, or no longer do; those that an earlier agent has left waiting are taken over. */
@@ -84,6 +91,7 @@ export class Gatekeeper {
     const present = new Set(found.map(({ cgroup }) => cgroup));
     for (const cgroup of this.#waiting.keys()) if (!present.has(cgroup)) this.#waiting.delete(cgroup);
     this.#openClaimed();
+    this.#freeStuck();
     this.#watch();
   }
 
@@ -153,9 +161,24 @@ export class Gatekeeper {
   }
 
   #open(container: Waiting, reason: Opening): void {
-    this.#waiting.delete(container.cgroup);
-    const { heldMs }: GateOpening = this.#parts.gate.open(container.cgroup);
+    const { cgroup, name } = container;
+    this.#waiting.delete(cgroup);
+    const { heldMs, error }: GateOpening = this.#parts.gate.open(cgroup);
     this.#parts.onOpened(reason, heldMs);
+    if (error === undefined) return;
+    this.#stuck.set(cgroup, `${name} cannot begin: ${error.message}`);
+    this.#note(name, 'error', 'stuck', `it was let go and could not be continued: ${error.message}`);
+  }
+
+  /** Also those of an earlier agent, which may have had fewer rights. */
+  #freeStuck(): void {
+    const unreached = this.#parts.gate.unreached();
+    for (const cgroup of this.#stuck.keys()) if (!unreached.has(cgroup)) this.#stuck.delete(cgroup);
+    for (const cgroup of unreached) {
+      const { error } = this.#parts.gate.open(cgroup);
+      if (error === undefined) this.#stuck.delete(cgroup);
+      else if (!this.#stuck.has(cgroup)) this.#stuck.set(cgroup, `cgroup ${cgroup} cannot begin: ${error.message}`);
+    }
   }
 
   #watch(): void {

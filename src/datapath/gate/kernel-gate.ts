@@ -90,13 +90,19 @@ class KernelGate implements Gate {
     return row === undefined ? undefined : this.#waitingContainer(cgroup, row);
   }
 
+  unreached(): ReadonlySet<bigint> {
+    const owners = new Set([...this.#rows.held.entries()].map(([, { owner }]) => owner));
+    for (const [, { owner }] of this.#rows.gates.entries()) owners.delete(owner);
+    return owners;
+  }
+
   open(cgroup: bigint): GateOpening {
     return openContainer(this.#rows, cgroup);
   }
 
   kill(cgroup: bigint): GateOpening {
     const held = heldMs(this.#rows.gates.get(cgroup));
-    return { processes: signalAll(this.#rows.held, cgroup, 'SIGKILL'), ...held };
+    return { ...signalAll(this.#rows.held, cgroup, 'SIGKILL'), ...held };
   }
 
   openAll(): void {
@@ -152,6 +158,10 @@ class NoGate implements Gate {
 
   find(): undefined {
     return undefined;
+  }
+
+  unreached(): ReadonlySet<bigint> {
+    return new Set();
   }
 
   open(): GateOpening {
@@ -233,10 +243,10 @@ function rowsOf(map: (name: 'gates' | 'held_processes') => BpfMap): Rows {
 function openContainer(rows: Rows, cgroup: bigint): GateOpening {
   const held = heldMs(rows.gates.get(cgroup));
   rows.gates.delete(cgroup);
-  const processes = signalAll(rows.held, cgroup, 'SIGCONT');
+  const reached = signalAll(rows.held, cgroup, 'SIGCONT');
   // Those below wait for nobody any more, and only take room.
   rows.gates.deleteAll([...rows.gates.entries()].filter(([, { owner }]) => owner === cgroup).map(([key]) => key));
-  return { processes, ...held };
+  return { ...reached, ...held };
 }
 
 function openEverything(rows: Rows): void {
@@ -250,12 +260,18 @@ function heldMs(row: GateRow | undefined): { heldMs?: number } {
   return { heldMs: Number(process.hrtime.bigint() - row.stopped) / Number(NS_PER_MS) };
 }
 
-function signalAll(held: Rows['held'], cgroup: bigint, signal: 'SIGCONT' | 'SIGKILL'): number {
-  let reached = 0;
+/** All that can be reached are, whatever keeps others from it. */
+function signalAll(held: Rows['held'], cgroup: bigint, signal: 'SIGCONT' | 'SIGKILL'): GateOpening {
+  let processes = 0;
+  let failure: Error | undefined;
   for (const [pid, { owner, start }] of held.entries()) {
     if (owner !== cgroup) continue;
-    if (signalHeld(pid, start, signal)) reached += 1;
-    held.delete(pid);
+    try {
+      if (signalHeld(pid, start, signal)) processes += 1;
+      held.delete(pid);
+    } catch (error) {
+      failure ??= error instanceof Error ? error : new Error(String(error));
+    }
   }
-  return reached;
+  return failure === undefined ? { processes } : { processes, error: failure };
 }

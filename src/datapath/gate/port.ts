@@ -30,6 +30,8 @@ export interface GateOpening {
   readonly processes: number;
   /** From when the first process was stopped, milliseconds; absent where it was no longer among those that wait. */
   readonly heldMs?: number;
+  /** Why some of them could not be reached. They are known still: `unreached`. */
+  readonly error?: Error;
 }
 
 /** How often each thing was done since the maps were made. */
@@ -65,6 +67,8 @@ export interface Gate {
   waiting(): readonly WaitingContainer[];
   /** One of them; undefined where it does not wait, or nothing of it was stopped yet. */
   find(cgroup: bigint): WaitingContainer | undefined;
+  /** Containers that were let go, of which not all could be reached: to be let go again. */
+  unreached(): ReadonlySet<bigint>;
   /** Lets a container go: what is stopped goes on, what comes later is not stopped. */
   open(cgroup: bigint): GateOpening;
   /** Kills what is stopped of a container. Its cgroup goes on waiting: what comes later is stopped, too. */

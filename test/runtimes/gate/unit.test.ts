@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Station } from '../../kernel/agent/station.ts';
+import { waitFor } from '../../rig/cleanup.ts';
 import { type Docker, startDocker } from '../../rig/docker.ts';
 import { IMAGE } from '../../rig/image.ts';
 
 const UNIT = new URL('../../../packaging/systemd/sallyport.service', import.meta.url);
 
-/** `setpriv` with what the unit leaves of this process' rights. */
-function asUnit(): string[] {
+/** `setpriv` with what the unit leaves of this process' rights, and without some of that. */
+function asUnit(...without: readonly string[]): string[] {
+  for (const name of without) if (!CAPABILITIES.includes(name)) throw new Error(`there is no capability ${name}`);
   const [, listed = ''] = /^CapabilityBoundingSet=(.*)$/m.exec(readFileSync(UNIT, 'utf8')) ?? [];
   const allowed = new Set(listed.split(' ').map((name) => name.replace(/^CAP_/, '').toLowerCase()));
   const [, bounding = '0'] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
   const dropped = CAPABILITIES.filter(
-    (name, bit) => (BigInt(`0x${bounding}`) >> BigInt(bit)) & 1n && !allowed.has(name),
+    (name, bit) => (BigInt(`0x${bounding}`) >> BigInt(bit)) & 1n && (!allowed.has(name) || without.includes(name)),
   );
   return ['setpriv', '--no-new-privs', '--bounding-set', dropped.map((name) => `-${name}`).join(','), '--'];
 }
@@ -43,6 +45,23 @@ describe('an agent with the rights of its unit', function () {
   after(() => {
     station?.close();
     docker?.close();
+  });
+
+  it('without CAP_KILL leaves those of others waiting, says so, and frees them once it can', async () => {
+    await station.stop();
+    station.under = asUnit('kill');
+    await station.start();
+    const command = ['run', '--rm', '--user', '1000:1000', IMAGE, 'true'];
+    const waits = docker.attempt(command, { timeout: 60_000 });
+    await waitFor('it is told', async () =>
+      (await station.status()).problems.some((text) => /cannot begin/.test(text)),
+    );
+    await station.stop();
+    station.under = asUnit();
+    await station.start();
+    const { status, stderr } = await waits;
+    assert.equal(status, 0, stderr);
+    assert.deepEqual((await station.status()).problems, []);
   });
 
   for (const [who, args] of [
