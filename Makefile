@@ -82,7 +82,7 @@ bench: build ## Ratios to nothing, iptables, nftables and a user-space queue (ON
 	@$(NODE) bench/main.ts $(if $(ONLY),--only $(ONLY))
 
 ##@ Check
-test: build ## Everything: pure, kernel, real runtimes, VMs
+test: build ## Everything: pure, kernel, real runtimes, Kubernetes, VMs
 	@test/run
 
 test-unit: setup ## Pure tests: no root, no kernel
@@ -93,6 +93,9 @@ test-kernel: build ## Programs and agent on this kernel (root)
 
 test-runtimes: build ## With real Docker and containerd (root)
 	@test/run runtimes
+
+test-cluster: build ## With a real Kubernetes cluster of two nodes (root); TEST_KUBECONFIG=… takes that one
+	@test/run cluster
 
 test-vm: build ## The kernel suites on the kernels of test/vm/kernels (root)
 	@test/run vm
@@ -108,4 +111,4 @@ lint: build ## Types, style, import directions, fresh generated files
 format: setup ## Rewrites sources to the house's style
 	$(BIOME) check --write .
 
-.PHONY: help setup packages bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-vm lint format
+.PHONY: help setup packages bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-cluster test-vm lint format

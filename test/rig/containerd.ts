@@ -24,7 +24,7 @@ export interface PodOptions {
 }
 
 /** The plug-ins of the Debian package, unpacked into the cache where they are not installed. */
-async function pluginDirectory(): Promise<string> {
+export async function pluginDirectory(): Promise<string> {
   const found = PLUGIN_DIRECTORIES.find((path) => existsSync(join(path, 'bridge')));
   if (found) return found;
   mkdirSync(CACHE, { recursive: true });
