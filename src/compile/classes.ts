@@ -3,6 +3,7 @@
  * (single port, longest range, any) needs.
  */
 import { contentId } from './hash.ts';
+import { type Bands, bandsOf, passes, settle } from './passing.ts';
 import type { Outcome, PortSpan } from './rules.ts';
 import type { Class, Decision, PortEntry } from './tables.ts';
 
@@ -20,20 +21,60 @@ export interface Fallback {
   readonly staged: Outcome;
 }
 
+/** What a class of peers known by name needs to know of rules for addresses; of each list the order is theirs. */
+export interface Beside {
+  /** Rank of the last of administrators' rules that allows or denies addresses; -1: there is none. */
+  readonly last: number;
+  /** Rules of other tiers that deny addresses. */
+  readonly denies: readonly PortRule[];
+  /** Administrators' rules that pass addresses. */
+  readonly passes: readonly PortRule[];
+}
+
+/** Each layer's rules by tier, where some rule passes to a lower one. */
+interface Passing {
+  readonly enforced: Bands;
+  readonly staged: Bands;
+}
+
 /** @param rules in the order in which they decide */
-export function buildClass(rules: readonly PortRule[], fallback: Fallback): Class {
-  const any = decide(rules, fallback, (rule) => rule.spans === undefined);
+export function buildClass(rules: readonly PortRule[], fallback: Fallback, beside?: Beside): Class {
+  const passing = passingOf(rules, fallback, beside);
+  const any = decide(rules, fallback, passing, (rule) => rule.spans === undefined);
   const protocols = new Set<number>();
-  for (const { spans } of rules) for (const { protocol } of spans ?? []) protocols.add(protocol);
+  for (const { spans } of relevant(rules, passing)) for (const { protocol } of spans ?? []) protocols.add(protocol);
   const ports: PortEntry[] = [];
   for (const protocol of [...protocols].sort((a, b) => a - b)) {
-    for (const entry of protocolEntries(rules, fallback, protocol, any)) ports.push(entry);
+    for (const entry of protocolEntries(rules, fallback, passing, protocol, any)) ports.push(entry);
   }
   return { id: contentId(encodeClass(any, ports)), any, ports };
 }
 
-/** In each layer the first rule that `matches` says counts. */
-function decide(rules: readonly PortRule[], fallback: Fallback, matches: (rule: PortRule) => boolean): Decision {
+function passingOf(rules: readonly PortRule[], fallback: Fallback, beside: Beside | undefined): Passing | undefined {
+  if (!passes(rules, beside)) return undefined;
+  const unstaged = rules.filter((rule) => !rule.staged);
+  return {
+    enforced: bandsOf(unstaged, fallback.enforced, beside, (rule) => !rule.staged),
+    staged: bandsOf(rules, fallback.staged, beside, () => true),
+  };
+}
+
+/** All rules that bear on the class. */
+function relevant(rules: readonly PortRule[], passing: Passing | undefined): readonly PortRule[] {
+  return passing === undefined ? rules : [...rules, ...passing.staged.blind, ...passing.staged.passes];
+}
+
+/** In each layer the first rule that `matches` says counts, unless it passes. */
+function decide(
+  rules: readonly PortRule[],
+  fallback: Fallback,
+  passing: Passing | undefined,
+  matches: (rule: PortRule) => boolean,
+): Decision {
+  if (passing !== undefined) {
+    const first = (list: readonly PortRule[]) => list.find(matches)?.outcome;
+    return decisionOf(settle(passing.enforced, first), settle(passing.staged, first));
+  }
   const staged = rules.find(matches);
   const enforced = staged?.staged === true ? rules.find((rule) => !rule.staged && matches(rule)) : staged;
   return decisionOf(enforced?.outcome ?? fallback.enforced, staged?.outcome ?? fallback.staged);
@@ -42,13 +83,14 @@ function decide(rules: readonly PortRule[], fallback: Fallback, matches: (rule: 
 function* protocolEntries(
   rules: readonly PortRule[],
   fallback: Fallback,
+  passing: Passing | undefined,
   protocol: number,
   any: Decision,
 ): Generator<PortEntry> {
   const isWhole = (span: PortSpan): boolean => span.protocol === protocol && span.first === 0 && span.last === 65_535;
-  const whole = decide(rules, fallback, ({ spans }) => spans === undefined || spans.some(isWhole));
+  const whole = decide(rules, fallback, passing, ({ spans }) => spans === undefined || spans.some(isWhole));
   if (!sameDecision(whole, any)) yield { protocol, port: 0, prefix: 0, decision: whole };
-  for (const { first, last, decision } of segments(rules, protocol, whole)) {
+  for (const { first, last, decision } of segments(rules, passing, protocol, whole)) {
     for (const { port, prefix } of prefixes(first, last)) yield { protocol, port, prefix, decision };
   }
 }
@@ -60,15 +102,18 @@ interface Segment {
 }
 
 /** The runs of ports that are decided otherwise than the protocol as a whole. */
-function segments(rules: readonly PortRule[], protocol: number, whole: Decision): Segment[] {
+function segments(
+  rules: readonly PortRule[],
+  passing: Passing | undefined,
+  protocol: number,
+  whole: Decision,
+): Segment[] {
   const bounds = new Set<number>();
-  for (const { spans } of rules) {
+  for (const { spans } of relevant(rules, passing)) {
     for (const span of spans ?? []) if (span.protocol === protocol) bounds.add(span.first).add(span.last + 1);
   }
   const starts = [...bounds].sort((a, b) => a - b);
-  const painted = paint(rules, protocol, starts);
-  const unstaged = rules.filter((rule) => !rule.staged);
-  const paintedUnstaged = unstaged.length === rules.length ? painted : paint(unstaged, protocol, starts);
+  const { enforced: paintedUnstaged, staged: painted } = paintLayers(rules, passing, protocol, starts);
   const found: Segment[] = [];
   for (let i = 0; i + 1 < starts.length; i++) {
     const [first, next] = [starts[i] ?? 0, starts[i + 1] ?? 0];
@@ -86,15 +131,34 @@ function segments(rules: readonly PortRule[], protocol: number, whole: Decision)
   return found;
 }
 
+type Painted = readonly (Outcome | undefined)[];
+
+function paintLayers(
+  rules: readonly PortRule[],
+  passing: Passing | undefined,
+  protocol: number,
+  starts: readonly number[],
+): { readonly enforced: Painted; readonly staged: Painted } {
+  if (passing !== undefined) {
+    const both = (bands: Bands) => paintBands(bands, protocol, starts);
+    return { enforced: both(passing.enforced), staged: both(passing.staged) };
+  }
+  const staged = paint(rules, protocol, starts);
+  const unstaged = rules.filter((rule) => !rule.staged);
+  return { enforced: unstaged.length === rules.length ? staged : paint(unstaged, protocol, starts), staged };
+}
+
+function paintBands(bands: Bands, protocol: number, starts: readonly number[]): Painted {
+  const { upper, lower, blind, passes: passed } = bands;
+  const painted = new Map([upper, lower, blind, passed].map((list) => [list, paint(list, protocol, starts)]));
+  return starts.map((_, i) => settle(bands, (list) => painted.get(list)?.[i]));
+}
+
 /**
  * The deciding rule of each segment between two starts, where a rule is about it. Rules take, in their order, the
  * segments nobody took; `next` skips the taken ones, so that each is taken once.
  */
-function paint(
-  rules: readonly PortRule[],
-  protocol: number,
-  starts: readonly number[],
-): readonly (Outcome | undefined)[] {
+function paint(rules: readonly PortRule[], protocol: number, starts: readonly number[]): Painted {
   const indexOf = new Map(starts.map((start, i) => [start, i]));
   const taken: (Outcome | undefined)[] = new Array(starts.length);
   const next = Array.from({ length: starts.length + 1 }, (_, i) => i);

@@ -8,14 +8,15 @@ import {
   type Peer,
   type PolicyMode,
   type PortMatch,
-  policyName,
+  policyTitle,
   type Rule,
   ruleName,
 } from '../model/policy.ts';
 import { protocolName } from '../model/protocol.ts';
 import { selects } from '../model/selector.ts';
 import { Slot } from '../model/slot.ts';
-import type { Action } from '../model/verdict.ts';
+import { Tier, tierOf } from '../model/tier.ts';
+import type { Action, RuleAction } from '../model/verdict.ts';
 import type { CompileInput, KnownIdentity, Question } from './input.ts';
 
 /** A rule or default, as `RuleInfo` names it. */
@@ -35,9 +36,13 @@ export type PortReason = { readonly by: 'any' } | { readonly by: 'port'; readonl
 
 /** A rule that matches a question, or the default of a policy that selects the subject. */
 export interface Match extends RuleRef {
+  /** Of the rule, or `Tier.Default`. */
+  readonly tier: number;
   readonly priority: number;
+  /** In its policy's list, where the kind's rules are in order; else 0. */
+  readonly place: number;
   readonly mode: PolicyMode;
-  readonly action: Action;
+  readonly action: RuleAction;
   /** Absent for defaults. */
   readonly peer?: PeerReason;
   readonly ports?: PortReason;
@@ -53,7 +58,10 @@ export interface Evaluation {
   readonly enforced: Answer;
   /** As if the staged policies were enforced too. */
   readonly staged: Answer;
-  /** All that match, the deciding one first; among equals by policy and rule name. Defaults come last. */
+  /**
+   * All that match, in the order in which they would decide; among equals by policy and rule name. The deciding one is
+   * the first, unless an administrator's rule passes.
+   */
   readonly matches: readonly Match[];
 }
 
@@ -61,37 +69,56 @@ export interface Evaluation {
 export function evaluate(input: CompileInput, question: Question): Evaluation {
   const subject = input.identities.get(question.subject);
   if (subject === undefined) throw new TypeError(`nobody has slot ${question.subject}`);
-  const rules: Match[] = [];
-  const defaults: Match[] = [];
+  const matches: Match[] = [];
   for (const policy of input.policies) {
     const part = policy[question.direction];
     if (part === undefined || !selects(policy.subject, subject)) continue;
     const { priority, mode } = policy;
-    const from = { policy: policyName(policy), direction: question.direction, priority, mode };
-    defaults.push({ ...from, name: 'default', action: part.default });
+    const tier = tierOf(policy.kind);
+    const from = { policy: policyTitle(policy), direction: question.direction, priority, mode };
+    if (part.default !== 'Pass') {
+      matches.push({ ...from, tier: Tier.Default, place: 0, name: 'default', action: part.default });
+    }
     for (const [i, rule] of part.rules.entries()) {
       const peer = matchPeers(input, question, rule);
       const ports = matchPorts(input, question, rule);
       if (peer === undefined || ports === undefined) continue;
-      rules.push({ ...from, name: ruleName(rule, i), action: rule.action, peer, ports });
+      const place = tier === Tier.Admin || tier === Tier.Baseline ? i : 0;
+      matches.push({ ...from, tier, place, name: ruleName(rule, i), action: rule.action, peer, ports });
     }
   }
-  rules.sort((a, b) => a.priority - b.priority || byAction(a, b) || byMode(a, b) || byName(a, b));
-  defaults.sort((a, b) => byAction(a, b) || byMode(a, b) || byName(a, b));
-  const matches = [...rules, ...defaults];
+  matches.sort((a, b) => byPrecedence(a, b) || byName(a, b));
   return {
-    enforced: answer(matches.find((match) => match.mode === 'Enforce')),
-    staged: answer(matches[0]),
+    enforced: answer(matches.filter((match) => match.mode === 'Enforce')),
+    staged: answer(matches),
     matches,
   };
 }
 
-function answer(match: Match | undefined): Answer {
-  return match === undefined ? { action: 'Allow' } : { action: match.action, decidedBy: match };
+/** Which of two matches decides before the other; 0 where only a name can tell. */
+export function byPrecedence(a: Match, b: Match): number {
+  if (a.tier !== b.tier) return a.tier - b.tier;
+  // A default is one whatever its policy's priority.
+  if (a.tier === Tier.Default) return byAction(a, b) || byMode(a, b);
+  return a.priority - b.priority || a.place - b.place || byAction(a, b) || byMode(a, b);
+}
+
+function answer(matches: readonly Match[]): Answer {
+  const decidedBy = deciding(matches);
+  // `deciding` returns none that passes.
+  return decidedBy === undefined ? { action: 'Allow' } : { action: decidedBy.action as Action, decidedBy };
+}
+
+/** @param matches in their order, of those that count */
+export function deciding<T extends Match>(matches: readonly T[]): T | undefined {
+  const [first] = matches;
+  if (first?.action !== 'Pass') return first;
+  // Whom an administrator passes no other administrator judges.
+  return matches.find((match) => match.tier !== Tier.Admin);
 }
 
 function byAction(a: Match, b: Match): number {
-  const order: Action[] = ['Deny', 'Alert', 'Allow'];
+  const order: RuleAction[] = ['Deny', 'Alert', 'Allow', 'Pass'];
   return order.indexOf(a.action) - order.indexOf(b.action);
 }
 
@@ -126,9 +153,11 @@ function matchesPeer(input: CompileInput, { peer }: Question, wanted: Peer): boo
   return peer.slot !== Slot.Host && peer.slot !== Slot.World && meansAll(wanted.selector);
 }
 
-function meansAll({ workload, container, labels }: Extract<Peer, { type: 'workload' }>['selector']): boolean {
+function meansAll(selector: Extract<Peer, { type: 'workload' }>['selector']): boolean {
+  const { workload, container, labels, namespaces, expressions } = selector;
   const parts = [workload.namespace, workload.kind, workload.name, container];
-  return parts.every((part) => /^[*]+$/.test(part)) && Object.keys(labels).length === 0;
+  const narrowed = namespaces !== undefined || expressions !== undefined || Object.keys(labels).length > 0;
+  return parts.every((part) => /^[*]+$/.test(part)) && !narrowed;
 }
 
 function matchPorts(input: CompileInput, question: Question, rule: Rule): PortReason | undefined {

@@ -6,10 +6,9 @@ import type { Address } from '../model/address.ts';
 import type { Direction } from '../model/policy.ts';
 import { Slot } from '../model/slot.ts';
 import { Verdict, verdictName, verdictOf } from '../model/verdict.ts';
-import { type Answer, evaluate, type Match } from './evaluate.ts';
+import { type Answer, byPrecedence, deciding, evaluate, type Match } from './evaluate.ts';
 import type { CompileInput, Question } from './input.ts';
 import { lookup, UNSELECTED } from './lookup.ts';
-import { rankOf } from './rank.ts';
 import type { Decision, PolicyTables } from './tables.ts';
 
 /** A rule that matches, or a default, with its number and how it ranks. */
@@ -27,7 +26,7 @@ export interface Explanation {
   readonly decision: Decision;
   /** False: no policy selects the subject in this direction. */
   readonly selected: boolean;
-  /** All that match, in the order in which they decide; defaults last. */
+  /** All that match, in the order in which they decide; one that passes and those it passes over stand among them. */
   readonly matches: readonly ExplainedMatch[];
   /** What the policies say where the tables say otherwise. */
   readonly disagreement?: string;
@@ -68,7 +67,7 @@ export function explain(input: CompileInput, tables: PolicyTables, question: Que
   const numbers = new Map([...tables.rules.values()].map((info) => [refKey(info), info.id]));
   const numbered = matches.map((match) => ({ match, rule: numbers.get(refKey(match)) ?? 0 }));
   // Stable: matches come in the order of evaluation, which leaves open only what the number decides.
-  numbered.sort((a, b) => rankOfMatch(a.match) - rankOfMatch(b.match) || a.rule - b.rule);
+  numbered.sort((a, b) => byPrecedence(a.match, b.match) || a.rule - b.rule);
   const explained = numbered.map(({ match, rule }) => ({
     ...match,
     rule,
@@ -112,11 +111,6 @@ function together(verdicts: readonly number[]): number {
   return strictest ?? Verdict.Allow;
 }
 
-function rankOfMatch(match: Match): number {
-  const rank = rankOf(match.peer === undefined ? 0 : match.priority, match.action, match.mode);
-  return match.peer === undefined ? rank + 2 ** 31 : rank;
-}
-
 function refKey({ policy, direction, name }: { policy: string; direction: string; name: string }): string {
   return `${policy} ${direction} ${name}`;
 }
@@ -128,7 +122,8 @@ function disagreementOf(
   staged: Answer,
   matches: readonly ExplainedMatch[],
 ): string | undefined {
-  const first = { enforced: matches.find((match) => match.mode === 'Enforce'), staged: matches[0] };
+  const enforcing = matches.filter((match) => match.mode === 'Enforce');
+  const first = { enforced: deciding(enforcing), staged: deciding(matches) };
   const wrongs = [
     compareLayer('enforced', tables, decision.verdict, decision.rule, enforced, first.enforced),
     compareLayer('staged', tables, decision.stagedVerdict, decision.stagedRule, staged, first.staged),

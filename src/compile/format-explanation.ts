@@ -3,6 +3,7 @@ import type { Peer, PortMatch } from '../model/policy.ts';
 import { hasTypes, protocolName } from '../model/protocol.ts';
 import { formatSelector } from '../model/selector.ts';
 import { reservedSlotName } from '../model/slot.ts';
+import { Tier } from '../model/tier.ts';
 import { verdictName } from '../model/verdict.ts';
 import { formatWorkload } from '../model/workload.ts';
 import type { Conversation, ConversationExplanation, End, ExplainedMatch, Explanation } from './explain.ts';
@@ -56,11 +57,12 @@ function formatMatches({ matches, disagreement, question }: Explanation): string
   return lines;
 }
 
-function formatRule({ policy, direction, name, mode, priority, peer }: ExplainedMatch): string {
+function formatRule({ policy, direction, name, mode, priority, peer, tier }: ExplainedMatch): string {
   const staged = mode === 'Stage' ? ', staged' : '';
-  return peer === undefined
-    ? `${policy} ${direction} default${staged && ' (staged)'}`
-    : `${policy} ${direction} rule ${name} (priority ${priority}${staged})`;
+  if (peer === undefined) return `${policy} ${direction} default${staged && ' (staged)'}`;
+  // Kubernetes' other kinds have no priorities.
+  if (tier === Tier.Namespace || tier === Tier.Baseline) return `${policy} ${direction} rule ${name}`;
+  return `${policy} ${direction} rule ${name} (priority ${priority}${staged})`;
 }
 
 function formatReasons({ peer, ports }: ExplainedMatch): string {

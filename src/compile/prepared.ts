@@ -1,6 +1,6 @@
-import { type Direction, type Policy, policyKey, policyName, ruleName } from '../model/policy.ts';
+import { type Direction, type Policy, policyKey, policyTitle, ruleName } from '../model/policy.ts';
 import { formatSelector } from '../model/selector.ts';
-import type { Action } from '../model/verdict.ts';
+import type { RuleAction } from '../model/verdict.ts';
 import { type Claim, preferredRuleId } from './rule-ids.ts';
 import { type CompiledDirection, compileDirection, type KeyedSelector, selectedDirections } from './rules.ts';
 import { samePolicy } from './same-policy.ts';
@@ -17,7 +17,7 @@ export interface CompiledPolicy {
 export interface UnnumberedRule extends Claim<string> {
   readonly direction: Direction;
   readonly name: string;
-  readonly action: Action;
+  readonly action: RuleAction;
 }
 
 /** A policy with its rules numbered. Another object when anything about it changes. */
@@ -33,7 +33,7 @@ export interface Member {
 export class PreparedPolicy {
   readonly key: string;
   readonly subject: KeyedSelector;
-  /** Rules and default of each direction the policy selects, egress first. */
+  /** Rules of each direction the policy selects, and its default unless that passes; egress first. */
   readonly rules: readonly UnnumberedRule[];
   readonly #policy: Policy;
 
@@ -58,7 +58,7 @@ export class PreparedPolicy {
     const policy = this.#policy;
     const { egress, ingress, mode, priority } = policy;
     const ids = this.rules.map(numberOf);
-    const ofEgress = egress === undefined ? 0 : egress.rules.length + 1;
+    const ofEgress = egress === undefined ? 0 : egress.rules.length + (egress.default === 'Pass' ? 0 : 1);
     const earlier = before === undefined ? undefined : before.prepared.#policy;
     const comparable = earlier !== undefined && earlier.mode === mode && earlier.priority === priority;
     const known = comparable ? before : undefined;
@@ -66,7 +66,7 @@ export class PreparedPolicy {
       const [source, compiled] = [earlier?.[direction], known?.compiled[direction]];
       return source === undefined || compiled === undefined ? undefined : { source, compiled };
     };
-    const name = policyName(policy);
+    const name = policyTitle(policy);
     const infos = this.rules.map((rule, i): RuleInfo => {
       const id = ids[i] ?? rule.preferredId;
       const same = known?.prepared.rules[i] === rule ? known.compiled.infos[i] : undefined;
@@ -88,7 +88,7 @@ function unnumberedRules(policy: Policy, before: readonly UnnumberedRule[]): Unn
   const { kind, namespace, name } = policy;
   const owner = policyKey(policy);
   for (const direction of selectedDirections(policy)) {
-    const add = (rule: string, action: Action): void => {
+    const add = (rule: string, action: RuleAction): void => {
       const known = before[rules.length];
       if (known?.direction === direction && known.name === rule && known.action === action) {
         rules.push(known);
@@ -100,7 +100,7 @@ function unnumberedRules(policy: Policy, before: readonly UnnumberedRule[]): Unn
     };
     const part = policy[direction];
     for (const [i, rule] of (part?.rules ?? []).entries()) add(ruleName(rule, i), rule.action);
-    add('default', part?.default ?? 'Deny');
+    if (part !== undefined && part.default !== 'Pass') add('default', part.default);
   }
   return rules;
 }

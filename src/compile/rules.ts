@@ -4,10 +4,11 @@ import type { NamedPort } from '../model/endpoint.ts';
 import type { Direction, DirectionPolicy, Peer, Policy, PolicyMode, Rule } from '../model/policy.ts';
 import { protocolName } from '../model/protocol.ts';
 import { formatSelector, selectsEverything, type WorkloadSelector } from '../model/selector.ts';
+import { Tier, tierOf } from '../model/tier.ts';
 import { verdictOf } from '../model/verdict.ts';
 import { digestOf, shortDigestOf } from './hash.ts';
 import { type NetworkPeer, networkKey } from './networks.ts';
-import { RANK_DEFAULT, rankOf } from './rank.ts';
+import { RANK_DEFAULT, rankOf, rankOfRule } from './rank.ts';
 import { sameRule } from './same-policy.ts';
 
 /** Destination ports, or ICMP types, of one protocol. The whole protocol is 0–65535. */
@@ -62,16 +63,21 @@ export interface CompiledRule {
   readonly names: readonly PortName[];
 }
 
+/** A policy's default, and which of several counts: the lowest. */
+export type Fallback = Outcome & { readonly order: number };
+
 /** One direction of a policy, ready to be put together with those of others that select the same subject. */
 export interface CompiledDirection {
   /** Of everything that follows. */
   readonly digest: string;
   readonly mode: PolicyMode;
+  readonly tier: number;
   /** In the order of the source. */
   readonly rules: readonly CompiledRule[];
   /** The same in the order in which they decide: sets are made of several parts, of which mostly one is new. */
   readonly ordered: readonly CompiledRule[];
-  readonly fallback: Outcome & { readonly order: number };
+  /** Absent: what no rule matched is not the policy's business. */
+  readonly fallback?: Fallback;
   /** Port names to be looked up, of any rule. */
   readonly names: readonly PortName[];
 }
@@ -92,26 +98,31 @@ export function compileDirection(
   ids: readonly number[],
   before?: EarlierDirection,
 ): CompiledDirection {
-  const moved = (before?.source.rules.length ?? 0) - part.rules.length;
+  const tier = tierOf(policy.kind);
+  // A rule that was elsewhere in its list is the same only where places mean nothing.
+  const inOrder = tier === Tier.Admin || tier === Tier.Baseline;
+  const moved = inOrder ? 0 : (before?.source.rules.length ?? 0) - part.rules.length;
   const rules = part.rules.map((rule, i) => {
     const id = ids[i] ?? 0;
     return (
-      earlierRule(before, i, rule, id) ?? earlierRule(before, i + moved, rule, id) ?? compileRule(policy, rule, id)
+      earlierRule(before, i, rule, id) ?? earlierRule(before, i + moved, rule, id) ?? compileRule(policy, rule, i, id)
     );
   });
-  const fallback = {
-    rank: RANK_DEFAULT,
-    rule: ids[part.rules.length] ?? 0,
-    verdict: verdictOf(part.default),
-    // Of defaults only the order among themselves counts, and that is the one of rules of one priority.
-    order: rankOf(0, part.default, policy.mode),
-  };
+  const fallback = compileFallback(policy, part, ids[part.rules.length] ?? 0);
   const names = new Map<string, PortName>();
   for (const rule of rules) for (const name of rule.names) names.set(nameKey(name), name);
-  const head = `${policy.mode} ${fallback.rule} ${fallback.verdict}`;
+  const head = `${policy.mode} ${fallback?.rule} ${fallback?.verdict}`;
   const digest = digestOf([head, ...rules.map((rule) => rule.digest)].join('\n'));
   const ordered = rules.toSorted(byPrecedence);
-  return { digest, mode: policy.mode, rules, ordered, fallback, names: [...names.values()] };
+  const made = { digest, mode: policy.mode, tier, rules, ordered, names: [...names.values()] };
+  return fallback === undefined ? made : { ...made, fallback };
+}
+
+function compileFallback(policy: Policy, part: DirectionPolicy, rule: number): Fallback | undefined {
+  if (part.default === 'Pass') return undefined;
+  // Of defaults only the order among themselves counts, and that is the one of rules of one priority.
+  const order = rankOf(0, part.default, policy.mode);
+  return { rank: RANK_DEFAULT, rule, verdict: verdictOf(part.default), order };
 }
 
 /** Which of two rules decides before the other. */
@@ -148,8 +159,9 @@ export function nameKey(name: PortName): string {
 
 /** The default that counts where several policies select a subject: deny before alert before allow. */
 export function strictestFallback(parts: readonly CompiledDirection[]): Outcome | undefined {
-  let best: CompiledDirection['fallback'] | undefined;
+  let best: Fallback | undefined;
   for (const { fallback } of parts) {
+    if (fallback === undefined) continue;
     if (
       best === undefined ||
       fallback.order < best.order ||
@@ -163,7 +175,12 @@ export function strictestFallback(parts: readonly CompiledDirection[]): Outcome 
 
 let serials = 0;
 
-function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
+/** A number no rule has. */
+export function newSerial(): number {
+  return ++serials;
+}
+
+function compileRule(policy: Policy, rule: Rule, index: number, id: number): CompiledRule {
   const spans: PortSpan[] = [];
   const names: PortName[] = [];
   for (const { protocol, port, endPort } of rule.ports ?? []) {
@@ -171,7 +188,7 @@ function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
     else spans.push({ protocol, first: port ?? 0, last: endPort ?? port ?? 65_535 });
   }
   const outcome = {
-    rank: rankOf(policy.priority, rule.action, policy.mode),
+    rank: rankOfRule(policy, rule.action, index),
     rule: id,
     verdict: verdictOf(rule.action),
   };
@@ -187,7 +204,18 @@ function compileRule(policy: Policy, rule: Rule, id: number): CompiledRule {
     names.map(nameKey),
   ]);
   const digest = shortDigestOf(content);
-  const known = { serial: ++serials, digest, outcome, staged, anyPeer, anyIdentity, host, world, selectors, networks };
+  const known = {
+    serial: newSerial(),
+    digest,
+    outcome,
+    staged,
+    anyPeer,
+    anyIdentity,
+    host,
+    world,
+    selectors,
+    networks,
+  };
   return rule.ports === undefined ? { ...known, names } : { ...known, spans, names };
 }
 

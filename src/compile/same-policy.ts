@@ -1,5 +1,6 @@
 /** Whether two policies, read at different times, say the same. Compared field by field: no text is made of them. */
 import type { Network } from '../model/address.ts';
+import { sameExpression } from '../model/label-expression.ts';
 import type { DirectionPolicy, Peer, Policy, PortMatch, Rule } from '../model/policy.ts';
 import type { WorkloadSelector } from '../model/selector.ts';
 
@@ -57,8 +58,14 @@ function sameSelector(a: WorkloadSelector, b: WorkloadSelector): boolean {
     one.kind === other.kind &&
     one.namespace === other.namespace &&
     a.container === b.container &&
-    sameLabels(a.labels, b.labels)
+    sameLabels(a.labels, b.labels) &&
+    same(a.expressions, b.expressions, sameExpression) &&
+    sameNames(a.namespaces, b.namespaces)
   );
+}
+
+function sameNames(a: WorkloadSelector['namespaces'], b: WorkloadSelector['namespaces']): boolean {
+  return a === undefined || b === undefined ? a === b : a.equals(b);
 }
 
 function sameLabels(a: WorkloadSelector['labels'], b: WorkloadSelector['labels']): boolean {

@@ -1,30 +1,28 @@
 import { Slot } from '../model/slot.ts';
 import { Verdict } from '../model/verdict.ts';
 import { ClassCache, type Ingredients } from './class-cache.ts';
-import { buildClass, type Fallback, type PortRule } from './classes.ts';
+import { type Beside, buildClass, type Fallback, type PortRule } from './classes.ts';
 import { contentId } from './hash.ts';
 import type { IdentityIndex, Watch } from './identity-index.ts';
 import type { KnownIdentity } from './input.ts';
 import { flattenNetworks, type NetworkPeer } from './networks.ts';
-import { RANK_DEFAULT, RANK_NONE } from './rank.ts';
+import { RANK_NONE } from './rank.ts';
 import {
-  byPrecedence,
   type CompiledDirection,
   type CompiledRule,
   nameKey,
   type Outcome,
   type PortName,
   resolveNames,
-  strictestFallback,
 } from './rules.ts';
 import { somePeer } from './some.ts';
 import type { Class, NetworkEntry, PolicySet } from './tables.ts';
+import { type AdminNetworks, adminNetworks, arrange } from './tiers.ts';
 
 /** Finds the class that is equal to one just built, if there is one already. */
 type ClassStore = (built: Class) => Class;
 
 const NO_PORTS: KnownIdentity['ports'] = [];
-const NO_RULE: Outcome = { rank: RANK_DEFAULT, rule: 0, verdict: Verdict.Allow };
 const NOT_ASKED: Outcome = { rank: RANK_NONE, rule: 0, verdict: Verdict.None };
 const NETWORK_FALLBACK: Fallback = { enforced: NOT_ASKED, staged: NOT_ASKED };
 
@@ -75,6 +73,7 @@ export class SetBuilder {
   /** In the order in which they decide. */
   readonly #rules: readonly CompiledRule[];
   readonly #fallback: Fallback;
+  readonly #adminNetworks: AdminNetworks | undefined;
   readonly #ownPorts: KnownIdentity['ports'] | undefined;
   /** What the rules' port names are on the subject, as text. */
   readonly #ownNumbers: string;
@@ -107,12 +106,10 @@ export class SetBuilder {
     this.#index = index;
     this.#before = before;
     this.#ownPorts = ownPorts;
-    // Sorting runs that are in order costs little more than joining them.
-    this.#rules = parts.flatMap((part) => part.ordered).sort(byPrecedence);
-    this.#fallback = {
-      enforced: strictestFallback(parts.filter((part) => part.mode === 'Enforce')) ?? NO_RULE,
-      staged: strictestFallback(parts) ?? NO_RULE,
-    };
+    const { rules, fallback } = arrange(parts);
+    this.#rules = rules;
+    this.#fallback = fallback;
+    this.#adminNetworks = adminNetworks(rules);
     const names = distinctNames(parts);
     this.#names = ownPorts === undefined ? names : [];
     this.#ownNumbers = ownPorts === undefined ? '' : lookedUp(names, ownPorts);
@@ -193,7 +190,9 @@ export class SetBuilder {
   }
 
   #contextOf({ everyone }: Fixed): string {
-    return JSON.stringify([this.#fallback, this.#serialsOf(everyone), this.#ownNumbers]);
+    const admin = this.#adminNetworks;
+    const beside = admin === undefined ? [] : [admin.last, this.#serialsOf([...admin.denies, ...admin.passes])];
+    return JSON.stringify([this.#fallback, this.#serialsOf(everyone), this.#ownNumbers, ...beside]);
   }
 
   #buildPeers({ everyone, anyone, host, world, some }: Fixed, made: ClassCache): Map<number, bigint> {
@@ -245,7 +244,7 @@ export class SetBuilder {
     }
     const cache = new ClassCache(this.#ownNumbers, known);
     const { entries, classes } = flattenNetworks(peers, (rules) =>
-      cache.get(this.#ingredientsOf(rules, ''), () => this.#classFor(rules, NO_PORTS, NETWORK_FALLBACK)),
+      cache.get(this.#ingredientsOf(rules, ''), () => this.#classOfNetwork(rules)),
     );
     cache.settle(classes);
     this.#madeOfNetworks = cache;
@@ -263,8 +262,23 @@ export class SetBuilder {
     return rules.map((i) => this.#rules[i]?.serial).join();
   }
 
-  #classFor(indices: readonly number[], peerPorts = NO_PORTS, fallback = this.#fallback): Class {
+  #classFor(indices: readonly number[], peerPorts = NO_PORTS): Class {
     const ports = this.#ownPorts ?? peerPorts;
+    return this.#store(buildClass(this.#portRules(indices, ports), this.#fallback, this.#beside()));
+  }
+
+  #classOfNetwork(indices: readonly number[]): Class {
+    return this.#store(buildClass(this.#portRules(indices, this.#ownPorts ?? NO_PORTS), NETWORK_FALLBACK));
+  }
+
+  #beside(): Beside | undefined {
+    const admin = this.#adminNetworks;
+    if (admin === undefined) return undefined;
+    const rules = (indices: readonly number[]) => this.#portRules(indices, this.#ownPorts ?? NO_PORTS);
+    return { last: admin.last, denies: rules(admin.denies), passes: rules(admin.passes) };
+  }
+
+  #portRules(indices: readonly number[], ports: KnownIdentity['ports']): readonly PortRule[] {
     const rules: PortRule[] = [];
     for (const i of indices) {
       const rule = this.#rules[i];
@@ -273,7 +287,7 @@ export class SetBuilder {
       if (spans === undefined || names.length === 0) rules.push(rule);
       else rules.push({ outcome, staged, spans: [...spans, ...resolveNames(names, ports)] });
     }
-    return this.#store(buildClass(rules, fallback));
+    return rules;
   }
 }
 

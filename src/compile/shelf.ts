@@ -4,6 +4,7 @@ import { type MapEdit, PatchedMap } from './patched-map.ts';
 import type { CompiledDirection } from './rules.ts';
 import { SetBuilder, setKey } from './sets.ts';
 import type { Class, PolicySet } from './tables.ts';
+import { reachable } from './tiers.ts';
 
 type ClassList = readonly Class[];
 
@@ -50,11 +51,12 @@ export class Shelf {
    * @returns its key; empty where there are no rules
    */
   take(parts: readonly CompiledDirection[], ownPorts: KnownIdentity['ports'] | undefined, before = ''): string {
-    if (parts.length === 0) return '';
-    const key = setKey(parts, ownPorts);
+    const asked = reachable(parts);
+    if (asked.length === 0) return '';
+    const key = setKey(asked, ownPorts);
     let kept = this.#kept.get(key);
     if (kept === undefined) {
-      const builder = new SetBuilder(key, parts, ownPorts, this.#index, this.#kept.get(before)?.builder);
+      const builder = new SetBuilder(key, asked, ownPorts, this.#index, this.#kept.get(before)?.builder);
       kept = { builder, users: 0, classes: [] };
       this.#kept.set(key, kept);
       this.#fresh.add(kept);

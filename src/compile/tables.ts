@@ -2,6 +2,7 @@
  * What `compile` returns and `diff` compares: the kernel's tables as values. Names and meaning are those of
  * `bpf/api/policy.h` and `bpf/api/endpoint.h`.
  */
+import type { RuleAction } from '../model/verdict.ts';
 
 export interface Decision {
   /** Lower wins; see `rankOf`. */
@@ -55,12 +56,12 @@ export interface Subject {
 /** A rule as people know it. */
 export interface RuleInfo {
   readonly id: number;
-  /** `namespace/policy` or `policy` for cluster-wide ones. */
+  /** `namespace/policy`, `policy` for cluster-wide ones; by `policyTitle`. */
   readonly policy: string;
   readonly direction: 'egress' | 'ingress';
   /** The rule's name, or its index in the list; `default` for the policy's default. */
   readonly name: string;
-  readonly action: 'Allow' | 'Deny' | 'Alert';
+  readonly action: RuleAction;
   readonly mode: 'Enforce' | 'Stage';
   readonly priority: number;
 }

@@ -4,6 +4,8 @@
  */
 import { networkCovers } from './address.ts';
 import { globMatch, isGlob } from './glob.ts';
+import { sameExpression } from './label-expression.ts';
+import type { NameSet } from './name-set.ts';
 import type { Peer, PortMatch, Rule } from './policy.ts';
 import type { WorkloadSelector } from './selector.ts';
 
@@ -49,8 +51,15 @@ function selectorCovers(outer: WorkloadSelector, inner: WorkloadSelector): boole
     patternCovers(outer.workload.kind, inner.workload.kind) &&
     patternCovers(outer.workload.name, inner.workload.name) &&
     patternCovers(outer.container, inner.container) &&
-    Object.entries(outer.labels).every(([key, value]) => inner.labels[key] === value)
+    Object.entries(outer.labels).every(([key, value]) => inner.labels[key] === value) &&
+    (outer.namespaces === undefined || namesCover(outer.namespaces, inner)) &&
+    (outer.expressions ?? []).every((wanted) => inner.expressions?.some((other) => sameExpression(wanted, other)))
   );
+}
+
+function namesCover(names: NameSet, inner: WorkloadSelector): boolean {
+  if (inner.namespaces !== undefined) return !inner.namespaces.some((name) => !names.has(name));
+  return names.has(inner.workload.namespace);
 }
 
 function patternCovers(outer: string, inner: string): boolean {

@@ -2,12 +2,20 @@ import { createHash } from 'node:crypto';
 import { formatNetwork } from './address.ts';
 import { type AnyPolicy, isHardening } from './any-policy.ts';
 import { fromHardening } from './hardening-manifest.ts';
-import { API_VERSION, type DirectionPolicy, type Peer, type Policy, type PortMatch, type Rule } from './policy.ts';
+import {
+  API_VERSION,
+  type DirectionPolicy,
+  isOwnKind,
+  type Peer,
+  type Policy,
+  type PortMatch,
+  type Rule,
+} from './policy.ts';
 import { hasTypes, parseProtocol, protocolName } from './protocol.ts';
 import type { PolicyManifest } from './schema/kinds.ts';
 import type { NetworkManifest, PeerManifest, PortManifest, RuleManifest } from './schema/policy.ts';
 import { DEFAULT_PRIORITY, fromSelector, nonEmpty, toNetwork, toSelector, unvalidated } from './selector-manifest.ts';
-import type { Action } from './verdict.ts';
+import type { Action, RuleAction } from './verdict.ts';
 
 const DEFAULT_ACTION: Action = 'Deny';
 
@@ -32,12 +40,15 @@ export function toPolicy(manifest: NetworkManifest): Policy {
   };
 }
 
-/** The document of a policy of any kind, everything spelled out but a priority that was not given. */
+/**
+ * The document of a policy of any kind, everything spelled out but a priority that was not given. Of Kubernetes' own
+ * kinds it is what they come to, for reading and comparing: no file can have it.
+ */
 export function toManifest(policy: AnyPolicy): PolicyManifest {
   return isHardening(policy) ? fromHardening(policy) : fromNetwork(policy);
 }
 
-/** `toPolicy` of it is the policy. */
+/** `toPolicy` of it is the policy, where its kind is one of ours. */
 function fromNetwork(policy: Policy): NetworkManifest {
   const { kind, namespace, name } = policy;
   const metadata = { name, ...nonEmpty('labels', policy.labels), ...nonEmpty('annotations', policy.annotations) };
@@ -47,12 +58,15 @@ function fromNetwork(policy: Policy): NetworkManifest {
     ...(policy.explicitPriority ? { priority: policy.priority } : {}),
     mode: policy.mode,
     defaults: {
-      ...(ingress === undefined ? {} : { ingress: ingress.default }),
-      ...(egress === undefined ? {} : { egress: egress.default }),
+      ...(ingress === undefined ? {} : { ingress: written(ingress.default) }),
+      ...(egress === undefined ? {} : { egress: written(egress.default) }),
     },
     ...(ingress === undefined ? {} : { ingress: ingress.rules.map((rule) => fromRule(rule, 'from')) }),
     ...(egress === undefined ? {} : { egress: egress.rules.map((rule) => fromRule(rule, 'to')) }),
   };
+  if (!isOwnKind(kind)) {
+    return { apiVersion: API_VERSION, kind, metadata: { ...metadata, namespace }, spec } as unknown as NetworkManifest;
+  }
   return kind === 'WorkloadNetworkPolicy'
     ? { apiVersion: API_VERSION, kind, metadata: { ...metadata, namespace }, spec }
     : { apiVersion: API_VERSION, kind, metadata, spec };
@@ -97,10 +111,15 @@ function toRule(rule: RuleManifest, namespace: string): Rule {
 function fromRule(rule: Rule, side: 'from' | 'to'): RuleManifest {
   return {
     ...(rule.name === undefined ? {} : { name: rule.name }),
-    action: rule.action,
+    action: written(rule.action),
     ...(rule.peers === undefined ? {} : { [side]: rule.peers.map(fromPeer) }),
     ...(rule.ports === undefined ? {} : { ports: rule.ports.map(fromPort) }),
   };
+}
+
+/** `Pass` is in no document of ours. */
+function written(action: RuleAction): Action {
+  return action as Action;
 }
 
 function toPeer(peer: PeerManifest, namespace: string): Peer {

@@ -15,7 +15,7 @@ import type { Place, PolicyProblem, ProblemCode } from './problem.ts';
 import { PROTOCOLS, protocolName } from './protocol.ts';
 import { formatSelector, selects } from './selector.ts';
 import { SelectorIndex } from './selector-index.ts';
-import { ACTION_ORDER, type Action } from './verdict.ts';
+import { ACTION_ORDER, type RuleAction } from './verdict.ts';
 
 /** Most problems of each kind that are reported of one set. */
 export const MAX_SET_PROBLEMS = 100;
@@ -195,7 +195,7 @@ function* shadowedRules(policies: readonly LocatedPolicy[]): Generator<PolicyPro
   }
 }
 
-function decidesBefore(a: Action, i: number, b: Action, j: number): boolean {
+function decidesBefore(a: RuleAction, i: number, b: RuleAction, j: number): boolean {
   const order = ACTION_ORDER[a] - ACTION_ORDER[b];
   return order < 0 || (order === 0 && i < j);
 }

@@ -1,10 +1,17 @@
 import type { Network } from './address.ts';
 import type { WorkloadSelector } from './selector.ts';
-import type { Action } from './verdict.ts';
+import type { RuleAction } from './verdict.ts';
 
 export const API_VERSION = 'sallyport.dev/v1alpha1';
 
-export type PolicyKind = 'WorkloadNetworkPolicy' | 'ClusterWorkloadNetworkPolicy';
+/** Kinds of ours, which files can have. */
+export type OwnPolicyKind = 'WorkloadNetworkPolicy' | 'ClusterWorkloadNetworkPolicy';
+
+/** Kinds of Kubernetes, translated from its objects; docs/network-policy.md. */
+export type UpstreamPolicyKind = 'NetworkPolicy' | 'AdminNetworkPolicy' | 'BaselineAdminNetworkPolicy';
+
+/** Says the tier too: see `tierOf`. */
+export type PolicyKind = OwnPolicyKind | UpstreamPolicyKind;
 
 export type Direction = 'ingress' | 'egress';
 
@@ -35,7 +42,7 @@ export interface PortMatch {
 export interface Rule {
   /** Unique in its list; not a number and not `default`. Absent: known by its index. */
   readonly name?: string;
-  readonly action: Action;
+  readonly action: RuleAction;
   /** Absent: any peer at all. Never empty. */
   readonly peers?: readonly Peer[];
   /** Absent: any protocol and port. Never empty. */
@@ -44,8 +51,9 @@ export interface Rule {
 
 /** What a policy says about one direction of its subjects' traffic. */
 export interface DirectionPolicy {
-  /** For what no rule of any policy matched. */
-  readonly default: Action;
+  /** For what no rule of any policy matched. `Pass`: the policy says nothing of that. */
+  readonly default: RuleAction;
+  /** Where the kind has no priorities among rules, their order means nothing; administrators' are in order. */
   readonly rules: readonly Rule[];
 }
 
@@ -83,6 +91,15 @@ export function policyName(policy: Pick<PolicyId, 'namespace' | 'name'>): string
 /** `kind namespace/name`: what no two policies share. */
 export function policyKey(policy: PolicyId): string {
   return `${policy.kind} ${policyName(policy)}`;
+}
+
+export function isOwnKind(kind: string): kind is OwnPolicyKind {
+  return kind === 'WorkloadNetworkPolicy' || kind === 'ClusterWorkloadNetworkPolicy';
+}
+
+/** As rules and events name it: `namespace/name`, before which Kubernetes' own kinds are written out. */
+export function policyTitle(policy: PolicyId): string {
+  return isOwnKind(policy.kind) ? policyName(policy) : policyKey(policy);
 }
 
 /** A rule as people name it inside its list: its name, or its index. */

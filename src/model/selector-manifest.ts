@@ -19,10 +19,13 @@ export function toSelector(written: SelectorManifest, namespace: string): Worklo
 }
 
 export function fromSelector(selector: WorkloadSelector): SelectorManifest & { workload: string } {
+  const { namespaces, expressions } = selector;
   return {
     workload: formatWorkload(selector.workload),
     ...(selector.container === '*' ? {} : { container: selector.container }),
     ...nonEmpty('labels', selector.labels),
+    ...(namespaces === undefined ? {} : { namespaces: [...namespaces.values()] }),
+    ...(expressions === undefined ? {} : { expressions }),
   };
 }
 
