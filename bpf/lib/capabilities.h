@@ -10,6 +10,7 @@
 
 #include "mounts.h"
 
+#define CAP_SYS_MODULE 16
 #define CAP_SYS_ADMIN 21
 #define CAP_SYS_TIME 25
 #define CAP_COUNT 64
@@ -66,9 +67,13 @@ int BPF_PROG(use_capability, const struct cred *cred, struct user_namespace *nam
 		return outcome;
 	if (capability == CAP_SYS_ADMIN)
 		return judge_mount_call(bearer);
-	/* adjtimex and the clock's device ask for nothing else. */
-	if (capability == CAP_SYS_TIME && !within)
+	if (within)
+		return 0;
+	/* adjtimex and the clock's device ask for nothing else, nor does taking a module away. */
+	if (capability == CAP_SYS_TIME)
 		return judge_operation(bearer, OPERATION_SETTIME);
+	if (capability == CAP_SYS_MODULE)
+		return judge_operation(bearer, OPERATION_MODULE);
 	return 0;
 }
 

@@ -11,6 +11,12 @@ static __always_inline bool is_memory(const struct file *file)
 	return BPF_CORE_READ(file, f_inode, i_sb, s_flags) & SB_NOUSER;
 }
 
+/* No directory holds it, or holds it no more: anonymous files, temporary ones, what was deleted. */
+static __always_inline bool is_nameless(const struct path *path)
+{
+	return !BPF_CORE_READ(path, dentry, d_hash.pprev);
+}
+
 /* For mmap_file: 0 or -EPERM. Anonymous memory has no file. */
 static __always_inline int judge_mapping(struct bearer *bearer, const struct file *file, bool anonymous,
 					 unsigned long protection)

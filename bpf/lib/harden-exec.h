@@ -5,11 +5,12 @@
 /*
  * Running files, and making memory that can be run.
  *
- *   bprm_check_security    execute, of the file itself; a script's interpreter comes round again. What no file system
+ *   bprm_check_security    execute, of the file itself; a script's interpreter comes round again. What no directory
  *                          holds is an operation of its own
  *   bprm_creds_from_file   a file that changes user, group or capabilities
  *   bprm_committed_creds   from now on the task is another executable
- *   mmap_file, file_mprotect  execute; libraries and the dynamic loader come this way. Memory that was written
+ *   mmap_file, file_mprotect  execute; libraries and the dynamic loader come this way, and programs that it is given
+ *                          without a name. Memory that was written
  */
 
 #include "harden-files.h"
@@ -56,7 +57,7 @@ int BPF_PROG(run_file, struct linux_binprm *bprm)
 	if (!bearer)
 		return refused;
 	climb(bearer, file->f_path.mnt, file->f_path.dentry);
-	if (bearer->walk.flags & WALK_INTERNAL && judge_operation(bearer, OPERATION_MEMFD_EXECUTE))
+	if (is_nameless(&file->f_path) && judge_operation(bearer, OPERATION_MEMFD_EXECUTE))
 		return -EACCES;
 	if (judge_walk(bearer, ACCESS(ACCESS_EXECUTE)))
 		return -EACCES;
@@ -144,6 +145,18 @@ int BPF_PROG(become_executable, struct linux_binprm *bprm)
 	return 0;
 }
 
+/*
+ * A loader maps what it loads for itself alone. Programs that write code into memory of their own share it between two
+ * mappings: that is another operation.
+ */
+static __always_inline int judge_loading(struct bearer *bearer, const struct file *file, const struct path *path,
+					 bool shared)
+{
+	if (shared || !is_nameless(path) || file->f_flags & FMODE_EXEC_FLAG)
+		return 0;
+	return judge_operation(bearer, OPERATION_MEMFD_EXECUTE);
+}
+
 SEC("lsm/mmap_file")
 int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long protection, unsigned long flags)
 {
@@ -161,6 +174,8 @@ int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long pr
 	if (anonymous || !file)
 		return 0;
 	if (protection & PROT_EXEC && judge_file(bearer, file, ACCESS(ACCESS_EXECUTE)))
+		return -EACCES;
+	if (protection & PROT_EXEC && judge_loading(bearer, file, &file->f_path, flags & MAP_SHARED_BIT))
 		return -EACCES;
 	accesses = ACCESS(ACCESS_READ);
 	if (protection & PROT_WRITE && flags & MAP_SHARED_BIT)
@@ -190,6 +205,8 @@ int BPF_PROG(protect_memory, struct vm_area_struct *area, unsigned long wanted, 
 		return -EACCES;
 	if (!file || !(protection & PROT_EXEC) || flags & VM_EXEC)
 		return 0;
+	if (judge_loading(bearer, file, &file->f_path, flags & VM_SHARED))
+		return -EACCES;
 	if (!is_backing(file))
 		return judge_path(bearer, &file->f_path, ACCESS(ACCESS_EXECUTE));
 	backing = (struct backing_file *)file;

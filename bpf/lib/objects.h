@@ -38,6 +38,7 @@
 #define MAP_SHARED_BIT 1
 #define VM_WRITE 2
 #define VM_EXEC 4
+#define VM_SHARED 8
 
 /* No path leads to it: pipes, sockets, anonymous files, memfds. */
 #define SB_NOUSER (1UL << 31)
@@ -61,6 +62,10 @@ struct hlist_head {
 	struct hlist_node *first;
 } KERNEL;
 
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+} KERNEL;
+
 struct inode {
 	__u16 i_mode;
 	__u32 i_rdev;
@@ -70,6 +75,7 @@ struct inode {
 } KERNEL;
 
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;

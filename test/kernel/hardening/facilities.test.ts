@@ -57,10 +57,10 @@ describeDeeds('rules on operations', prepare, [
     neighbours: ['read-time'],
   },
   {
-    title: 'refuse modules, from a file and from memory',
+    title: 'refuse modules, from a file and from memory, and taking one away',
     rules: rule('kernel-module'),
     attack: 'module-file {nonsense}',
-    around: ['module-memory'],
+    around: ['module-memory', 'need 16'],
     neighbours: ['kexec-file {nonsense}', 'socket 2 1 0'],
   },
   {
