@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { describeTargets } from '../../src/hardening/catalogue/describe.ts';
 import { isStale } from '../../src/hardening/catalogue/generate.ts';
 import { groupsOf, READY_GROUPS, READY_RULES, READY_SETS, readyNames } from '../../src/hardening/catalogue/index.ts';
+import { UNTRIED } from '../../src/hardening/catalogue/untried.ts';
 import { ExecutableBits } from '../../src/hardening/executables.ts';
 import { compileProfile } from '../../src/hardening/profile.ts';
 import { parsePathGlob } from '../../src/model/path-glob.ts';
 import { sallyport } from '../cli/terminal.ts';
+import { SCENARIOS } from '../kernel/hardening/catalogue/all.ts';
 import { policyOf } from './ready.ts';
 
 const rules = [...READY_RULES.values()];
@@ -118,5 +120,28 @@ describe('the catalogue of ready rules', () => {
     assert.match(await completed('profile', 'show', 'no-bp'), /^no-bpf\tNo BPF\n$/);
     assert.match(await completed('profile', 'catalogue', 'rec'), /^recommended\t\d+ rules\n$/);
     assert.match(await completed('profile', 'catalogue', '--group', 'base'), /^baseline\t/);
+  });
+});
+
+describe('the scenarios of ready rules', () => {
+  it('are there for every rule that can be tried, with an attack, a way round and a neighbour', () => {
+    const tried = new Map(SCENARIOS.map((scenario) => [scenario.rule, scenario]));
+    assert.equal(tried.size, SCENARIOS.length, 'one scenario for each');
+    for (const rule of READY_RULES.keys()) {
+      const scenario = tried.get(rule);
+      if (UNTRIED.has(rule)) assert.equal(scenario, undefined, rule);
+      else assert.ok(scenario !== undefined && scenario.around.length > 0 && scenario.neighbours.length > 0, rule);
+      tried.delete(rule);
+    }
+    assert.deepEqual([...tried.keys()], [], 'no scenario is of a rule that is not there');
+  });
+
+  it('are left out for single capabilities only, with a reason', () => {
+    for (const [rule, reason] of UNTRIED) {
+      assert.ok(READY_RULES.has(rule), rule);
+      assert.match(rule, /^no-(userns-)?capability-/);
+      assert.match(reason, /^[a-z].*[^.]$/);
+    }
+    assert.equal(UNTRIED.size, 20);
   });
 });

@@ -8,11 +8,13 @@ const MINING = attack('T1496.001');
 const WAYS: readonly ReadyRule[] = [
   {
     name: 'no-memfd-execution',
-    title: 'No running of what no file system holds',
+    title: 'No running of what no directory holds',
     group: 'execution',
     severity: 'high',
-    stops: 'Stops running programs from anonymous memory files, where no scanner finds them.',
-    breaks: 'May break runc in containers, which clones itself into memory, and some packers.',
+    stops:
+      'Stops running and loading programs from anonymous memory files and from files without a name, where no scanner finds them.',
+    breaks:
+      'May break runc in containers, which clones itself into memory, some packers, and what starts itself anew after it was replaced.',
     links: [attack('T1620'), attack('T1055')],
     targets: [operations('memfd-execute')],
   },

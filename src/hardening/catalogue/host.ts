@@ -169,7 +169,8 @@ const MOUNTS: readonly ReadyRule[] = [
     stops: 'Stops mounting overlay and FUSE file systems, with which setuid files were smuggled past the kernel.',
     breaks: 'May break builders, rootless containers, and FUSE programs such as sshfs.',
     links: [cve('2023-0386'), cve('2021-3493'), attack('T1068')],
-    targets: [mounting({ fileSystems: ['overlay', 'fuse', 'fuseblk'] })],
+    // The root of most containers is an overlay: what is bound from there is none that is new.
+    targets: [mounting({ fileSystems: ['overlay', 'fuse', 'fuseblk'], operations: ['new'] })],
   },
   {
     name: 'no-host-tree-write',

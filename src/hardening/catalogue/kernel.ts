@@ -12,7 +12,8 @@ const CALLS: readonly ReadyRule[] = [
     title: 'No kernel modules',
     group: 'kernel',
     severity: 'critical',
-    stops: 'Stops loading kernel modules, and making the kernel load one by asking for what it holds.',
+    stops:
+      'Stops loading kernel modules and taking them away, and making the kernel load one by asking for what it holds.',
     breaks:
       'May break drivers installed from containers, and the first use of protocols the kernel has not loaded yet.',
     links: [attack('T1547.006'), attack('T1014'), ESCAPE],

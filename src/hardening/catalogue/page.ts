@@ -4,6 +4,7 @@ import { CAPABILITIES } from './capabilities.ts';
 import { describeTargets } from './describe.ts';
 import { READY_GROUPS, READY_RULES, READY_SETS } from './index.ts';
 import { linkName } from './links.ts';
+import { UNTRIED } from './untried.ts';
 
 const HEADINGS: Readonly<Record<ReadyRule['group'], readonly [title: string, about: string]>> = {
   baseline: ['Baseline', 'What no ordinary container has to do to its host.'],
@@ -27,6 +28,9 @@ export function cataloguePage(): string {
     '',
     'Rules of hardening policies name these in `ready`. Names never change their meaning. `sallyport profile catalogue`',
     'lists them, `sallyport profile show NAME` prints one; [hardening.md](hardening.md) tells how to use them.',
+    '',
+    `${READY_RULES.size - UNTRIED.size} of the ${READY_RULES.size} rules are tried on real kernels, each with an attack that it stops, other ways to the same, and what`,
+    'must go on beside it; why the others are not stands with them.',
     '',
     'Groups can be named where a rule can. They may gain members with a new version:',
     '',
@@ -69,15 +73,26 @@ function entry(rule: ReadyRule): string[] {
       return `- ${what}${items === '' ? '' : `: ${items}`}${but}`;
     }),
     '',
-    `Severity ${rule.severity}. ${links(rule)}`,
+    `Severity ${rule.severity}. ${tried(rule)} ${links(rule)}`,
     '',
   ];
+}
+
+function tried({ name }: ReadyRule): string {
+  const reason = UNTRIED.get(name);
+  return reason === undefined ? 'Tried.' : `Not tried: ${reason}.`;
 }
 
 const links = (rule: ReadyRule): string => rule.links.map((link) => `[${linkName(link)}](${link})`).join(', ');
 
 const isSingle = (name: string): boolean =>
   CAPABILITIES.some((one) => name.endsWith(`no-capability-${one}`) || name === `no-userns-capability-${one}`);
+
+/** Of the rule on the container, and of that on its user namespaces. */
+function triedWhere(outside: ReadyRule, inside: ReadyRule): string {
+  const [there, here] = [tried(inside), tried(outside)];
+  return there === here ? there : `${here} In user namespaces: ${there.charAt(0).toLowerCase()}${there.slice(1)}`;
+}
 
 /** Two rules for each capability, in one table: they differ in where it is used. */
 function singles(): string[] {
@@ -87,7 +102,7 @@ function singles(): string[] {
     if (rule === undefined || inside === undefined) return [];
     const [, grants = ''] = /: (.*)\.$/.exec(rule.stops) ?? [];
     return [
-      `| \`${rule.name}\`, \`${inside.name}\` | ${rule.severity}, ${inside.severity} | ${grants} | ${rule.breaks} |`,
+      `| \`${rule.name}\`, \`${inside.name}\` | ${rule.severity}, ${inside.severity} | ${grants} | ${rule.breaks} | ${triedWhere(rule, inside)} |`,
     ];
   });
   return [
@@ -96,8 +111,8 @@ function singles(): string[] {
     '`no-capability-…` stops its use by the container itself, `no-userns-capability-…` that in user namespaces the',
     'container makes. What some capabilities are for the kernel never grants there; their rules then change nothing.',
     '',
-    '| Rules | Severity | What it grants | |',
-    '| --- | --- | --- | --- |',
+    '| Rules | Severity | What it grants | | |',
+    '| --- | --- | --- | --- | --- |',
     ...rows,
     '',
   ];

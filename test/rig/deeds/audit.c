@@ -29,7 +29,7 @@ int read_audit(void)
 	struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = 1 };
 	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT);
 
-	return failed(bind(fd, (struct sockaddr *)&group, sizeof(group)));
+	return fd < 0 ? errno : failed(bind(fd, (struct sockaddr *)&group, sizeof(group)));
 }
 
 /* A login id, once it is set, is changed. */

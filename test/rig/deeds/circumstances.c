@@ -1,6 +1,7 @@
 /*
- * Deeds done as somebody else: `in-userns DEED...` in a user namespace, `usual DEED...` with the capabilities that
- * container runtimes grant, `as-user DEED...` with none.
+ * Deeds done as somebody else: `in-userns DEED...` in a user namespace and others of its own, `in-userns-alone DEED...`
+ * in nothing but that, which maps no users, `usual DEED...` with the capabilities that container runtimes grant,
+ * `as-user DEED...` with none, `unshared DEED...` as an orphan in other namespaces.
  */
 #include "deeds.h"
 #include <fcntl.h>
@@ -27,6 +28,7 @@ static int write_map(pid_t process, const char *name)
 /* A child in namespaces of its own, whose users are those outside; what it returns comes as its status. */
 int in_namespaces(int (*act)(char **), char **arguments)
 {
+	static const int namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWCGROUP;
 	int go[2], ready[2], status, error;
 	pid_t child;
 	char byte = 0;
@@ -35,7 +37,7 @@ int in_namespaces(int (*act)(char **), char **arguments)
 		return errno;
 	child = fork();
 	if (!child) {
-		error = failed(unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID));
+		error = failed(unshare(CLONE_NEWUSER | namespaces));
 		if (write(ready[1], &error, sizeof(error)) < 0 || read(go[0], &byte, 1) < 0)
 			_exit(255);
 		if (error)
@@ -69,6 +71,35 @@ static int in_user_namespace(char **words)
 	return in_namespaces(perform, words);
 }
 
+/* What engines go by that lose a container: another mount namespace, a parent that is gone. */
+static int unshared(char **words)
+{
+	int status, ends[2], error;
+	pid_t child;
+
+	if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWCGROUP) || pipe(ends))
+		return errno;
+	child = fork();
+	if (!child) {
+		if (fork())
+			_exit(0);
+		setsid();
+		error = perform(words);
+		if (write(ends[1], &error, sizeof(error)) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(ends[1]);
+	waitpid(child, &status, 0);
+	return read(ends[0], &error, sizeof(error)) == sizeof(error) ? error : ECHILD;
+}
+
+/* Other namespaces would need CAP_SYS_ADMIN in it, and so would users. */
+static int in_user_namespace_alone(char **words)
+{
+	return failed(unshare(CLONE_NEWUSER)) ?: perform(words);
+}
+
 static int usual(char **words)
 {
 	static const int granted[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETGID,
@@ -92,6 +123,8 @@ static int as_user(char **words)
 
 const struct deed circumstance_deeds[] = {
 	{ "in-userns", "DEED...", in_user_namespace, 1 },
+	{ "in-userns-alone", "DEED...", in_user_namespace_alone, 1 },
+	{ "unshared", "DEED...", unshared, 1 },
 	{ "usual", "DEED...", usual, 1 },
 	{ "as-user", "DEED...", as_user, 1 },
 	{},

@@ -27,7 +27,7 @@ static inline int failed(long result)
 
 extern const struct deed capability_deeds[], facility_deeds[], memory_deeds[], mount_deeds[], other_deeds[],
 	socket_deeds[], local_deeds[], ring_deeds[], file_deeds[], execution_deeds[], privilege_deeds[],
-	circumstance_deeds[];
+	circumstance_deeds[], passing_deeds[];
 
 /* NULL where nothing is called so. */
 const struct deed *find_deed(const char *name);
@@ -35,7 +35,7 @@ const struct deed *find_deed(const char *name);
 /* Has these capabilities only, from now on. */
 int keep_capabilities(unsigned long long capabilities);
 
-/* Acts in user, network, mount, process and IPC namespaces of its own. */
+/* Acts in user, network, mount, process, IPC and cgroup namespaces of its own. */
 int in_namespaces(int (*act)(char **), char **arguments);
 
 /* Each needs a capability of its own. */

@@ -73,8 +73,12 @@ static int by_descriptor(const char *path)
 
 static int by_symbolic_link(const char *path)
 {
+	int error;
+
 	unlink("/tmp/deed-program");
-	return failed(symlink(path, "/tmp/deed-program")) ?: plainly("/tmp/deed-program");
+	error = failed(symlink(path, "/tmp/deed-program")) ?: plainly("/tmp/deed-program");
+	unlink("/tmp/deed-program");
+	return error;
 }
 
 static int by_hard_link(const char *path)
@@ -156,17 +160,46 @@ static int from_memory_by_name(const char *path)
 	return error ?: plainly(name);
 }
 
-/* A file that no directory holds. */
-static int from_nameless_file(const char *path)
+/* By the loader, which is told the name in procfs. */
+static int from_memory_by_loader(const char *path)
 {
-	int fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0755), error;
+	int fd = memfd_create("deed", 0), error;
 	char name[64];
 
 	if (fd < 0)
 		return errno;
 	error = copy_to(fd, path);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return error ?: by_loader(name);
+}
+
+/* Deleted before it is run. */
+static int by_removed_file(const char *path)
+{
+	int written = open("/var/deed-removed", O_CREAT | O_TRUNC | O_WRONLY, 0755), fd, error;
+
+	if (written < 0)
+		return errno;
+	error = copy_to(written, path);
+	close(written);
+	fd = open("/var/deed-removed", O_RDONLY | O_CLOEXEC);
+	unlink("/var/deed-removed");
+	return error ?: run(NULL, fd, nothing);
+}
+
+/* A file that no directory holds. */
+static int from_nameless_file(const char *path)
+{
+	int written = open("/dev/shm", O_TMPFILE | O_RDWR, 0755), fd, error;
+	char name[64];
+
+	if (written < 0)
+		return errno;
+	error = copy_to(written, path);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", written);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
+	/* Nobody runs what is open to be written. */
+	close(written);
 	return error ?: run(NULL, fd, nothing);
 }
 
@@ -196,6 +229,8 @@ static const struct {
 	{ "copy", by_copy },
 	{ "memory", from_memory },
 	{ "memory-name", from_memory_by_name },
+	{ "memory-loader", from_memory_by_loader },
+	{ "removed", by_removed_file },
 	{ "nameless", from_nameless_file },
 	{ "mapping", by_mapping },
 };

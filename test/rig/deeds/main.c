@@ -9,7 +9,7 @@
 
 static const struct deed *const tables[] = {
 	capability_deeds, facility_deeds, memory_deeds, mount_deeds, other_deeds, socket_deeds, local_deeds, ring_deeds,
-	file_deeds, execution_deeds, privilege_deeds, circumstance_deeds,
+	file_deeds, execution_deeds, privilege_deeds, circumstance_deeds, passing_deeds,
 };
 
 const struct deed *find_deed(const char *name)

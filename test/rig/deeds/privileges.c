@@ -2,7 +2,6 @@
 #include "deeds.h"
 #include <fcntl.h>
 #include <grp.h>
-#include <grp.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
