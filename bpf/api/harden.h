@@ -16,8 +16,9 @@
  *               is the transition by that byte, if its `owner` is the base.
  *   match       What rules say of a path: for each access a list of rulings.
  *   ruling      For whom, what, and by which rule. The first of a list that fits counts.
- *   moving      To link or rename is refused by `moving` of the source, if the source guards what the destination does
- *               not keep.
+ *   moving      To link or rename is refused by what the object could be used for at its destination only: an access
+ *               that whoever moves it is denied where it lies, and not there. A directory is also refused by `moving`
+ *               of the source, if the source guards what the destination does not keep.
  *
  * The automaton reads the canonical path: where the object lies in the container's own tree, by whatever way it was
  * reached. `anchors` tells where the roots of the container's mounts lie; what none of them leads to is read by the
@@ -115,10 +116,10 @@ struct ruling {
 
 struct match {
 	__u32 rulings[ACCESS_MAX]; /* by enum access; 0: the default of the access */
-	__u32 moving;              /* of the object, or of what lies below, to where other rules hold; 0: allowed */
+	__u32 moving;              /* of a directory, to where other rules hold for what lies below; 0: allowed */
 	__u32 executables[2];      /* in the automaton of executables: the bits, low and high */
-	__u32 guards;              /* 1 << enum access: what is denied to somebody, here or anywhere below */
-	__u32 keeps;               /* what is denied to everybody, here and everywhere below */
+	__u32 guards;              /* 1 << enum access: what is denied to somebody anywhere below */
+	__u32 keeps;               /* what is denied to everybody everywhere below */
 	__u32 pad[2];
 };
 

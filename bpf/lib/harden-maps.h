@@ -45,9 +45,11 @@ struct walk {
 	__u32 depth;      /* names between the object and the anchor */
 	__u32 flags;
 	__u32 state;      /* of the automaton: after the last byte */
-	__u32 keeps;      /* for what is moved: what holds at its destination */
 	__u32 left;       /* names still to be read */
 	__u32 at;         /* in the text: the byte to be read next */
+	__u16 denied;     /* of what is moved, at its destination: to whom it is that moves it */
+	__u16 keeps;      /* below it: to everybody */
+	__u32 pad;
 	struct component names[WALK_NAMES];
 };
 

@@ -8,7 +8,7 @@
  *   path_mkdir, path_mknod, path_symlink    create; device nodes, and setuid bits, by whatever call makes them
  *   path_unlink, path_rmdir                 delete
  *   path_link, path_rename                  create at the destination, delete at the source (rename), and whether the
- *                                           source, or what lies below it, would escape rules that guard it
+ *                                           source, or what lies below a directory, would escape rules that guard it
  *   path_chmod, path_chown, inode_setxattr, inode_removexattr, inode_set_acl, inode_remove_acl (from 6.2)  attributes
  */
 
@@ -81,11 +81,16 @@ int BPF_PROG(make_link, struct dentry *source, const struct path *directory, str
 	return judge_dentry(bearer, directory->mnt, source, MOVING);
 }
 
+static __always_inline __u32 moving(const struct dentry *dentry)
+{
+	return MOVING | ((dentry->d_inode->i_mode & S_IFMT) == S_IFDIR ? BELOW : 0);
+}
+
 SEC("lsm/path_rename")
 int BPF_PROG(move_name, const struct path *from, struct dentry *source, const struct path *to, struct dentry *target,
 	     unsigned int flags)
 {
-	__u32 at_target = ACCESS(ACCESS_CREATE) | PLACE, at_source = ACCESS(ACCESS_DELETE) | MOVING;
+	__u32 at_target = ACCESS(ACCESS_CREATE) | PLACE, at_source = ACCESS(ACCESS_DELETE) | moving(source);
 	struct bearer *bearer;
 	int refused = bearer_now(&bearer);
 
@@ -101,7 +106,7 @@ int BPF_PROG(move_name, const struct path *from, struct dentry *source, const st
 	if (judge_dentry(bearer, from->mnt, source, at_source))
 		return -EACCES;
 	/* The other way: newer kernels ask for it by themselves. */
-	return flags & RENAME_EXCHANGE ? judge_dentry(bearer, to->mnt, target, MOVING) : 0;
+	return flags & RENAME_EXCHANGE ? judge_dentry(bearer, to->mnt, target, moving(target)) : 0;
 }
 
 SEC("lsm/path_chmod")

@@ -14,29 +14,75 @@ static __noinline int refuse_lost(struct bearer *bearer, __u32 accesses)
 	return -EPERM;
 }
 
+static __always_inline __u32 rulings_of(const struct match *match, const struct profile *head, __u32 access)
+{
+	return (match ? match->rulings[access] : 0) ?: head->defaults[access];
+}
+
+/* What an object could be used for that lies elsewhere. */
+#define USES                                                                                                \
+	(ACCESS(ACCESS_READ) | ACCESS(ACCESS_WRITE) | ACCESS(ACCESS_CREATE) | ACCESS(ACCESS_DELETE) |       \
+	 ACCESS(ACCESS_ATTRIBUTES) | ACCESS(ACCESS_EXECUTE) | ACCESS(ACCESS_CONNECT))
+
+/* Notes what the bearer, and what everybody is denied at a destination: 0, or AGAIN. */
+static __always_inline int note_place(struct bearer *bearer, const struct match *match, const struct profile *head)
+{
+	__u16 denied = 0;
+
+	for (__u32 access = 0; access < ACCESS_MAX; access++) {
+		if (!(USES & ACCESS(access)))
+			continue;
+		if (hear(bearer, rulings_of(match, head, access)))
+			return AGAIN;
+		if (bearer->given.verdict == VERDICT_DENY)
+			denied |= ACCESS(access);
+	}
+	bearer->walk.denied = denied;
+	bearer->walk.keeps = match ? match->keeps : head->default_keeps;
+	return 0;
+}
+
+/* Whether the bearer may take an object from here to where that is `denied`, and `keeps` below: 0, -EPERM, or AGAIN. */
+static __always_inline int judge_moving(struct bearer *bearer, const struct match *match, const struct profile *head,
+					__u32 denied, __u32 keeps, bool directory)
+{
+	__u32 rulings, guards;
+
+	for (__u32 access = 0; access < ACCESS_MAX; access++) {
+		if (!(USES & ~denied & ACCESS(access)))
+			continue;
+		rulings = rulings_of(match, head, access);
+		if (hear(bearer, rulings))
+			return AGAIN;
+		if (bearer->given.verdict == VERDICT_DENY)
+			return rule_on(bearer, rulings, CLASS_FILE, ACCESS_DELETE);
+	}
+	if (!directory)
+		return 0;
+	guards = match ? match->guards : head->default_guards;
+	rulings = match ? match->moving : head->moving_default;
+	return guards & ~keeps ? rule_on(bearer, rulings, CLASS_FILE, ACCESS_DELETE) : 0;
+}
+
 /* Rules on what the automaton has read: 0, -EPERM, or AGAIN. */
 static __always_inline int rule_on_match(struct bearer *bearer, void *profile, const struct profile *head,
 					 __u32 accesses)
 {
 	struct match *match = match_of(profile, bearer->walk.state);
-	__u32 rulings, guards, keeps = bearer->walk.keeps;
+	__u32 rulings, denied = bearer->walk.denied, keeps = bearer->walk.keeps;
 	int outcome;
 
-	if (unlikely(accesses & PLACE))
-		bearer->walk.keeps = match ? match->keeps : head->default_keeps;
+	if (unlikely(accesses & PLACE) && note_place(bearer, match, head))
+		return AGAIN;
 	if (unlikely(accesses & MOVING)) {
-		guards = match ? match->guards : head->default_guards;
-		rulings = match ? match->moving : head->moving_default;
-		outcome = guards & ~keeps ? rule_on(bearer, rulings, CLASS_FILE, ACCESS_DELETE) : 0;
+		outcome = judge_moving(bearer, match, head, denied, keeps, accesses & BELOW);
 		if (outcome)
 			return outcome;
 	}
 	for (__u32 access = 0; access < ACCESS_MAX; access++) {
 		if (!(accesses & ACCESS(access)))
 			continue;
-		rulings = match ? match->rulings[access] : 0;
-		if (!rulings)
-			rulings = head->defaults[access];
+		rulings = rulings_of(match, head, access);
 		if (likely(!rulings))
 			continue;
 		outcome = rule_on(bearer, rulings, CLASS_FILE, access);
@@ -76,7 +122,7 @@ FUNCTION judge_walk_once(struct bearer *bearer, __u32 accesses)
 
 /*
  * Judges what `climb` has begun with: 0, or not. Internal files are allowed. `accesses` are bits of enum access,
- * PLACE and MOVING.
+ * PLACE, MOVING and BELOW.
  */
 FUNCTION judge_walk(struct bearer *bearer, __u32 accesses)
 {

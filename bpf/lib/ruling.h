@@ -22,6 +22,7 @@
 #define ACCESS(access) (1U << (access))
 #define MOVING (1U << 31) /* the object is moved, or linked, to where PLACE was asked before */
 #define PLACE (1U << 30)
+#define BELOW (1U << 29)  /* with MOVING: it is a directory, and takes along what lies below it */
 
 /* What a state of an automaton is: NULL where no rule speaks. */
 static __always_inline struct match *match_of(void *profile, __u32 state)
@@ -138,11 +139,8 @@ static long hear_ruling(__u32 index, struct hearing *hearing)
 	return !whose || (hearing->decided && hearing->staged) ? 1 : 0;
 }
 
-/*
- * What a list of rulings of the profile that the bearer knows says to it: 0, -EPERM, or AGAIN. 0 is the empty list.
- * Counts and tells what is not simply allowed.
- */
-FUNCTION rule_on(struct bearer *bearer, __u32 rulings, __u32 class, __u64 detail)
+/* What a list of rulings of the profile that the bearer knows gives it: 0, or AGAIN. 0 is the empty list. */
+FUNCTION hear(struct bearer *bearer, __u32 rulings)
 {
 	struct hearing hearing = { .bearer = bearer, .first = REFERENCE_NUMBER(rulings) };
 	__u32 number = REFERENCE_PAGE(rulings);
@@ -150,7 +148,8 @@ FUNCTION rule_on(struct bearer *bearer, __u32 rulings, __u32 class, __u64 detail
 	void *profile;
 
 	if (!bearer)
-		return -EPERM;
+		return AGAIN;
+	give(bearer, 0, VERDICT_ALLOW);
 	if (!rulings)
 		return 0;
 	profile = profile_of(bearer);
@@ -164,6 +163,18 @@ FUNCTION rule_on(struct bearer *bearer, __u32 rulings, __u32 class, __u64 detail
 	bpf_loop(RULINGS_OF_PAGE, hear_ruling, &hearing, 0);
 	if (bearer->given.verdict == VERDICT_NONE)
 		bearer->given.verdict = VERDICT_ALLOW;
+	return 0;
+}
+
+/* What it says: 0, -EPERM, or AGAIN. Counts and tells what is not simply allowed. */
+FUNCTION rule_on(struct bearer *bearer, __u32 rulings, __u32 class, __u64 detail)
+{
+	if (!bearer)
+		return -EPERM;
+	if (!rulings)
+		return 0;
+	if (hear(bearer, rulings))
+		return AGAIN;
 	if (bearer->given.verdict != VERDICT_ALLOW ||
 	    (bearer->given.staged_verdict != VERDICT_NONE && bearer->given.staged_verdict != VERDICT_ALLOW))
 		report(bearer, class, detail);

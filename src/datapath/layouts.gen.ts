@@ -843,7 +843,7 @@ export interface Bearer {
 
 export const BearerLayout: Layout<Bearer> = {
   name: 'bearer',
-  size: 1840,
+  size: 1848,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -857,12 +857,12 @@ export const BearerLayout: Layout<Bearer> = {
       known: Array.from({ length: 16 }, (_, i) => view.getBigUint64(offset + 48 + i * 8, true)),
       given: RulingLayout.read(buffer, offset + 176),
       walk: WalkLayout.read(buffer, offset + 208),
-      text: readBytes(buffer, offset + 1312, 528),
+      text: readBytes(buffer, offset + 1320, 528),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    buffer.fill(0, offset, offset + 1840);
+    buffer.fill(0, offset, offset + 1848);
     view.setBigUint64(offset, u64(value.instance), true);
     view.setBigUint64(offset + 8, u64(value.executables), true);
     view.setBigUint64(offset + 16, u64(value.pending), true);
@@ -876,7 +876,7 @@ export const BearerLayout: Layout<Bearer> = {
     }
     RulingLayout.write(value.given, buffer, offset + 176);
     WalkLayout.write(value.walk, buffer, offset + 208);
-    writeBytes(value.text, buffer, offset + 1312, 528);
+    writeBytes(value.text, buffer, offset + 1320, 528);
   },
 };
 
@@ -2769,15 +2769,16 @@ export interface Walk {
   readonly depth: number;
   readonly flags: number;
   readonly state: number;
-  readonly keeps: number;
   readonly left: number;
   readonly at: number;
+  readonly denied: number;
+  readonly keeps: number;
   readonly names: readonly Component[];
 }
 
 export const WalkLayout: Layout<Walk> = {
   name: 'walk',
-  size: 1104,
+  size: 1112,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -2790,14 +2791,16 @@ export const WalkLayout: Layout<Walk> = {
       depth: view.getUint32(offset + 56, true),
       flags: view.getUint32(offset + 60, true),
       state: view.getUint32(offset + 64, true),
-      keeps: view.getUint32(offset + 68, true),
-      left: view.getUint32(offset + 72, true),
-      at: view.getUint32(offset + 76, true),
-      names: Array.from({ length: 64 }, (_, i) => ComponentLayout.read(buffer, offset + 80 + i * 16)),
+      left: view.getUint32(offset + 68, true),
+      at: view.getUint32(offset + 72, true),
+      denied: view.getUint16(offset + 76, true),
+      keeps: view.getUint16(offset + 78, true),
+      names: Array.from({ length: 64 }, (_, i) => ComponentLayout.read(buffer, offset + 88 + i * 16)),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 1112);
     view.setBigUint64(offset, u64(value.dentry), true);
     view.setBigUint64(offset + 8, u64(value.mount), true);
     view.setBigUint64(offset + 16, u64(value.file), true);
@@ -2807,12 +2810,13 @@ export const WalkLayout: Layout<Walk> = {
     view.setUint32(offset + 56, u32(value.depth), true);
     view.setUint32(offset + 60, u32(value.flags), true);
     view.setUint32(offset + 64, u32(value.state), true);
-    view.setUint32(offset + 68, u32(value.keeps), true);
-    view.setUint32(offset + 72, u32(value.left), true);
-    view.setUint32(offset + 76, u32(value.at), true);
+    view.setUint32(offset + 68, u32(value.left), true);
+    view.setUint32(offset + 72, u32(value.at), true);
+    view.setUint16(offset + 76, u16(value.denied), true);
+    view.setUint16(offset + 78, u16(value.keeps), true);
     sized(value.names, 64);
     for (let i = 0; i < 64; i++) {
-      ComponentLayout.write(value.names[i]!, buffer, offset + 80 + i * 16);
+      ComponentLayout.write(value.names[i]!, buffer, offset + 88 + i * 16);
     }
   },
 };

@@ -57,7 +57,7 @@ function judge(reader: ProfileReader, question: Question, bits: bigint): Judgeme
       return strictest([
         reader.path('delete', question.from, bits),
         reader.path('create', question.to, bits),
-        reader.moving(question.from, question.to, bits),
+        reader.moving(question.from, question.to, { directory: question.directory, executables: bits }),
       ]);
     case 'capability':
       return reader.capability(question.capability, question.inUserNamespace, bits);

@@ -31,6 +31,7 @@ import {
   SocketOffset,
   viewOfPage,
 } from './format.ts';
+import { USES } from './moving.ts';
 
 /** What a profile says, in both layers. Rule 0 is a default's. */
 export interface Judgement {
@@ -74,8 +75,18 @@ export class ProfileReader {
     return this.#judge(own || this.#word(ProfileOffset.defaults + 4 * number), executables);
   }
 
-  /** A link or rename, as far as it takes the object from where rules guard it. */
-  moving(source: string | Uint8Array, destination: string | Uint8Array, executables = 0n): Judgement {
+  /** A link or rename, as far as it takes the object from where rules guard it. A directory takes along what it holds. */
+  moving(
+    source: string | Uint8Array,
+    destination: string | Uint8Array,
+    { directory, executables = 0n }: { readonly directory: boolean; readonly executables?: bigint },
+  ): Judgement {
+    for (const access of USES) {
+      const here = this.path(access, source, executables);
+      if (here.verdict !== Verdict.Deny) continue;
+      if (this.path(access, destination, executables).verdict !== Verdict.Deny) return here;
+    }
+    if (!directory) return ALLOWED;
     const start = this.#word(ProfileOffset.start);
     const [from, to] = [this.#movingOf(start, source), this.#movingOf(start, destination)];
     if ((from.guards & ~to.keeps) === 0) return ALLOWED;

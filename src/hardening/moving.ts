@@ -7,11 +7,11 @@ import type { Ruling } from './rulings.ts';
 const SLASH = 0x2f;
 const NONE = 0x7fffffff;
 
-/** What an object that lies elsewhere could be used for that rules refuse where it lies now. */
-const GUARDED: readonly FileAccess[] = ['read', 'write', 'create', 'delete', 'attributes', 'execute', 'connect'];
+/** What an object could be used for that lies elsewhere: nobody may take it from where that is denied him to where not. */
+export const USES: readonly FileAccess[] = ['read', 'write', 'create', 'delete', 'attributes', 'execute', 'connect'];
 
 /** Numbers of those accesses. */
-const ACCESSES = GUARDED.map((access) => FILE_ACCESSES.indexOf(access));
+const ACCESSES = USES.map((access) => FILE_ACCESSES.indexOf(access));
 
 /** An enforced denial: its place in the order of rules, the rule, and whom it is for. */
 export interface Denial {
@@ -32,7 +32,7 @@ export interface Denials {
   readonly byDefault: boolean;
 }
 
-/** What a move of an object is judged by: `moving`, `guards` and `keeps` of `struct match`. */
+/** What a directory takes along is judged by: `moving`, `guards` and `keeps` of `struct match`. */
 export interface Moving {
   readonly list: readonly Ruling[];
   readonly guards: number;
@@ -62,20 +62,19 @@ export function denialsOf(lists: readonly (readonly Ruling[])[], orderOf: (rule:
   return { guards, keeps, rules: [...rules.values()].sort((a, b) => a.order - b.order), byDefault };
 }
 
-/** Without rules: what has no match. */
+/** Where the same holds of all that lies below. */
 export function movingOf({ rules, byDefault, guards, keeps }: Denials): Moving {
   return { list: guards === 0 ? [] : movingList(rules, byDefault), guards, keeps };
 }
 
 /**
- * What moves are judged by, for every state: what its own lists deny, and what lies below it.
+ * What is denied of what lies below, for every state. What is denied of the object itself the kernel asks its own lists.
  * @param denials by label of the automaton; that of label 0 is the defaults'
  */
 export function movings(dfa: Dfa, denials: readonly Denials[]): (state: number) => Moving {
   const fallback = movingOf(denials[0]!);
   if (denials.every(({ guards }) => guards === 0)) return () => fallback;
   const before = predecessorsOf(dfa);
-  const of = (state: number): Denials => denials[dfa.labels[state]!]!;
   const below = Uint32Array.from({ length: dfa.size }, (_, state) => stepOf(dfa, state, SLASH));
   /** Several accesses are mostly denied by the same rules. */
   const known = new Map<string, Uint8Array>();
@@ -100,21 +99,18 @@ export function movings(dfa: Dfa, denials: readonly Denials[]): (state: number) 
   const defaults = reaches((one) => one.byDefault);
   const firsts = firstDenials(dfa, before, denials);
   return (state) => {
-    const own = of(state);
-    const denied = own.guards | guards[state]!;
-    if (denied === 0) return { list: [], guards: 0, keeps: 0 };
-    const rules = firsts(below[state]!, own.rules);
-    const byDefault = own.byDefault || defaults[below[state]!] === 1;
-    return { list: movingList(rules, byDefault), guards: denied, keeps: own.keeps & keeps[state]! };
+    if (guards[state] === 0) return { list: [], guards: 0, keeps: 0 };
+    const list = movingList(firsts(below[state]!), defaults[below[state]!] === 1);
+    return { list, guards: guards[state]!, keeps: keeps[state]! };
   };
 }
 
-/** For each bearer the first denial of those that can be reached from a state, and of others. */
+/** For each bearer the first denial of those that can be reached from a state. */
 function firstDenials(
   dfa: Dfa,
   before: ReturnType<typeof predecessorsOf>,
   denials: readonly Denials[],
-): (state: number, others: readonly Denial[]) => readonly Denial[] {
+): (state: number) => readonly Denial[] {
   const all = new Map<number, Denial>();
   for (const { rules } of denials) for (const rule of rules) all.set(rule.order, rule);
   const lowest = (means: (denial: Denial) => boolean): Int32Array => {
@@ -128,8 +124,8 @@ function firstDenials(
   for (let bit = 0n; bit < 64n; bit++) {
     if ((used & (1n << bit)) !== 0n) bits.push(lowest(({ mask }) => (mask & (1n << bit)) !== 0n));
   }
-  return (state, others) => {
-    const found = new Map(others.map((denial) => [denial.order, denial]));
+  return (state) => {
+    const found = new Map<number, Denial>();
     for (const best of [everybody, ...bits]) {
       const denial = all.get(best[state]!);
       if (denial !== undefined) found.set(denial.order, denial);

@@ -14,7 +14,7 @@ import { SOCKET_FAMILIES, SOCKET_TYPES, socketFamilyName, socketTypeName } from 
 /** Something a process may try to do. */
 export type Question =
   | { readonly type: 'path'; readonly access: FileAccess; readonly path: string }
-  | { readonly type: 'rename'; readonly from: string; readonly to: string }
+  | { readonly type: 'rename'; readonly from: string; readonly to: string; readonly directory: boolean }
   | { readonly type: 'capability'; readonly capability: number; readonly inUserNamespace: boolean }
   | { readonly type: 'operation'; readonly operation: Operation }
   | { readonly type: 'socket'; readonly family: number; readonly kind: number; readonly protocol: number }
@@ -51,10 +51,11 @@ const VERBS: Readonly<Record<string, { readonly words: string; readonly read: (w
     },
   },
   rename: {
-    words: 'FROM TO',
-    read: ([from, to, ...more]) => {
-      if (from === undefined || to === undefined || more.length > 0) return undefined;
-      return wrongPath(from) ?? wrongPath(to) ?? { type: 'rename', from, to };
+    words: 'FROM TO [directory]',
+    read: ([from, to, what, ...more]) => {
+      if (from === undefined || to === undefined || more.length > 0 || (what ?? 'directory') !== 'directory')
+        return undefined;
+      return wrongPath(from) ?? wrongPath(to) ?? { type: 'rename', from, to, directory: what !== undefined };
     },
   },
   capability: {
@@ -134,7 +135,7 @@ export function formatQuestion(question: Question): string {
         ? `unix ${question.access} ${question.path}`
         : `file ${question.access} ${question.path}`;
     case 'rename':
-      return `rename ${question.from} ${question.to}`;
+      return `rename ${question.from} ${question.to}${question.directory ? ' directory' : ''}`;
     case 'capability':
       return `capability ${capabilityName(question.capability)}${question.inUserNamespace ? ' user-namespace' : ''}`;
     case 'operation':

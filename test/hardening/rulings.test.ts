@@ -130,12 +130,15 @@ describe('who may move what', () => {
     ],
   });
 
+  const FILE = { directory: false };
+  const DIRECTORY = { directory: true };
+
   it('is refused what would be out of a rule that denies, by that rule', () => {
     const { reader, rules } = compiled(readOnly);
-    const { verdict, rule: id } = reader.moving('/etc/passwd', '/tmp/passwd');
+    const { verdict, rule: id } = reader.moving('/etc/passwd', '/tmp/passwd', FILE);
     assert.equal(verdict, Verdict.Deny);
     assert.equal(rules.get(id)?.rule, 'etc');
-    assert.equal(reader.moving('/etc', '/tmp/etc').verdict, Verdict.Deny);
+    assert.equal(reader.moving('/etc', '/tmp/etc', DIRECTORY).verdict, Verdict.Deny);
   });
 
   it('is free where the same is denied at both ends, or nothing is', () => {
@@ -147,18 +150,20 @@ describe('who may move what', () => {
       ['/tmp/a', '/etc/a'],
       ['/etcetera', '/tmp/a'],
     ] as const) {
-      assert.equal(reader.moving(from, to).verdict, Verdict.Allow, `${from} ${to}`);
+      for (const what of [FILE, DIRECTORY])
+        assert.equal(reader.moving(from, to, what).verdict, Verdict.Allow, `${from} ${to}`);
     }
   });
 
-  it('counts what is guarded below, however it is reached, and only for whom', () => {
+  it('counts what is guarded below a directory, however it is reached, and only for whom', () => {
     const { reader } = compiled(readOnly);
-    const nginx = reader.executables('/bin/nginx');
+    const executables = reader.executables('/bin/nginx');
     for (const source of ['/srv', '/srv/app', '/srv/app/key']) {
-      assert.equal(reader.moving(source, '/tmp/x', nginx).verdict, Verdict.Deny, source);
-      assert.equal(reader.moving(source, '/tmp/x').verdict, Verdict.Allow, source);
+      assert.equal(reader.moving(source, '/tmp/x', { directory: true, executables }).verdict, Verdict.Deny, source);
+      assert.equal(reader.moving(source, '/tmp/x', DIRECTORY).verdict, Verdict.Allow, source);
     }
-    assert.equal(reader.moving('/srv/app/keys', '/tmp/x', nginx).verdict, Verdict.Allow);
+    assert.equal(reader.moving('/srv/app/keys', '/tmp/x', { directory: true, executables }).verdict, Verdict.Allow);
+    assert.equal(reader.moving('/srv/app', '/tmp/x', { directory: false, executables }).verdict, Verdict.Allow);
   });
 
   it('cannot link what is denied by default to where it is allowed, and may do what changes nothing', () => {
@@ -171,10 +176,37 @@ describe('who may move what', () => {
         ],
       }),
     );
-    assert.equal(reader.moving('/secret', '/tmp/x').verdict, Verdict.Deny);
-    assert.equal(reader.moving('/secret', '/other').verdict, Verdict.Allow);
-    assert.equal(reader.moving('/tmp/a', '/tmp/b/c').verdict, Verdict.Allow);
-    assert.equal(reader.moving('/tmp/a', '/usr/bin/a').verdict, Verdict.Deny);
+    for (const what of [FILE, DIRECTORY]) {
+      assert.equal(reader.moving('/secret', '/tmp/x', what).verdict, Verdict.Deny);
+      assert.equal(reader.moving('/secret', '/other', what).verdict, Verdict.Allow);
+      assert.equal(reader.moving('/tmp/a', '/tmp/b/c', what).verdict, Verdict.Allow);
+      assert.equal(reader.moving('/tmp/a', '/usr/bin/a', what).verdict, Verdict.Deny);
+    }
+  });
+
+  it('may rename files between names that are allowed one by one, and where only it is allowed', () => {
+    const all = ['read', 'write', 'create', 'delete', 'attributes'] as const;
+    const { reader } = compiled(
+      policy({
+        defaults: { files: 'Deny' },
+        rules: [
+          rule({ action: 'Allow', targets: [paths(['/etc/app.conf', '/etc/app.conf.new', '/run/*.pid'], all)] }),
+          rule({ action: 'Allow', executables: ['/bin/nginx'], targets: [paths(['/var/cache/**'], all)] }),
+          rule({ action: 'Allow', targets: [paths(['/etc/read-only'], ['read'])] }),
+        ],
+      }),
+    );
+    const executables = reader.executables('/bin/nginx');
+    assert.equal(reader.moving('/etc/app.conf.new', '/etc/app.conf', FILE).verdict, Verdict.Allow);
+    assert.equal(reader.moving('/run/a.pid', '/etc/app.conf', FILE).verdict, Verdict.Allow);
+    assert.equal(reader.moving('/etc/read-only', '/etc/app.conf', FILE).verdict, Verdict.Deny);
+    const cached = ['/var/cache/a', '/var/cache/b'] as const;
+    assert.equal(reader.moving(...cached, { directory: false, executables }).verdict, Verdict.Allow);
+    assert.equal(
+      reader.moving('/var/cache/a', '/etc/app.conf', { directory: false, executables }).verdict,
+      Verdict.Allow,
+    );
+    assert.equal(reader.moving('/var/cache/a', '/etc/app.conf', FILE).verdict, Verdict.Deny);
   });
 });
 

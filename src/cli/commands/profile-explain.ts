@@ -29,7 +29,7 @@ const WAYS = `
 Actions:
   file read|write|create|delete|attributes|mount PATH
   exec PATH                          capability NAME [user-namespace]
-  rename FROM TO                     operation NAME
+  rename FROM TO [directory]         operation NAME
   unix connect|bind PATH|@NAME       mount OPERATION [FILESYSTEM]
   socket FAMILY [TYPE [PROTOCOL]]    connect ADDRESS PORT [PROTOCOL]`;
 

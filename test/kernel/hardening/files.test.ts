@@ -90,6 +90,33 @@ const ALLOWED: readonly string[] = [
   'read /proc/self/status',
 ];
 
+/** Where nothing is allowed but these. */
+const NAMES = `[
+  {name: names, action: Allow, files: {paths: [/etc/plain, /etc/other, /opt/one, /opt/two, "/tmp/**"]}},
+  {name: seen, action: Allow, files: {paths: [/etc/secrets], access: [read, delete]}},
+  {name: pages, action: Allow, executables: [/bin/intruder], files: {paths: [/mnt/old, /mnt/new]}},
+  ]`;
+
+/** Who may call what by another name there, in this order. */
+const MOVES: readonly (readonly [attempt: string, outcome: string])[] = [
+  ['rename /etc/plain /etc/other', 'ok'],
+  ['rename /etc/other /tmp/plain', 'ok'],
+  ['link /tmp/plain /etc/plain', 'ok'],
+  ['exchange /tmp/plain /etc/plain', 'ok'],
+  ['rename /etc/secrets /tmp/secrets', 'EACCES'],
+  ['rename /tmp/plain /etc/secrets', 'EACCES'],
+  ['link /etc/secret /tmp/secret', 'EACCES'],
+  ['mkdir /opt/one', 'ok'],
+  ['rename /opt/one /opt/two', 'ok'],
+  ['rename /opt/two /tmp/two', 'EACCES'],
+  ['exchange /tmp/plain /opt/two', 'EACCES'],
+  ['create /mnt/new', 'ok'],
+  ['rename /mnt/new /mnt/old', 'ok'],
+  ['mkdir /tmp/three', 'ok'],
+  ['rename /tmp/three /tmp/four', 'ok'],
+  ['rename /tmp/four /opt/one', 'ok'],
+];
+
 describePrivileged('files of a hardened container', function () {
   this.timeout(600_000);
   let directory: string | undefined;
@@ -120,6 +147,13 @@ describePrivileged('files of a hardened container', function () {
   for (const attempt of ALLOWED) {
     const wanted = attempt === 'write /opt/own' ? 'EISDIR' : 'ok';
     it(`let be: ${attempt}`, async () => assert.equal(await inside.try(...attempt.split(' ')), wanted));
+  }
+
+  for (const [attempt, outcome] of MOVES) {
+    it(`where names are allowed one by one: ${attempt}: ${outcome}`, async () => {
+      compound.harden(inside, profileOf(NAMES, '{files: Deny}'));
+      assert.equal(await inside.try(...attempt.split(' ')), outcome);
+    });
   }
 
   it('are refused to nobody outside', async () => {
