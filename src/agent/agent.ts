@@ -1,8 +1,7 @@
-import { release } from 'node:os';
 import type { Logger } from 'pino';
 import type { GateRecord } from '../datapath/gate/port.ts';
 import type { ViolationRecord } from '../datapath/hardening-port.ts';
-import { IncidentName, ReasonName } from '../datapath/layouts.gen.ts';
+import { ReasonName } from '../datapath/layouts.gen.ts';
 import type { Datapath, Drift, KernelRecord, MapFill } from '../datapath/port.ts';
 import type { NameBook, PacketRecord } from '../events/decode.ts';
 import { EventJournal, type Notice } from '../events/journal.ts';
@@ -20,9 +19,14 @@ import { gateReadings } from './gate/readings.ts';
 import type { ContainerHardening } from './hardening/containers.ts';
 import { openHardening } from './hardening/open.ts';
 import { hardeningReadings } from './hardening/readings.ts';
+import type { Cluster } from './kubernetes/cluster.ts';
+import { openReporter } from './kubernetes/open.ts';
+import { kubernetesReadings } from './kubernetes/readings.ts';
+import type { Reporter } from './kubernetes/reporter.ts';
 import { idleCollector, thrift } from './memory.ts';
 import { readings } from './metrics/readings.ts';
 import { addReading, type Measurements, makeMeasurements } from './metrics/registry.ts';
+import { metricSources } from './metrics/sources.ts';
 import { noticesOf, type SourceHealth } from './notices.ts';
 import type { Ledger } from './policy-ledger.ts';
 import { PolicyStore } from './policy-store.ts';
@@ -38,6 +42,8 @@ export interface AgentParts {
   /** Where cgroup2 is mounted; empty where it is not. */
   readonly cgroupRoot: string;
   readonly world: WorldSource;
+  /** Undefined: there is none to ask. */
+  readonly cluster?: Cluster | undefined;
   readonly logger: Logger;
   readonly now: () => number;
 }
@@ -61,6 +67,8 @@ export class Agent {
   readonly measurements: Measurements;
   readonly between: BetweenNodes;
   readonly gatekeeper: Gatekeeper;
+  /** Undefined: there is nobody to report to. */
+  readonly reporter: Reporter | undefined;
   readonly #stopping = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
   /** When the oldest policy change that is not applied yet was made. */
@@ -98,6 +106,7 @@ export class Agent {
     this.policies = new PolicyStore({
       directory: config.policies.directory,
       state: config.state.directory,
+      cluster: parts.cluster?.policies,
       now,
       onChange: (ledger, since) => this.#policiesChanged(ledger, since),
       onProblem: (problem) => this.#policyProblem(problem),
@@ -125,13 +134,15 @@ export class Agent {
       measurements: this.measurements,
       note: (notice) => this.note(notice),
     });
+    this.reporter = openReporter(this);
     this.#thrift = thrift(() => this.between.served);
-    const sources = this.#metricSources();
+    const sources = metricSources(this);
     const all = [
       ...readings(sources),
       ...betweenReadings({ ...sources, outlook: () => this.between.outlook }),
       ...gateReadings({ gate: datapath.gate, gatekeeper: this.gatekeeper }),
       ...hardeningReadings({ tables: datapath.hardening, hardening: this.hardening }),
+      ...kubernetesReadings({ cluster: parts.cluster, reporter: this.reporter }),
     ];
     for (const reading of all) addReading(this.measurements.registry, reading);
   }
@@ -161,6 +172,12 @@ export class Agent {
     return this.#lastSuccess;
   }
 
+  /** How the sources of facts stand. */
+  get sources(): readonly SourceHealth[] {
+    const { world, cluster } = this.parts;
+    return [...world.sources(), ...(cluster === undefined ? [] : [cluster.health()])];
+  }
+
   /** Aborted when the agent ends. */
   get signal(): AbortSignal {
     return this.#stopping.signal;
@@ -171,7 +188,7 @@ export class Agent {
    * first round ended well.
    */
   async start(): Promise<void> {
-    const { config, datapath, world } = this.parts;
+    const { config, datapath, world, cluster } = this.parts;
     const { signal } = this;
     // What the kernel tells is listened to before anything can make it speak.
     datapath.onRecords((records) => this.#receive(records));
@@ -190,8 +207,11 @@ export class Agent {
     this.#every(drift, () => void this.drift());
     this.#every(config.events.repeat, () => logRepeats(this.parts.logger, this.journal.digest, config.events.log));
     world.onChange(() => this.reconciler.request());
+    cluster?.onChange(() => this.reconciler.request());
     await this.between.start();
-    await Promise.all([this.policies.start(signal), world.start(signal)]);
+    // Who owns its pods is known before the first is looked at.
+    const known = cluster === undefined ? world.start(signal) : cluster.start(signal).then(() => world.start(signal));
+    await Promise.all([this.policies.start(signal), known]);
     await this.reconciler.applied().catch((error: unknown) => {
       // Told by the round already, and tried again by the loop.
       if (signal.aborted) throw error;
@@ -223,6 +243,11 @@ export class Agent {
     return this.#drift.found;
   }
 
+  /** What the last comparison found. */
+  get drifted(): readonly Drift[] {
+    return this.#drift.found;
+  }
+
   /** How full the kernel's tables are, at most a few seconds old: counting walks through them. */
   mapFill(): readonly MapFill[] {
     const { datapath, now } = this.parts;
@@ -246,13 +271,14 @@ export class Agent {
   }
 
   async #close(): Promise<void> {
-    const { config, datapath, logger, world } = this.parts;
+    const { config, datapath, logger, world, cluster } = this.parts;
     this.#stopping.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#collector.close();
     this.#thrift.close();
     await this.reconciler.close();
-    await Promise.all([this.policies.close(), world.close(), this.between.close()]);
+    await Promise.all([this.policies.close(), world.close(), this.between.close(), this.reporter?.close()]);
+    await cluster?.close();
     logRepeats(logger, this.journal.digest, config.events.log);
     this.journal.close();
     // What a former agent left in force is not ours to end before we have taken it over.
@@ -284,8 +310,8 @@ export class Agent {
   }
 
   async #round(): Promise<void> {
-    const { world } = this.parts;
-    if (!this.policies.synced || !world.synced) return;
+    const { world, cluster } = this.parts;
+    if (!this.policies.synced || !world.synced || cluster?.settled === false) return;
     const changedAt = this.#changedAt;
     const anew = this.#anew;
     this.#changedAt = undefined;
@@ -295,9 +321,9 @@ export class Agent {
       const { endpoints, frontends, complete } = world.snapshot();
       const { hostRevision } = world;
       const { ledger } = this.policies;
-      const policies = ledger.policies.map((located) => located.policy);
+      const policies = [...ledger.policies.map((located) => located.policy), ...(cluster?.extraPolicies() ?? [])];
       const hardening = ledger.hardening.map((located) => located.policy);
-      const elsewhere = this.between.elsewhere();
+      const elsewhere = [...this.between.elsewhere(), ...(cluster?.identities() ?? [])];
       const wanted = { endpoints, frontends, complete, hostRevision, policies, hardening, elsewhere };
       await this.enforcement.apply(wanted, anew);
       this.between.applied(this.enforcement.applied, before);
@@ -319,6 +345,7 @@ export class Agent {
     this.measurements.reconciles.inc({ result: error === undefined ? 'success' : 'failure' });
     this.measurements.reconcileDuration.observe(durationMs / 1000);
     this.#watchSources();
+    this.reporter?.changed();
     this.#collector.worked();
     if (error === undefined) return;
     const { message, hint } = asAgentError(error);
@@ -347,7 +374,7 @@ export class Agent {
   }
 
   #watchSources(): void {
-    const health = this.parts.world.sources();
+    const health = this.sources;
     for (const source of health) {
       const before = this.#health.find(({ name }) => name === source.name);
       if (before?.healthy === source.healthy || (before === undefined && source.healthy)) continue;
@@ -364,37 +391,5 @@ export class Agent {
     const taken = datapath.adopted ? ', taken over from a former agent' : '';
     const { policies, hardening } = this.policies.ledger;
     return `${VERSION}: ${world.snapshot().endpoints.length} endpoints, ${policies.length + hardening.length} policies${taken}`;
-  }
-
-  #metricSources(): Parameters<typeof readings>[0] {
-    const { config, datapath, world } = this.parts;
-    const count = <T>(items: Iterable<T>, key: (item: T) => string): ReadonlyMap<string, number> =>
-      new Map([...Map.groupBy(items, key)].map(([name, group]) => [name, group.length]));
-    return {
-      build: { version: VERSION, kernel: release(), node: process.version },
-      topRules: config.metrics.topRules,
-      ready: () => this.ready,
-      endpoints: () => this.enforcement.applied.endpoints,
-      endpointStatus: () => datapath.endpointStatus(),
-      identities: () => this.enforcement.identities.size,
-      policiesByMode: () => {
-        const { policies, hardening } = this.enforcement.applied;
-        const modes = count([...policies, ...hardening], (policy) => policy.mode);
-        return new Map([['Enforce', 0], ['Stage', 0], ...modes]);
-      },
-      policyErrors: () => count(this.policies.ledger.errors, (problem) => problem.code),
-      sources: () => world.sources(),
-      tables: () => datapath.currentTables(),
-      ruleCounters: () => datapath.ruleCounters(),
-      drops: () => new Map([...datapath.dropCounters()].map(([reason, counter]) => [ReasonName(reason), counter])),
-      incidents: () => new Map([...datapath.incidents()].map(([kind, value]) => [IncidentName(kind), value])),
-      mapFill: () => this.mapFill(),
-      programs: () => datapath.programs(),
-      revision: () => datapath.revision,
-      drift: () => this.#drift.found.length,
-      lastSuccess: () => (this.#lastSuccess === undefined ? undefined : this.#lastSuccess / 1000),
-      followers: () => this.journal.followers,
-      lostToFollowers: () => this.journal.lostToFollowers,
-    };
   }
 }

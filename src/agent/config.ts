@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { handshake, hold, network, tags } from './config-between.ts';
 import { gate } from './config-gate.ts';
+import { kubernetes } from './config-kubernetes.ts';
 import { count, duration, HOST_PORT, path } from './config-types.ts';
 
 /**
@@ -41,7 +42,7 @@ const cgroup = z.strictObject({
 });
 
 export const configSchema = z.strictObject({
-  node: z.string().min(1).max(253).default('auto').describe("This node's name. auto: the host name"),
+  node: z.string().min(1).max(253).default('auto').describe("This node's name. auto: NODE_NAME, else the host name"),
   domain: z
     .string()
     .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'wanted a name of lower-case letters, digits, dots and hyphens')
@@ -106,6 +107,7 @@ export const configSchema = z.strictObject({
         .describe('Plain cgroups to protect: {path, workload, container, labels}'),
     })
     .prefault({}),
+  kubernetes,
   gate,
   network,
   tags,

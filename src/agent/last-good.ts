@@ -1,12 +1,16 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fromDocuments, type PolicyDocument, toDocuments } from '../model/located-policy.ts';
 import { validateManifest } from '../model/schema/validate.ts';
+import { isClusterFile } from '../sources/kubernetes/policies.ts';
 import type { Version } from './policy-ledger.ts';
 
 /** A kept version: the file's text, and what was read from it, so that it need not be parsed again. */
 interface Kept {
+  /** Of the policy file; absent where the kept file is called so. */
+  readonly name?: string;
   readonly text: string;
   readonly documents: readonly { readonly manifest: unknown; readonly origin: PolicyDocument['origin'] }[];
 }
@@ -34,8 +38,8 @@ export class LastGood {
     const versions = new Map<string, Version>();
     for (const entry of await readdir(this.#directory)) {
       if (entry.startsWith('.') || !entry.endsWith(SUFFIX)) continue;
-      const version = readKept(await readFile(join(this.#directory, entry), 'utf8'));
-      if (version !== undefined) versions.set(entry.slice(0, -SUFFIX.length), version);
+      const kept = readKept(await readFile(join(this.#directory, entry), 'utf8'));
+      if (kept !== undefined) versions.set(kept.name ?? entry.slice(0, -SUFFIX.length), kept.version);
       // Others have work to do too.
       await setImmediate();
     }
@@ -49,22 +53,28 @@ export class LastGood {
     this.#kept = accepted;
     for (const [name, version] of accepted) {
       if (before.get(name) === version) continue;
-      const temporary = join(this.#directory, `.${name.slice(0, 200)}.new`);
-      await writeFile(temporary, writeKept(version), { mode: 0o600 });
-      await rename(temporary, join(this.#directory, name + SUFFIX));
+      const entry = entryOf(name);
+      const temporary = join(this.#directory, `.${entry.slice(0, 200)}.new`);
+      await writeFile(temporary, writeKept(name, version), { mode: 0o600 });
+      await rename(temporary, join(this.#directory, entry));
     }
     for (const name of before.keys()) {
-      if (!accepted.has(name)) await rm(join(this.#directory, name + SUFFIX), { force: true });
+      if (!accepted.has(name)) await rm(join(this.#directory, entryOf(name)), { force: true });
     }
   }
 }
 
-function writeKept({ bytes, policies, hardening }: Version): string {
-  const kept: Kept = { text: bytes.toString('utf8'), documents: toDocuments({ policies, hardening }) };
-  return JSON.stringify(kept);
+/** The file a version is kept in. Policies of the cluster have slashes in their names, and may have long ones. */
+function entryOf(name: string): string {
+  return isClusterFile(name) ? `${createHash('sha256').update(name).digest('hex')}${SUFFIX}` : `${name}${SUFFIX}`;
 }
 
-function readKept(json: string): Version | undefined {
+function writeKept(name: string, { bytes, policies, hardening }: Version): string {
+  const kept: Kept = { text: bytes.toString('utf8'), documents: toDocuments({ policies, hardening }) };
+  return JSON.stringify(isClusterFile(name) ? { name, ...kept } : kept);
+}
+
+function readKept(json: string): { readonly name: string | undefined; readonly version: Version } | undefined {
   let kept: Kept;
   try {
     kept = JSON.parse(json) as Kept;
@@ -79,5 +89,6 @@ function readKept(json: string): Version | undefined {
     if (!validation.ok) return undefined;
     documents.push({ manifest: validation.manifest, origin });
   }
-  return { bytes: Buffer.from(kept.text), ...fromDocuments(documents) };
+  const name = typeof kept.name === 'string' && isClusterFile(kept.name) ? kept.name : undefined;
+  return { name, version: { bytes: Buffer.from(kept.text), ...fromDocuments(documents) } };
 }

@@ -13,6 +13,7 @@ import type { Config } from './config.ts';
 import { AgentError } from './errors.ts';
 import { openHost } from './host.ts';
 import { findObjects } from './installation.ts';
+import { openCluster } from './kubernetes/open.ts';
 import { startMetrics } from './metrics/server.ts';
 import { reload } from './reload.ts';
 import { Service } from './service.ts';
@@ -34,14 +35,16 @@ export async function runAgent(
 ): Promise<void> {
   // Before anything in the kernel is touched: a second agent would take the first one's events and settings.
   await refuseBesideAnother(config.api.socket);
+  const cluster = await openCluster(config, nodeName(config), logger);
   const datapath = openKernel(config);
   const cgroupRoot = cgroupRootOf(config);
   const agent = new Agent({
     config,
-    node: config.node === 'auto' ? hostname() : config.node,
+    node: nodeName(config),
     datapath,
     cgroupRoot: cgroupRoot ?? '',
-    world: new ConfiguredWorld(config, openHost(cgroupRoot === undefined ? {} : { cgroupRoot })),
+    world: new ConfiguredWorld(config, openHost(cgroupRoot === undefined ? {} : { cgroupRoot }), cluster?.owners),
+    cluster,
     logger,
     now: Date.now,
   });
@@ -60,6 +63,11 @@ export async function runAgent(
     process.off('SIGHUP', onHangUp);
     await agent.close();
   }
+}
+
+/** The downward API tells a pod what the cluster calls its node. */
+function nodeName({ node }: Config): string {
+  return node === 'auto' ? process.env.NODE_NAME || hostname() : node;
 }
 
 /** One reading after the other, each against what the one before has left. */

@@ -1,10 +1,10 @@
-import { join } from 'node:path';
 import { hardeningSetErrors } from '../model/hardening-set.ts';
 import type { LocatedHardeningPolicy, LocatedPolicies, LocatedPolicy } from '../model/located-policy.ts';
 import { type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
 import { policySetErrors, policySetWarnings } from '../model/policy-set.ts';
 import { type PolicyProblem, unreadableFile } from '../model/problem.ts';
 import type { PolicyFile } from '../sources/policies.ts';
+import { nameOfPath, pathOfName } from './policy-place.ts';
 import { READY_NAMES } from './ready-names.ts';
 
 /** A version of a file that was good by itself and beside the others. */
@@ -96,7 +96,7 @@ function sameBytes(a: Buffer, b: Buffer): boolean {
 function parseFile(file: PolicyFile, directory: string, cache: ParseCache): ParsedFile {
   const known = cache.get(file);
   if (known !== undefined) return known;
-  const path = join(directory, file.name);
+  const path = pathOfName(directory, file.name);
   const { content } = file;
   const parsed = content.ok
     ? parsePolicyFile(path, content.bytes)
@@ -133,7 +133,7 @@ function expelContradictions(
   problems: Map<string, readonly PolicyProblem[]>,
   { directory, ready }: { readonly directory: string; readonly ready: ReadonlySet<string> },
 ): void {
-  const nameOf = (path: string): string => path.slice(directory.length + (directory.endsWith('/') ? 0 : 1));
+  const nameOf = (path: string): string => nameOfPath(directory, path);
   const changed = (name: string): boolean => wanted.get(name) !== before.get(name);
   for (;;) {
     const names = [...wanted.keys()].sort();

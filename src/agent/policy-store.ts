@@ -11,8 +11,9 @@ import { type Policy, policyKey } from '../model/policy.ts';
 import type { PolicyFile as ParsedFile } from '../model/policy-file.ts';
 import { policySetErrors } from '../model/policy-set.ts';
 import type { PolicyProblem } from '../model/problem.ts';
+import { isClusterFile } from '../sources/kubernetes/policies.ts';
 import { PolicyDirectory, type PolicyFile } from '../sources/policies.ts';
-import type { SourceStatus } from '../sources/source.ts';
+import type { Source, SourceStatus } from '../sources/source.ts';
 import type { PolicyChange } from './api/contract.ts';
 import { AgentError } from './errors.ts';
 import { LastGood } from './last-good.ts';
@@ -21,11 +22,14 @@ import { faultOf } from './policy-fault.ts';
 import { fileOf, isApplied, removePolicy, textOf, writePolicies } from './policy-files.ts';
 import { EMPTY_LEDGER, isFormer, type Ledger, type ParseCache, problemKey, settle } from './policy-ledger.ts';
 import { PolicyParser } from './policy-parser.ts';
+import { pathOfName } from './policy-place.ts';
 import { READY_NAMES } from './ready-names.ts';
 
 export interface PolicyStoreOptions {
   readonly directory: string;
   readonly state: string;
+  /** Those that are kept in a cluster. Until it is synced, the ones that were in force before stay. */
+  readonly cluster?: Pick<Source<readonly PolicyFile[]>, 'synced' | 'snapshot' | 'onChange'> | undefined;
   readonly now: () => number;
   /** The ledger changed. `since`: when the oldest of the changed files was written, milliseconds since the epoch. */
   readonly onChange: (ledger: Ledger, since: number) => void;
@@ -106,6 +110,7 @@ export class PolicyStore {
     });
     this.#ledger = { ...EMPTY_LEDGER, accepted: kept };
     this.#files.onChange(() => this.#changed());
+    this.#options.cluster?.onChange(() => this.#changed());
     await this.#files.start(signal);
     while (!this.#synced && !signal.aborted) await this.#nextChange(SEEN_MS_MOST);
   }
@@ -177,7 +182,7 @@ export class PolicyStore {
     const all = this.#located().map((located): AnyPolicy => located.policy);
     const policy = pickPolicy(name, all, where);
     const file = this.fileOf(policy);
-    if (!isApplied(file)) throw foreign(policy, file, 'delete it there');
+    if (!isApplied(file)) throw foreign(policy, file, 'delete');
     const { kind, namespace } = policy;
     const change: PolicyChange = { kind, namespace, name: policy.name, action: 'deleted', file };
     return { policy, change };
@@ -216,7 +221,7 @@ export class PolicyStore {
     if (present === undefined) return { kind, namespace, name, action: 'created', file };
     if (canonicalJson(present.policy) === canonicalJson(policy))
       return { kind, namespace, name, action: 'unchanged', file };
-    if (!isApplied(file)) throw foreign(policy, file, 'change it there');
+    if (!isApplied(file)) throw foreign(policy, file, 'change');
     return { kind, namespace, name, action: 'configured', file };
   }
 
@@ -232,7 +237,7 @@ export class PolicyStore {
     try {
       while (this.#again) {
         this.#again = false;
-        const files = this.#files.snapshot();
+        const files = [...this.#files.snapshot(), ...this.#clusterFiles()];
         const known = await this.#parse(files);
         if (known && !this.#again) this.#settle(files);
       }
@@ -240,6 +245,15 @@ export class PolicyStore {
       // In the same turn as the last look at `#again`: a change in between would be left lying.
       this.#working = false;
     }
+  }
+
+  /** What the cluster has; while it has not told, what was in force of it. */
+  #clusterFiles(): readonly PolicyFile[] {
+    const { cluster } = this.#options;
+    if (cluster === undefined) return [];
+    if (cluster.synced) return cluster.snapshot();
+    const kept = [...this.#ledger.accepted].filter(([name]) => isClusterFile(name));
+    return kept.map(([name, { bytes }]) => ({ name, content: { ok: true, bytes } }));
   }
 
   /**
@@ -252,7 +266,7 @@ export class PolicyStore {
     for (const file of files) {
       const { name, content } = file;
       if (!content.ok || this.#cache.has(file) || isFormer(file, this.#ledger.accepted.get(name))) continue;
-      const parsed = await this.#parser.parse(join(directory, name), content.bytes);
+      const parsed = await this.#parser.parse(pathOfName(directory, name), content.bytes);
       if (parsed === undefined) return false;
       this.#cache.set(file, parsed);
       if (performance.now() - turn < TURN_MS) continue;
@@ -287,6 +301,7 @@ export class PolicyStore {
     this.#askedAt = undefined;
     for (const [name, version] of this.#ledger.accepted) {
       if (former.accepted.get(name) === version) continue;
+      if (isClusterFile(name)) continue;
       // ctime: a file that is renamed into place keeps its mtime.
       times.push(statSync(join(directory, name), { throwIfNoEntry: false })?.ctimeMs ?? Number.POSITIVE_INFINITY);
     }
@@ -332,9 +347,16 @@ export class PolicyStore {
   }
 }
 
-function foreign(policy: AnyPolicy, file: string, todo: string): AgentError {
+function foreign(policy: AnyPolicy, file: string, what: 'change' | 'delete'): AgentError {
+  if (isClusterFile(file)) {
+    const { kind, namespace, name } = policy;
+    const object = `${kind.toLowerCase()}.sallyport.dev ${name}${namespace === '' ? '' : ` -n ${namespace}`}`;
+    return new AgentError('CONFLICT', `${policyKey(policy)} is kept in the cluster`, {
+      hint: what === 'delete' ? `kubectl delete ${object}` : 'kubectl apply -f FILE',
+    });
+  }
   return new AgentError('CONFLICT', `${policyKey(policy)} is kept in ${file}, which "policy apply" did not write`, {
-    hint: `${todo}; changes of the file come into force by themselves`,
+    hint: `${what} it there; changes of the file come into force by themselves`,
   });
 }
 

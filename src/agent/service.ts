@@ -7,8 +7,7 @@ import type { EventFilter, EventJournal } from '../events/journal.ts';
 import { wants } from '../events/journal.ts';
 import { type AnyPolicy, isHardening } from '../model/any-policy.ts';
 import { formatIdentity } from '../model/identity.ts';
-import type { LocatedHardeningPolicy, LocatedPolicy } from '../model/located-policy.ts';
-import { policyName } from '../model/policy.ts';
+import { type Policy, policyKey, policyTitle } from '../model/policy.ts';
 import type { Agent } from './agent.ts';
 import type { RecordQuery, RevokeRequest } from './api/between-contract.ts';
 import type {
@@ -32,11 +31,16 @@ import { BetweenAnswers } from './between/service.ts';
 import { AgentError, asAgentError } from './errors.ts';
 import { explainRequest } from './explain.ts';
 import { HardeningAnswers } from './hardening/answers.ts';
+import { placeOf } from './kubernetes/probes.ts';
 import { pickEndpoint, pickIdentity, pickPolicy } from './names.ts';
 import { statusOf } from './status.ts';
 import { VERSION } from './version.ts';
 
-type Located = LocatedPolicy | LocatedHardeningPolicy;
+/** A policy in force, and where it is kept. */
+interface Listed {
+  readonly policy: AnyPolicy;
+  readonly file: string;
+}
 
 /** The API's answers, from the agent's state. */
 export class Service implements AgentService {
@@ -87,17 +91,17 @@ export class Service implements AgentService {
   }
 
   policies(): readonly PolicyView[] {
-    return this.#policyViews(this.#located());
+    return this.#policyViews(this.#listed());
   }
 
   policy(name: string, where: PolicySelector): PolicyView {
-    const located = this.#located();
+    const listed = this.#listed();
     const policy = pickPolicy(
       name,
-      located.map((one): AnyPolicy => one.policy),
+      listed.map((one) => one.policy),
       where,
     );
-    const [view] = this.#policyViews(located.filter((one) => one.policy === policy));
+    const [view] = this.#policyViews(listed.filter((one) => one.policy === policy));
     if (view === undefined) throw new AgentError('NOT_FOUND', `Policy ${name} has just gone`);
     return view;
   }
@@ -106,13 +110,18 @@ export class Service implements AgentService {
     const { policies } = this.#agent;
     if (dryRun) {
       const { changes, all } = await policies.plan(files);
-      return { changes, dryRun, plan: formatPlan(this.#agent.enforcement.preview(all)) };
+      return { changes, dryRun, plan: formatPlan(this.#agent.enforcement.preview([...all, ...this.#extra()])) };
     }
     return await this.#changed(caller, () => policies.apply(files));
   }
 
   async deletePolicy(name: string, where: PolicySelector, caller: string): Promise<ApplyView> {
-    return await this.#changed(caller, async () => [await this.#agent.policies.delete(name, where)]);
+    const { policies } = this.#agent;
+    return await this.#changed(caller, async () => [
+      await policies.delete(name, where).catch((error: unknown) => {
+        throw this.#isExtra(name, where) ?? error;
+      }),
+    ]);
   }
 
   explain(request: ExplainRequest): ExplainView {
@@ -191,6 +200,21 @@ export class Service implements AgentService {
     return await this.#agent.measurements.registry.metrics();
   }
 
+  /** Why a policy that no file says cannot be deleted here; undefined where none is called so. */
+  #isExtra(name: string, where: PolicySelector): AgentError | undefined {
+    const named = ({ namespace, name: own }: AnyPolicy): boolean => name === own || name === `${namespace}/${own}`;
+    const found = this.#extra().find((policy) => named(policy) && (where.kind ?? policy.kind) === policy.kind);
+    if (found === undefined) return undefined;
+    const { kind, namespace, name: own } = found;
+    if (placeOf(found) === 'built in') {
+      return new AgentError('CONFLICT', `${policyKey(found)} is built in`, { hint: 'see kubernetes.probes' });
+    }
+    const object = `${kind.toLowerCase()} ${own}${namespace === '' ? '' : ` -n ${namespace}`}`;
+    return new AgentError('CONFLICT', `${policyKey(found)} is kept in the cluster`, {
+      hint: `kubectl delete ${object}`,
+    });
+  }
+
   /** Makes a change, waits until the kernel has it, and says what that took. */
   async #changed(caller: string, change: () => Promise<readonly PolicyChange[]>): Promise<ApplyView> {
     const { parts, reconciler } = this.#agent;
@@ -225,23 +249,29 @@ export class Service implements AgentService {
     return identityView(identity, this.#agent.parts.datapath.slotOf(identity.id) ?? 0, applied.endpoints, applied);
   }
 
-  #located(): Located[] {
+  /** All that is in force: of files and of the cluster, and what no file says. */
+  #listed(): Listed[] {
     const { policies, hardening } = this.#agent.policies.ledger;
-    return [...policies, ...hardening];
+    const located = [...policies, ...hardening].map(({ policy, origin }) => ({ policy, file: origin.file }));
+    return [...located, ...this.#extra().map((policy) => ({ policy, file: placeOf(policy) }))];
   }
 
-  #policyViews(located: readonly Located[]): PolicyView[] {
+  #extra(): readonly Policy[] {
+    return this.#agent.parts.cluster?.extraPolicies() ?? [];
+  }
+
+  #policyViews(listed: readonly Listed[]): PolicyView[] {
     const { datapath } = this.#agent.parts;
     const counters = datapath.ruleCounters();
     const rules = Map.groupBy(datapath.currentTables().rules.values(), (rule: RuleInfo) => rule.policy);
     const identities = [...this.#agent.enforcement.identities.values()];
     const view = (policy: AnyPolicy, file: string): PolicyView => {
-      // Network rules are known by their policy's name alone.
-      const mine = isHardening(policy) ? [] : (rules.get(policyName(policy)) ?? []);
+      // Rules are known by their policy's name alone.
+      const mine = isHardening(policy) ? [] : (rules.get(policyTitle(policy)) ?? []);
       return policyView({ policy, file, identities, rules: mine, counters });
     };
-    return located
-      .map(({ policy, origin }) => view(policy, origin.file))
+    return listed
+      .map(({ policy, file }) => view(policy, file))
       .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
   }
 }

@@ -59,7 +59,7 @@ export function statusOf(agent: Agent): StatusView {
         .slice(0, ERRORS_MOST)
         .map((problem): ProblemView => ({ ...faultOf(problem), inForce: problem.inForce })),
     },
-    sources: world.sources().map(({ since, synced, ...source }) => ({ ...source, since: isoTime(since) })),
+    sources: agent.sources.map(({ since, synced, ...source }) => ({ ...source, since: isoTime(since) })),
     warnings: [
       ...world.snapshot().warnings,
       ...warningsOf(ledger).map((problem) => {
@@ -116,11 +116,11 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
     ...(directory.error === undefined ? [] : [directory.error.message]),
     ...(error === undefined ? [] : [`the last round failed: ${error.message}`]),
     ...(ledger.errors.length === 0 ? [] : [`${ledger.errors.length} errors in policy files`]),
-    ...world
-      .sources()
+    ...agent.sources
       .filter(({ healthy }) => !healthy)
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
+    ...(agent.parts.cluster?.problems() ?? []),
     ...agent.between.outlook.problems(),
     ...agent.gatekeeper.problems,
     ...(agent.gatekeeper.enabled && gate.missing !== undefined ? [`new containers do not wait: ${gate.missing}`] : []),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Endpoint } from '../model/endpoint.ts';
 import { CgroupSource } from '../sources/cgroups.ts';
+import type { Pod, ResolveOwner } from '../sources/cri/pod.ts';
 import { Discovery, type World } from '../sources/discovery.ts';
 import type { Host } from '../sources/host.ts';
 import type { CgroupHint, EndpointSource } from '../sources/source.ts';
@@ -27,6 +28,12 @@ export interface WorldSource {
 const RUNTIMES = ['cri', 'docker'] as const;
 type Runtime = (typeof RUNTIMES)[number];
 
+/** Who owns the pods of this node. */
+export interface Owners {
+  resolve: ResolveOwner;
+  onChange(listener: () => void): void;
+}
+
 const UNKNOWN: World = { endpoints: [], frontends: [], warnings: [], complete: false };
 
 /**
@@ -36,6 +43,7 @@ const UNKNOWN: World = { endpoints: [], frontends: [], warnings: [], complete: f
 export class ConfiguredWorld implements WorldSource {
   readonly #config: Config;
   readonly #host: Host;
+  readonly #owners: Owners | undefined;
   readonly #listeners: (() => void)[] = [];
   #used: readonly Runtime[] = [];
   #discovery: Discovery | undefined;
@@ -44,9 +52,11 @@ export class ConfiguredWorld implements WorldSource {
   #unwatch: () => void = () => {};
   #retiring: Promise<void> = Promise.resolve();
 
-  constructor(config: Config, host: Host) {
+  /** @param owners of this node's pods, where there is a cluster that knows */
+  constructor(config: Config, host: Host, owners?: Owners) {
     this.#config = config;
     this.#host = host;
+    this.#owners = owners;
   }
 
   get synced(): boolean {
@@ -143,7 +153,14 @@ export class ConfiguredWorld implements WorldSource {
   async #runtime(name: Runtime): Promise<EndpointSource> {
     const { domain, sources: settings, intervals } = this.#config;
     const options = { host: this.#host, domain, socket: settings[name].socket, resyncMs: intervals.resync };
-    if (name === 'cri') return new (await import('../sources/cri/source.ts')).CriSource(options);
+    if (name === 'cri') {
+      const owners = this.#owners;
+      const resolve = owners === undefined ? {} : { resolveOwner: (pod: Pod) => owners.resolve(pod) };
+      const source = new (await import('../sources/cri/source.ts')).CriSource({ ...options, ...resolve });
+      // One that was replaced has nobody left to wake.
+      owners?.onChange(() => source.ownersChanged());
+      return source;
+    }
     return new (await import('../sources/docker/source.ts')).DockerSource(options);
   }
 

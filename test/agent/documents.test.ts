@@ -6,6 +6,7 @@ import { betweenReadings } from '../../src/agent/between/readings.ts';
 import { ERRORS, EXIT } from '../../src/agent/errors.ts';
 import { gateReadings } from '../../src/agent/gate/readings.ts';
 import { hardeningReadings } from '../../src/agent/hardening/readings.ts';
+import { kubernetesReadings } from '../../src/agent/kubernetes/readings.ts';
 import { readings } from '../../src/agent/metrics/readings.ts';
 import { addReading, makeMeasurements } from '../../src/agent/metrics/registry.ts';
 import { makeProgram } from '../../src/cli/program.ts';
@@ -22,7 +23,9 @@ interface Described {
 function metrics(): Described[] {
   const { registry } = makeMeasurements();
   const unread = new Proxy({}, { get: () => () => [] });
-  const all = [readings, betweenReadings, gateReadings, hardeningReadings].flatMap((make) => make(unread as never));
+  const all = [readings, betweenReadings, gateReadings, hardeningReadings, kubernetesReadings].flatMap((make) =>
+    make(unread as never),
+  );
   for (const reading of all) addReading(registry, reading);
   return (registry.getMetricsAsArray() as unknown as Described[]).filter(({ name }) => name.startsWith('sallyport_'));
 }

@@ -19,10 +19,12 @@ export interface PodOwner {
   /** The top owner: a deployment, not its replica set. */
   readonly workload: Workload;
   readonly ports: readonly NamedPort[];
+  /** The pod's labels as they are now; its runtime knows those it began with. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Undefined where it is not known, or not yet. */
-export type ResolveOwner = (pod: Pod) => PodOwner | undefined;
+/** Undefined where there is none; `not yet` where the pod should not be told of before that is known. */
+export type ResolveOwner = (pod: Pod) => PodOwner | 'not yet' | undefined;
 
 /** The pod of a sandbox: by its labels, which the kubelet sets, else by the sandbox's metadata. */
 export function podOf({ id, labels, metadata }: PodSandbox): Pod {
@@ -45,12 +47,13 @@ export function toCandidates(facts: PodFacts, resolve: ResolveOwner, noise?: rea
   const { sandbox, status, containers } = facts;
   const pod = podOf(sandbox);
   const owner = resolve(pod);
+  if (owner === 'not yet') return [];
   const own = makeWorkload(pod.namespace, 'Pod', pod.name) ?? {
     namespace: 'cri',
     kind: 'Pod',
     name: sandbox.id.slice(0, 12),
   };
-  const attributes = { workload: owner?.workload ?? own, labels: identityLabels(pod.labels, noise) };
+  const attributes = { workload: owner?.workload ?? own, labels: identityLabels(owner?.labels ?? pod.labels, noise) };
   const common = { runtime: 'cri', sandbox: sandbox.id, published: [] } as const;
   const itself: Candidate = {
     ...common,

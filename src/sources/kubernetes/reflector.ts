@@ -38,6 +38,8 @@ export interface ReflectorOptions<T, O extends ApiObject = ApiObject> {
   readonly fromCache?: boolean;
   /** Where nobody has installed the kind, there are none. Else the source waits for it. */
   readonly optional?: boolean;
+  /** Something is known of it from before: that it is not installed is then believed only after a minute. */
+  readonly remembers?: () => boolean;
   /** Objects asked for at once. Default 500. */
   readonly pageSize?: number;
   /** Everything is listed again this often at least, milliseconds. Default 600,000. */
@@ -305,7 +307,8 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
   /** Whether a kind that is missing may be believed to be: a server that has just begun does not know all of them. */
   #isGone(): boolean {
     this.#missingSince ??= performance.now();
-    return this.#collection.size === 0 || performance.now() - this.#missingSince >= GONE_MS;
+    const known = this.#collection.size > 0 || this.#options.remembers?.() === true;
+    return !known || performance.now() - this.#missingSince >= GONE_MS;
   }
 
   #tooMany(): KubernetesError {

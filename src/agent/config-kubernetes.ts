@@ -1,0 +1,39 @@
+import * as z from 'zod';
+import { duration, flag } from './config-types.ts';
+
+/** Settings of what the agent learns from a Kubernetes cluster, and tells it. */
+
+export const kubernetes = z
+  .strictObject({
+    enabled: z
+      .enum(['auto', 'true', 'false'])
+      .or(z.boolean().transform((on) => (on ? ('true' as const) : ('false' as const))))
+      .default('auto')
+      .describe('Policies, owners of pods and identities come from a cluster. auto: in a pod, or with kubeconfig'),
+    kubeconfig: z
+      .string()
+      .max(4096)
+      .refine((text) => text === 'auto' || text.startsWith('/'), 'wanted "auto" or an absolute path')
+      .default('auto')
+      .describe('How the API server is reached. auto: KUBECONFIG, the pod’s service account, ~/.kube/config'),
+    context: z.string().min(1).max(253).default('auto').describe('Of the kubeconfig. auto: its current one'),
+    wait: duration('5s', 0, 600_000).describe(
+      'How long the first round, and each new pod, wait for the API server; then for what was known before',
+    ),
+    resync: duration('10m', 10_000, 86_400_000).describe('Everything is listed anew this often, whatever was watched'),
+    networkPolicies: flag(true).describe('Kubernetes’ own network policies are enforced, with those of administrators'),
+    probes: flag(true).describe('The kubelet may reach the ports its probes are declared on, whatever policies say'),
+    report: flag(true).describe('A NodeReport tells the cluster how this node stands'),
+  })
+  .prefault({});
+
+export type KubernetesSettings = z.output<typeof kubernetes>;
+
+/** Whether there is a cluster to ask. */
+export function usesKubernetes(
+  { enabled, kubeconfig }: KubernetesSettings,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): boolean {
+  if (enabled !== 'auto') return enabled === 'true';
+  return kubeconfig !== 'auto' || Boolean(env.KUBERNETES_SERVICE_HOST);
+}

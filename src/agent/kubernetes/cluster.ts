@@ -1,0 +1,215 @@
+import { join } from 'node:path';
+import type { KnownIdentity } from '../../compile/input.ts';
+import type { Policy } from '../../model/policy.ts';
+import type { PodOwner } from '../../sources/cri/pod.ts';
+import { KubernetesClient } from '../../sources/kubernetes/client.ts';
+import type { Connection } from '../../sources/kubernetes/connection.ts';
+import { type AnnouncedWorkload, identitiesOf, projectIdentities } from '../../sources/kubernetes/identities.ts';
+import { PodOwners } from '../../sources/kubernetes/owners.ts';
+import { type KnownPod, projectPod } from '../../sources/kubernetes/pods.ts';
+import { KubernetesPolicies } from '../../sources/kubernetes/policies.ts';
+import { Reflector, type ReflectorStatistics } from '../../sources/kubernetes/reflector.ts';
+import { PODS, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
+import type { Source, SourceStatus } from '../../sources/source.ts';
+import type { KubernetesSettings } from '../config-kubernetes.ts';
+import type { SourceHealth } from '../notices.ts';
+import { Followed } from './followed.ts';
+import { PROBES } from './probes.ts';
+import { RememberedMap } from './remembered.ts';
+import { UpstreamPolicies } from './upstream.ts';
+
+export interface ClusterOptions {
+  readonly connection: Connection;
+  readonly settings: KubernetesSettings;
+  /** As the cluster calls this node. */
+  readonly node: string;
+  readonly domain: string;
+  /** The agent's own. */
+  readonly state: string;
+  readonly now: () => number;
+  readonly onFault: (error: Error) => void;
+}
+
+/** How often what is remembered may be written, milliseconds: of a few objects, and of those there are many of. */
+const SAVE_MS = 2_000;
+const SAVE_MANY_MS = 30_000;
+
+/** A reflector, whatever it keeps. */
+interface Following extends Pick<Source<unknown>, 'synced'> {
+  status(): SourceStatus;
+  statistics(): ReflectorStatistics;
+}
+
+/**
+ * What the agent learns from its cluster: policies, who owns this node's pods, who runs elsewhere. What it knows stays
+ * while the API server is away, also for the next agent.
+ */
+export class Cluster {
+  readonly connection: Connection;
+  readonly client: KubernetesClient;
+  readonly policies: KubernetesPolicies;
+  readonly owners: PodOwners;
+  readonly #options: ClusterOptions;
+  readonly #pods: Reflector<KnownPod>;
+  readonly #owners: RememberedMap<PodOwner>;
+  readonly #identities: Followed<AnnouncedWorkload>;
+  readonly #upstream: UpstreamPolicies | undefined;
+  readonly #listeners = new Set<() => void>();
+  #settled = false;
+  #known: { readonly from: unknown; readonly identities: readonly KnownIdentity[]; readonly refused: number } = {
+    from: undefined,
+    identities: [],
+    refused: 0,
+  };
+  #made = new WeakMap<AnnouncedWorkload, ReturnType<typeof identitiesOf>>();
+  #policies: { readonly upstream: readonly Policy[] | undefined; readonly all: readonly Policy[] } | undefined;
+
+  constructor(options: ClusterOptions) {
+    const { connection, settings, node, state, now, onFault } = options;
+    const directory = join(state, 'kubernetes');
+    const shared = { connection, now, relistMs: settings.resync };
+    const followed = { ...shared, directory, onFault, optional: true };
+    this.#options = options;
+    this.connection = connection;
+    this.client = new KubernetesClient(connection);
+    this.#pods = new Reflector({
+      ...shared,
+      resource: PODS,
+      project: projectPod,
+      fieldSelector: `spec.nodeName=${node}`,
+      fromCache: true,
+    });
+    this.owners = new PodOwners({
+      client: this.client,
+      pods: this.#pods,
+      now,
+      waitMs: settings.wait,
+      onGiven: () => this.#owners.changed(),
+    });
+    this.#owners = new RememberedMap({
+      path: join(directory, 'owners.json'),
+      now: () => this.owners.given,
+      everyMs: SAVE_MS,
+      onFault,
+    });
+    this.#identities = new Followed({
+      ...followed,
+      resource: WORKLOAD_IDENTITIES,
+      project: projectIdentities,
+      saveMs: SAVE_MANY_MS,
+    });
+    this.policies = new KubernetesPolicies(shared);
+    this.#upstream = settings.networkPolicies ? new UpstreamPolicies({ ...followed, saveMs: SAVE_MS }) : undefined;
+  }
+
+  /** The server has told all, or has been waited for long enough: then what was known before counts. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** Calls the listener when what rounds are made of has changed; policies of our kinds tell of themselves. */
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Resolves when settled. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { settings } = this.#options;
+    this.owners.remember(await this.#owners.load());
+    await Promise.all([this.#identities.load(), this.#upstream?.load()]);
+    this.#identities.reflector.onChange(() => this.#tell());
+    this.#upstream?.onChange(() => this.#tell());
+    const told = Promise.all([
+      this.#pods.start(signal),
+      this.#identities.start(signal),
+      this.policies.start(signal),
+      this.#upstream?.start(signal),
+    ]);
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, settings.wait);
+    await Promise.race([told, late.promise]);
+    clearTimeout(timer);
+    this.#settled = true;
+    this.#tell();
+  }
+
+  /** Policies that no file says: the built-in one, and Kubernetes' own kinds in our words. */
+  extraPolicies(): readonly Policy[] {
+    const upstream = this.#upstream?.policies();
+    if (this.#policies === undefined || this.#policies.upstream !== upstream) {
+      const { probes } = this.#options.settings;
+      this.#policies = { upstream, all: [...(probes ? [PROBES] : []), ...(upstream ?? [])] };
+    }
+    return this.#policies.all;
+  }
+
+  /** Who runs in the cluster, wherever; the same array while nothing changes. */
+  identities(): readonly KnownIdentity[] {
+    const from = this.#identities.snapshot();
+    if (from === this.#known.from) return this.#known.identities;
+    const made = Array.from(from.values(), (announced) => {
+      const known = this.#made.get(announced) ?? identitiesOf(this.#options.domain, announced);
+      this.#made.set(announced, known);
+      return known;
+    });
+    const refused = made.reduce((sum, one) => sum + one.refused, 0);
+    this.#known = { from, identities: made.flatMap(({ known }) => known), refused };
+    return this.#known.identities;
+  }
+
+  /** Identities that are not made from the attributes beside them. */
+  get refusedIdentities(): number {
+    return this.#known.refused;
+  }
+
+  /** What could not be taken over from Kubernetes' own kinds. */
+  get upstreamProblems(): readonly string[] {
+    return this.#upstream?.problems() ?? [];
+  }
+
+  /** What wants a person's eye, beside the source itself. */
+  problems(): string[] {
+    const refused = this.refusedIdentities;
+    return [
+      ...this.upstreamProblems,
+      ...(refused === 0 ? [] : [`${refused} WorkloadIdentity entries are not made from their attributes`]),
+    ];
+  }
+
+  /** By the plural of what it follows. */
+  reflectors(): ReadonlyMap<string, Following> {
+    const all = [
+      this.#pods,
+      this.#identities.reflector,
+      ...this.policies.reflectors,
+      ...(this.#upstream?.reflectors ?? []),
+    ];
+    return new Map(all.map((one) => [one.name.replace('kubernetes/', ''), one]));
+  }
+
+  /** As one source: it works when all of it does. */
+  health(): SourceHealth {
+    const all = [...this.reflectors().values()].map((one) => ({ synced: one.synced, ...one.status() }));
+    const worst = all.find(({ healthy }) => !healthy);
+    return {
+      name: 'kubernetes',
+      synced: all.every(({ synced }) => synced),
+      healthy: worst === undefined,
+      since: worst?.since ?? Math.max(...all.map(({ since }) => since)),
+      restarts: all.reduce((sum, { restarts }) => sum + restarts, 0),
+      endpoints: this.#pods.snapshot().size,
+      ...(worst?.error === undefined ? {} : { error: worst.error.message }),
+    };
+  }
+
+  async close(): Promise<void> {
+    this.owners.close();
+    await Promise.all([this.#pods.close(), this.#identities.close(), this.policies.close(), this.#upstream?.close()]);
+    await this.#owners.close();
+    await this.connection.close();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

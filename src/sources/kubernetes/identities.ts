@@ -1,0 +1,70 @@
+import * as z from 'zod';
+import type { NamedPort } from '../../model/endpoint.ts';
+import type { Identity } from '../../model/identity.ts';
+import { deriveIdentity, formatIdentity } from '../../model/identity.ts';
+import { makeWorkload } from '../naming.ts';
+import type { LooseObject } from './resource.ts';
+
+/** What a WorkloadIdentity says: who there is, wherever it runs. Plain data. */
+export interface AnnouncedWorkload {
+  /** `shop/Deployment/web`. */
+  readonly workload: string;
+  readonly identities: readonly {
+    readonly container: string;
+    readonly labels: Readonly<Record<string, string>>;
+    /** 16 hexadecimal digits. */
+    readonly id: string;
+    readonly ports: readonly NamedPort[];
+  }[];
+}
+
+/** Bounds of one workload. */
+const MOST_IDENTITIES = 1_000;
+const MOST_PORTS = 512;
+
+const specSchema = z.object({
+  workload: z.string().max(600),
+  identities: z
+    .array(
+      z.object({
+        container: z.string().max(253).default(''),
+        labels: z.record(z.string(), z.string()).default({}),
+        id: z.string().regex(/^[0-9a-f]{16}$/),
+        ports: z
+          .array(
+            z.object({
+              name: z.string().max(63),
+              protocol: z.enum(['TCP', 'UDP', 'SCTP']),
+              port: z.int().min(1).max(65_535),
+            }),
+          )
+          .max(MOST_PORTS)
+          .default([]),
+      }),
+    )
+    .max(MOST_IDENTITIES)
+    .default([]),
+});
+
+/** Of a WorkloadIdentity, what the agent needs. Throws where it is not what it should be. */
+export function projectIdentities({ spec }: LooseObject): AnnouncedWorkload {
+  return specSchema.parse(spec);
+}
+
+/**
+ * The identities an object tells of. One whose id is not made from what stands beside it is nobody's: whoever may
+ * write the object could otherwise give any attributes to anybody.
+ */
+export function identitiesOf(
+  domain: string,
+  { workload: text, identities }: AnnouncedWorkload,
+): { readonly known: readonly (Identity & { readonly ports: readonly NamedPort[] })[]; readonly refused: number } {
+  const [namespace = '', kind = '', name = '', ...rest] = text.split('/');
+  const workload = rest.length === 0 ? makeWorkload(namespace, kind, name) : undefined;
+  if (workload === undefined) return { known: [], refused: identities.length };
+  const known = identities.flatMap(({ container, labels, id, ports }) => {
+    const identity = deriveIdentity(domain, { workload, container, labels });
+    return formatIdentity(identity.id) === id ? [{ ...identity, ports }] : [];
+  });
+  return { known, refused: identities.length - known.length };
+}

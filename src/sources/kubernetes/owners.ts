@@ -1,0 +1,237 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Workload } from '../../model/workload.ts';
+import type { Pod, PodOwner } from '../cri/pod.ts';
+import { makeWorkload } from '../naming.ts';
+import type { Source } from '../source.ts';
+import type { KubernetesClient } from './client.ts';
+import { KubernetesError } from './error.ts';
+import type { KnownPod } from './pods.ts';
+import type { ResourceType } from './resource.ts';
+import { JOBS, REPLICA_SETS } from './resource.ts';
+
+/** What a pod's maker may have been made by: others are the top. */
+const MIDDLE: Readonly<Record<string, ResourceType>> = { ReplicaSet: REPLICA_SETS, Job: JOBS };
+
+/** A pod no runtime has asked for this long is gone, milliseconds. */
+const FORGET_MS = 600_000;
+/** Who could not be asked about is asked again after this long, milliseconds. */
+const RETRY_MS = 30_000;
+
+export interface PodOwnersOptions {
+  readonly client: KubernetesClient;
+  /** This node's pods. */
+  readonly pods: Source<ReadonlyMap<string, KnownPod>>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** How long a new pod waits to be told of, milliseconds. */
+  readonly waitMs: number;
+  /** There is a new answer that should be remembered. */
+  readonly onGiven?: () => void;
+}
+
+/** Asked about one ReplicaSet or Job. */
+interface Inquiry {
+  /** Of its owner; itself where it has none. Undefined: not known. */
+  readonly workload?: Workload;
+  readonly pending: boolean;
+  readonly retryAt: number;
+}
+
+/**
+ * Who owns the pods of this node. An answer, once given as sure, stays for the pod's life, also when the API server is
+ * away or has forgotten the pod: identities must not change under a running container.
+ *
+ * A pod nobody has told of is not answered for at first: its containers have no identity yet, and wait at the gate.
+ * After `waitMs`, or as soon as its owner cannot be asked for, the owner is guessed from the labels that controllers
+ * set; the guess is corrected when the API server says otherwise.
+ */
+export class PodOwners {
+  readonly #options: PodOwnersOptions;
+  /** Sure answers, by uid of the pod. */
+  readonly #given = new Map<string, PodOwner>();
+  /** When a pod was first asked for, and last. */
+  readonly #asked = new Map<string, { readonly first: number; last: number }>();
+  readonly #inquiries = new Map<string, Inquiry>();
+  readonly #listeners = new Set<() => void>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #byUid: ReadonlyMap<string, KnownPod> = new Map();
+  #indexed: ReadonlyMap<string, KnownPod> | undefined;
+  #unsubscribe: () => void = () => {};
+  #closed = false;
+
+  constructor(options: PodOwnersOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.pods.onChange(() => this.#tell());
+  }
+
+  /** Sure answers, to be remembered. */
+  get given(): ReadonlyMap<string, PodOwner> {
+    return this.#given;
+  }
+
+  /** Takes the sure answers of a former agent; what is known better stays. */
+  remember(given: ReadonlyMap<string, PodOwner>): void {
+    for (const [uid, owner] of given) if (!this.#given.has(uid)) this.#given.set(uid, owner);
+  }
+
+  /** Calls the listener when `resolve` may answer otherwise. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  resolve(pod: Pod): PodOwner | 'not yet' {
+    const { now, waitMs } = this.#options;
+    const asked = this.#asked.get(pod.uid) ?? { first: now(), last: 0 };
+    asked.last = now();
+    if (!this.#asked.has(pod.uid)) this.#first(pod.uid, asked);
+    const waiting = now() - asked.first < waitMs;
+    const known = this.#pods().get(pod.uid);
+    if (known !== undefined) return this.#ofKnown(known, waiting);
+    const former = this.#given.get(pod.uid);
+    if (former !== undefined) return former;
+    return waiting ? 'not yet' : { workload: guessOwner(pod) ?? itself(pod), ports: [] };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unsubscribe();
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #ofKnown(pod: KnownPod, waiting: boolean): PodOwner | 'not yet' {
+    const { controller, labels, ports } = pod;
+    if (controller === undefined) return this.#give(pod, { workload: itself(pod), ports, labels });
+    const direct = workloadOf(pod.namespace, controller.kind, controller.name) ?? itself(pod);
+    if (MIDDLE[controller.kind] === undefined) return this.#give(pod, { workload: direct, ports, labels });
+    const inquiry = this.#inquire(pod.namespace, controller);
+    if (inquiry.workload !== undefined) return this.#give(pod, { workload: inquiry.workload, ports, labels });
+    const former = this.#given.get(pod.uid);
+    if (former !== undefined) return { ...former, ports, labels };
+    if (inquiry.pending && waiting) return 'not yet';
+    return { workload: guessMiddle(pod.namespace, controller, labels) ?? direct, ports, labels };
+  }
+
+  #give(pod: KnownPod, owner: PodOwner): PodOwner {
+    const former = this.#given.get(pod.uid);
+    if (former !== undefined && isDeepStrictEqual(former, owner)) return former;
+    this.#given.set(pod.uid, owner);
+    this.#options.onGiven?.();
+    return owner;
+  }
+
+  /** The owner of a ReplicaSet or Job, asked for once: it does not change while that lives. */
+  #inquire(namespace: string, controller: NonNullable<KnownPod['controller']>): Inquiry {
+    const { uid, kind, name } = controller;
+    const known = this.#inquiries.get(uid);
+    if (known !== undefined && (known.pending || known.workload !== undefined || this.#options.now() < known.retryAt)) {
+      return known;
+    }
+    const pending: Inquiry = { pending: true, retryAt: 0 };
+    this.#inquiries.set(uid, pending);
+    void this.#ask(namespace, kind, name, uid);
+    return pending;
+  }
+
+  async #ask(namespace: string, kind: string, name: string, uid: string): Promise<void> {
+    const { client, now } = this.#options;
+    const answer: Inquiry = { pending: false, retryAt: now() + RETRY_MS };
+    const resource = MIDDLE[kind];
+    if (resource === undefined) return;
+    try {
+      const { metadata } = await client.getMetadata(resource, { namespace, name });
+      const top = metadata.ownerReferences?.find((one) => one.controller === true);
+      const same = metadata.uid === undefined || metadata.uid === uid;
+      const workload = same ? workloadOf(namespace, top?.kind ?? kind, top?.name ?? name) : undefined;
+      this.#inquiries.set(uid, workload === undefined ? answer : { ...answer, workload });
+    } catch (thrown) {
+      // Whoever asks meanwhile gets a guess; why it cannot be asked the source of pods shows.
+      if (!(thrown instanceof KubernetesError)) throw thrown;
+      this.#inquiries.set(uid, answer);
+      this.#later(RETRY_MS);
+    }
+    this.#tell();
+  }
+
+  #pods(): ReadonlyMap<string, KnownPod> {
+    const pods = this.#options.pods.snapshot();
+    if (pods !== this.#indexed) {
+      this.#indexed = pods;
+      this.#byUid = new Map([...pods.values()].map((pod) => [pod.uid, pod]));
+    }
+    return this.#byUid;
+  }
+
+  #first(uid: string, asked: { readonly first: number; last: number }): void {
+    this.#asked.set(uid, asked);
+    this.#forget();
+    this.#later(this.#options.waitMs);
+  }
+
+  /** Tells listeners after a while, when an answer may have become a guess or is to be asked for again. */
+  #later(ms: number): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#tell();
+    }, ms + 1);
+    this.#timers.add(timer);
+  }
+
+  #forget(): void {
+    const before = this.#options.now() - FORGET_MS;
+    for (const [uid, { last }] of this.#asked) {
+      if (last >= before) continue;
+      this.#asked.delete(uid);
+      this.#given.delete(uid);
+    }
+    const inUse = new Set([...this.#pods().values()].map(({ controller }) => controller?.uid));
+    for (const uid of this.#inquiries.keys()) if (!inUse.has(uid)) this.#inquiries.delete(uid);
+  }
+
+  #tell(): void {
+    if (!this.#closed) for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+function itself({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): Workload {
+  return { namespace, kind: 'Pod', name };
+}
+
+function workloadOf(namespace: string, kind: string, name: string): Workload | undefined {
+  return makeWorkload(namespace, kind, name);
+}
+
+/**
+ * A pod's owner by the labels and names controllers give it, for when nobody can be asked. A Deployment names a
+ * ReplicaSet after itself and the hash of its template, and labels both its pods and the ReplicaSet with that hash; a
+ * pod's own name adds five characters.
+ */
+export function guessOwner({ namespace, name, labels }: Omit<Pod, 'uid'>): Workload | undefined {
+  const withoutSuffix = /^(.+)-[a-z0-9]{5}$/.exec(name)?.[1];
+  const hash = labels['pod-template-hash'];
+  if (hash !== undefined && withoutSuffix !== undefined) {
+    return guessMiddle(namespace, { kind: 'ReplicaSet', name: withoutSuffix }, labels);
+  }
+  const job = labels['batch.kubernetes.io/job-name'] ?? labels['job-name'];
+  if (job !== undefined) return guessMiddle(namespace, { kind: 'Job', name: job }, labels);
+  if (labels['statefulset.kubernetes.io/pod-name'] === name) {
+    return makeWorkload(namespace, 'StatefulSet', name.replace(/-\d+$/, ''));
+  }
+  const daemon = labels['controller-revision-hash'] !== undefined && labels['pod-template-generation'] !== undefined;
+  return daemon && withoutSuffix !== undefined ? makeWorkload(namespace, 'DaemonSet', withoutSuffix) : undefined;
+}
+
+/** The owner of a ReplicaSet or Job by its name: a CronJob adds the time, in minutes or seconds since the epoch. */
+function guessMiddle(
+  namespace: string,
+  { kind, name }: { readonly kind: string; readonly name: string },
+  labels: Readonly<Record<string, string>>,
+): Workload | undefined {
+  const hash = labels['pod-template-hash'];
+  if (kind === 'ReplicaSet' && hash !== undefined && name.endsWith(`-${hash}`)) {
+    return makeWorkload(namespace, 'Deployment', name.slice(0, -hash.length - 1));
+  }
+  const scheduled = kind === 'Job' ? /^(.+)-\d{8,10}$/.exec(name)?.[1] : undefined;
+  if (scheduled !== undefined) return makeWorkload(namespace, 'CronJob', scheduled);
+  return makeWorkload(namespace, kind, name);
+}

@@ -1,0 +1,124 @@
+import { SourceError } from '../error.ts';
+import type { PolicyFile } from '../policies.ts';
+import { LONGEST_FILE, MOST_FILES } from '../policies.ts';
+import type { Source, SourceStatus } from '../source.ts';
+import type { ReflectorOptions } from './reflector.ts';
+import { Reflector } from './reflector.ts';
+import type { LooseObject, ResourceType } from './resource.ts';
+import { apiVersionOf, POLICY_RESOURCES } from './resource.ts';
+
+/** Begins the names of policies that are kept in the cluster; no file of a directory has a slash in its name. */
+const PREFIX = 'kubernetes/';
+
+/** `kubectl apply` keeps the whole object in there once more. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** One policy of the cluster. */
+export interface ClusterPolicy {
+  readonly file: PolicyFile;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly generation: number;
+}
+
+export type KubernetesPoliciesOptions = Omit<ReflectorOptions<ClusterPolicy>, 'resource' | 'project' | 'optional'>;
+
+/**
+ * The policies of our kinds that are kept in the cluster, as files: what is read from a directory and what is read from
+ * here are the same objects.
+ */
+export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
+  readonly name = 'kubernetes/policies';
+  readonly reflectors: readonly Reflector<ClusterPolicy, LooseObject>[];
+  #made: { readonly from: readonly ReadonlyMap<string, ClusterPolicy>[]; readonly files: readonly PolicyFile[] } = {
+    from: [],
+    files: [],
+  };
+
+  constructor(options: KubernetesPoliciesOptions) {
+    this.reflectors = POLICY_RESOURCES.map(
+      (resource) =>
+        new Reflector({ ...options, resource, optional: true, project: (object) => projectPolicy(resource, object) }),
+    );
+  }
+
+  get synced(): boolean {
+    return this.reflectors.every(({ synced }) => synced);
+  }
+
+  snapshot(): readonly PolicyFile[] {
+    const from = this.reflectors.map((reflector) => reflector.snapshot());
+    if (from.every((one, i) => one === this.#made.from[i])) return this.#made.files;
+    const files = from.flatMap((policies) => Array.from(policies.values(), ({ file }) => file));
+    this.#made = { from, files: files.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, MOST_FILES) };
+    return this.#made.files;
+  }
+
+  /** With what the cluster says of them beside their content. */
+  *policies(): Generator<ClusterPolicy> {
+    for (const reflector of this.reflectors) yield* reflector.snapshot().values();
+  }
+
+  onChange(listener: () => void): () => void {
+    const ends = this.reflectors.map((reflector) => reflector.onChange(listener));
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** The first kind that does not work. */
+  status(): SourceStatus {
+    const all = this.reflectors.map((reflector) => reflector.status());
+    const [worst = { healthy: true, since: 0, restarts: 0 }] = all.toSorted(
+      (a, b) => Number(a.healthy) - Number(b.healthy),
+    );
+    return { ...worst, restarts: all.reduce((sum, { restarts }) => sum + restarts, 0) };
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.reflectors.map((reflector) => reflector.start(signal)));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.reflectors.map((reflector) => reflector.close()));
+  }
+}
+
+/** Whether a policy's file is an object of the cluster. */
+export function isClusterFile(name: string): boolean {
+  return name.startsWith(PREFIX);
+}
+
+/** The object as a policy file. Its name: `kubernetes/WorkloadNetworkPolicy/shop/web.json`. */
+export function projectPolicy(resource: ResourceType, { metadata, spec }: LooseObject): ClusterPolicy {
+  const { namespace = '', name, generation = 0, labels = {}, annotations = {} } = metadata;
+  const path = [resource.kind, ...(resource.namespaced ? [namespace] : []), name].join('/');
+  const kept = Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== LAST_APPLIED));
+  const bytes = Buffer.from(
+    sortedJson({
+      apiVersion: apiVersionOf(resource),
+      kind: resource.kind,
+      metadata: {
+        name,
+        ...(resource.namespaced ? { namespace } : {}),
+        ...(Object.keys(labels).length === 0 ? {} : { labels }),
+        ...(Object.keys(kept).length === 0 ? {} : { annotations: kept }),
+      },
+      ...(spec === undefined ? {} : { spec }),
+    }),
+  );
+  const message = `Cannot read ${path}: it has ${bytes.length} bytes, at most ${LONGEST_FILE} are read`;
+  const content: PolicyFile['content'] =
+    bytes.length <= LONGEST_FILE ? { ok: true, bytes } : { ok: false, error: new SourceError('TOO_LARGE', message) };
+  const file = { name: `${PREFIX}${path}.json`, content };
+  return { file, kind: resource.kind, namespace: resource.namespaced ? namespace : '', name, generation };
+}
+
+/** The same text for the same content, in whichever order the server tells it. */
+function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) => {
+    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
+    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
