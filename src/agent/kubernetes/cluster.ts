@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import type { KnownIdentity } from '../../compile/input.ts';
 import type { Policy } from '../../model/policy.ts';
-import type { PodOwner } from '../../sources/cri/pod.ts';
 import { KubernetesClient } from '../../sources/kubernetes/client.ts';
 import type { Connection } from '../../sources/kubernetes/connection.ts';
 import { type AnnouncedWorkload, identitiesOf, projectIdentities } from '../../sources/kubernetes/identities.ts';
-import { PodOwners } from '../../sources/kubernetes/owners.ts';
+import { type GivenOwner, PodOwners } from '../../sources/kubernetes/owners.ts';
 import { type KnownPod, projectPod } from '../../sources/kubernetes/pods.ts';
 import { KubernetesPolicies } from '../../sources/kubernetes/policies.ts';
 import { Reflector, type ReflectorStatistics } from '../../sources/kubernetes/reflector.ts';
@@ -51,7 +50,7 @@ export class Cluster {
   readonly owners: PodOwners;
   readonly #options: ClusterOptions;
   readonly #pods: Reflector<KnownPod>;
-  readonly #owners: RememberedMap<PodOwner>;
+  readonly #owners: RememberedMap<GivenOwner>;
   readonly #identities: Followed<AnnouncedWorkload>;
   readonly #upstream: UpstreamPolicies | undefined;
   readonly #listeners = new Set<() => void>();

@@ -37,18 +37,23 @@ interface Inquiry {
   readonly retryAt: number;
 }
 
+/** An answer, and whether the API server gave it. */
+export interface GivenOwner extends PodOwner {
+  readonly sure: boolean;
+}
+
 /**
- * Who owns the pods of this node. An answer, once given as sure, stays for the pod's life, also when the API server is
- * away or has forgotten the pod: identities must not change under a running container.
+ * Who owns the pods of this node. An answer, once given, stays for the pod's life, also when the API server is away or
+ * has forgotten the pod, and for the next agent: identities must not change under a running container.
  *
  * A pod nobody has told of is not answered for at first: its containers have no identity yet, and wait at the gate.
- * After `waitMs`, or as soon as its owner cannot be asked for, the owner is guessed from the labels that controllers
- * set; the guess is corrected when the API server says otherwise.
+ * After `waitMs`, or when its owner cannot be asked for, the owner is guessed from the labels that controllers set; a
+ * guess is corrected, once, when the API server says otherwise.
  */
 export class PodOwners {
   readonly #options: PodOwnersOptions;
-  /** Sure answers, by uid of the pod. */
-  readonly #given = new Map<string, PodOwner>();
+  /** By uid of the pod. */
+  readonly #given = new Map<string, GivenOwner>();
   /** When a pod was first asked for, and last. */
   readonly #asked = new Map<string, { readonly first: number; last: number }>();
   readonly #inquiries = new Map<string, Inquiry>();
@@ -64,13 +69,13 @@ export class PodOwners {
     this.#unsubscribe = options.pods.onChange(() => this.#tell());
   }
 
-  /** Sure answers, to be remembered. */
-  get given(): ReadonlyMap<string, PodOwner> {
+  /** All answers, to be remembered. */
+  get given(): ReadonlyMap<string, GivenOwner> {
     return this.#given;
   }
 
-  /** Takes the sure answers of a former agent; what is known better stays. */
-  remember(given: ReadonlyMap<string, PodOwner>): void {
+  /** Takes the answers of a former agent. */
+  remember(given: ReadonlyMap<string, GivenOwner>): void {
     for (const [uid, owner] of given) if (!this.#given.has(uid)) this.#given.set(uid, owner);
   }
 
@@ -90,7 +95,8 @@ export class PodOwners {
     if (known !== undefined) return this.#ofKnown(known, waiting);
     const former = this.#given.get(pod.uid);
     if (former !== undefined) return former;
-    return waiting ? 'not yet' : { workload: guessOwner(pod) ?? itself(pod), ports: [] };
+    if (waiting) return 'not yet';
+    return this.#give(pod.uid, { workload: guessOwner(pod) ?? itself(pod), ports: [], sure: false });
   }
 
   close(): void {
@@ -100,22 +106,23 @@ export class PodOwners {
   }
 
   #ofKnown(pod: KnownPod, waiting: boolean): PodOwner | 'not yet' {
-    const { controller, labels, ports } = pod;
-    if (controller === undefined) return this.#give(pod, { workload: itself(pod), ports, labels });
-    const direct = workloadOf(pod.namespace, controller.kind, controller.name) ?? itself(pod);
-    if (MIDDLE[controller.kind] === undefined) return this.#give(pod, { workload: direct, ports, labels });
-    const inquiry = this.#inquire(pod.namespace, controller);
-    if (inquiry.workload !== undefined) return this.#give(pod, { workload: inquiry.workload, ports, labels });
-    const former = this.#given.get(pod.uid);
-    if (former !== undefined) return { ...former, ports, labels };
-    if (inquiry.pending && waiting) return 'not yet';
-    return { workload: guessMiddle(pod.namespace, controller, labels) ?? direct, ports, labels };
+    const { uid, namespace, controller, labels, ports } = pod;
+    const give = (workload: Workload, sure: boolean): PodOwner => this.#give(uid, { workload, ports, labels, sure });
+    if (controller === undefined) return give(itself(pod), true);
+    const direct = makeWorkload(namespace, controller.kind, controller.name) ?? itself(pod);
+    if (MIDDLE[controller.kind] === undefined) return give(direct, true);
+    const { workload, pending } = this.#inquire(namespace, controller);
+    if (workload !== undefined) return give(workload, true);
+    const former = this.#given.get(uid);
+    if (former !== undefined) return give(former.workload, former.sure);
+    if (pending && waiting) return 'not yet';
+    return give(guessMiddle(namespace, controller, labels) ?? direct, false);
   }
 
-  #give(pod: KnownPod, owner: PodOwner): PodOwner {
-    const former = this.#given.get(pod.uid);
+  #give(uid: string, owner: GivenOwner): PodOwner {
+    const former = this.#given.get(uid);
     if (former !== undefined && isDeepStrictEqual(former, owner)) return former;
-    this.#given.set(pod.uid, owner);
+    this.#given.set(uid, owner);
     this.#options.onGiven?.();
     return owner;
   }
@@ -142,7 +149,7 @@ export class PodOwners {
       const { metadata } = await client.getMetadata(resource, { namespace, name });
       const top = metadata.ownerReferences?.find((one) => one.controller === true);
       const same = metadata.uid === undefined || metadata.uid === uid;
-      const workload = same ? workloadOf(namespace, top?.kind ?? kind, top?.name ?? name) : undefined;
+      const workload = same ? makeWorkload(namespace, top?.kind ?? kind, top?.name ?? name) : undefined;
       this.#inquiries.set(uid, workload === undefined ? answer : { ...answer, workload });
     } catch (thrown) {
       // Whoever asks meanwhile gets a guess; why it cannot be asked the source of pods shows.
@@ -195,10 +202,6 @@ export class PodOwners {
 
 function itself({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): Workload {
   return { namespace, kind: 'Pod', name };
-}
-
-function workloadOf(namespace: string, kind: string, name: string): Workload | undefined {
-  return makeWorkload(namespace, kind, name);
 }
 
 /**
