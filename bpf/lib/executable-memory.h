@@ -11,10 +11,13 @@ static __always_inline bool is_memory(const struct file *file)
 	return BPF_CORE_READ(file, f_inode, i_sb, s_flags) & SB_NOUSER;
 }
 
-/* No directory holds it, or holds it no more: anonymous files, temporary ones, what was deleted. */
+/*
+ * No directory holds it, or holds it no more: anonymous files, temporary ones, what was deleted. What is mounted has its
+ * name there, whatever became of the one it had before.
+ */
 static __always_inline bool is_nameless(const struct path *path)
 {
-	return !BPF_CORE_READ(path, dentry, d_hash.pprev);
+	return !BPF_CORE_READ(path, dentry, d_hash.pprev) && path->dentry != BPF_CORE_READ(path, mnt, mnt_root);
 }
 
 /* For mmap_file: 0 or -EPERM. Anonymous memory has no file. */

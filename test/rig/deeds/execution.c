@@ -187,6 +187,22 @@ static int by_removed_file(const char *path)
 	return error ?: run(NULL, fd, nothing);
 }
 
+/* Mounted on a name, then deleted where it was: a volume that was replaced. */
+static int by_mount_of_removed_file(const char *path)
+{
+	int written = open("/var/deed-removed", O_CREAT | O_TRUNC | O_WRONLY, 0755), error;
+
+	if (written < 0)
+		return errno;
+	error = copy_to(written, path) ?: failed(close(open("/var/deed-program", O_CREAT | O_RDONLY, 0755)));
+	close(written);
+	if (!error)
+		error = failed(unshare(CLONE_NEWNS)) ?:
+			failed(mount("/var/deed-removed", "/var/deed-program", NULL, MS_BIND, NULL));
+	unlink("/var/deed-removed");
+	return error ?: plainly("/var/deed-program");
+}
+
 /* A file that no directory holds. */
 static int from_nameless_file(const char *path)
 {
@@ -231,6 +247,7 @@ static const struct {
 	{ "memory-name", from_memory_by_name },
 	{ "memory-loader", from_memory_by_loader },
 	{ "removed", by_removed_file },
+	{ "mount-of-removed", by_mount_of_removed_file },
 	{ "nameless", from_nameless_file },
 	{ "mapping", by_mapping },
 };

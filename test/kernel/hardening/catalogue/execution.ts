@@ -15,7 +15,7 @@ export const EXECUTION: readonly Scenario[] = [
     ],
     neighbours: [
       ...['memfd', 'two-views', `execute descriptor ${USUAL}`],
-      ...[`execute copy ${USUAL}`, `execute loader ${USUAL}`],
+      ...[`execute copy ${USUAL}`, `execute loader ${USUAL}`, `execute mount-of-removed ${USUAL}`],
     ],
   },
   {
