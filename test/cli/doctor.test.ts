@@ -39,6 +39,7 @@ const well: Facts = {
     preset: ['landlock', 'yama'],
     hooks: [],
   },
+  kubernetes: { server: 'https://10.0.0.1', version: 'v1.30.0', missing: [] },
 };
 
 const without = (...names: string[]) => well.features.map((one) => feature(one.name, !names.includes(one.name)));
@@ -59,6 +60,21 @@ describe('the doctor', () => {
     ['no certificate', { between: { ...well.between, certificate: 'gone' } }, 'certificate', 'fail', /gone/],
     ['no queue', { between: { ...well.between, queueError: 'no NFQUEUE' } }, 'hold', 'warn', /are dropped/],
     ['no other node', { between: { ...well.between, wanted: false } }, 'handshake', 'info', /no other agent/],
+    ['no cluster', { kubernetes: { server: undefined, missing: [] } }, 'kubernetes', 'info', /no cluster/],
+    [
+      'a cluster that is away',
+      { kubernetes: { server: 'https://a', missing: [], failure: { message: 'Cannot reach it', hint: undefined } } },
+      'kubernetes',
+      'fail',
+      /Cannot reach it; what was known before/,
+    ],
+    [
+      'a cluster that does not allow all',
+      { kubernetes: { server: 'https://a', version: 'v1.30.0', missing: ['list pods', 'watch pods'] } },
+      'kubernetes',
+      'fail',
+      /https:\/\/a does not allow: list pods, watch pods/,
+    ],
     ['an old Node.js', { node: 'v22.17.1' }, 'Node.js', 'fail', /wanted 22\.18/],
     ['no privileges', { capabilities: 0n }, 'privileges', 'fail', /no CAP_BPF/],
     ['no BTF', { btf: false }, 'kernel types (BTF)', 'fail', /absent/],

@@ -7,6 +7,7 @@ import type { Config } from '../../agent/config.ts';
 import { findObjects } from '../../agent/installation.ts';
 import { type BetweenFacts, gatherBetween } from './between.ts';
 import { gatherHardening, type HardeningFacts } from './hardening.ts';
+import { gatherKubernetes, type KubernetesFacts } from './kubernetes.ts';
 
 /** What was found out about this node; judging it is `judge`'s. */
 export interface Facts {
@@ -28,6 +29,7 @@ export interface Facts {
   readonly statistics: boolean;
   readonly between: BetweenFacts;
   readonly hardening: HardeningFacts;
+  readonly kubernetes: KubernetesFacts;
 }
 
 export interface FeatureFact {
@@ -75,6 +77,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
     statistics: (await text('/proc/sys/kernel/bpf_stats_enabled')).trim() === '1',
     between: await gatherBetween(config, agentAnswers),
     hardening: await gatherHardening(objects),
+    kubernetes: await gatherKubernetes(config),
   };
 }
 

@@ -2,6 +2,7 @@ import { isNodeEnough, NODE_LEAST } from '../requirements.ts';
 import { judgeBetween } from './between.ts';
 import type { Facts, FeatureFact } from './facts.ts';
 import { judgeHardening } from './hardening.ts';
+import { judgeKubernetes } from './kubernetes.ts';
 
 /** `fail`: the agent cannot do its work; `warn`: it can, with less. */
 export type State = 'ok' | 'info' | 'warn' | 'fail';
@@ -35,6 +36,7 @@ export function judge(facts: Facts): Check[] {
     objects(facts),
     ...runtimes(facts),
     policies(facts),
+    ...judgeKubernetes(facts.kubernetes),
     ...judgeBetween(facts.between),
     agent(facts),
     {
