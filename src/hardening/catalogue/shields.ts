@@ -131,7 +131,11 @@ const INFORMATION: readonly ReadyRule[] = [
     breaks: 'May break netstat, and monitoring that reads these tables.',
     links: [attack('T1049'), cve('2020-15257'), cwe(200)],
     targets: [
-      reading(ofProcesses('net/{tcp,tcp6,udp,udp6,udplite,udplite6,raw,raw6,unix,packet,netlink,nf_conntrack}')),
+      reading(
+        ofProcesses(
+          'net/{tcp,tcp6,udp,udp6,udplite,udplite6,raw,raw6,icmp,icmp6,sctp/*,unix,packet,netlink,nf_conntrack}',
+        ),
+      ),
     ],
   },
 ];

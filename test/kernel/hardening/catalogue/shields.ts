@@ -57,7 +57,7 @@ const INFORMATION: readonly Scenario[] = [
   readingKernel(
     'no-socket-table-read',
     '/proc/self/net/unix',
-    [read('/proc/net/tcp'), read('/proc/1/net/udp'), read('/proc/thread-self/net/tcp6')],
+    [read('/proc/net/tcp'), read('/proc/1/net/udp'), read('/proc/thread-self/net/tcp6'), read('/proc/net/icmp')],
     [read('/proc/net/dev'), read('/proc/net/sockstat')],
   ),
 ];
