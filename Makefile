@@ -72,8 +72,14 @@ demo: build ## A Docker host, a second node behind NAT, real agents: what is all
 install: build ## This node: program, kernel objects, systemd unit (PREFIX, DESTDIR)
 	@packaging/install '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)' '$(UNITDIR)'
 
-deploy: install ## The same, and starts it
-	@packaging/deploy
+image: build ## An image of it (build/image): no registry, no Docker needed
+	@$(NODE) packaging/image/main.ts
+
+deploy: $(if $(KUBECONFIG),$(if $(IMAGE),build,image),install) ## The same, and starts it; with KUBECONFIG set: that cluster (IMAGE=… from a registry)
+	@packaging/deploy '$(NODE)'
+
+undeploy: ## Takes it out of the cluster of KUBECONFIG: enforcement, policies, kinds
+	@packaging/deploy '$(NODE)' down
 
 uninstall: ## Takes the node's enforcement and the program away
 	@packaging/uninstall '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)' '$(UNITDIR)'
@@ -111,4 +117,4 @@ lint: build ## Types, style, import directions, fresh generated files
 format: setup ## Rewrites sources to the house's style
 	$(BIOME) check --write .
 
-.PHONY: help setup packages bpf addon layouts build dev clean demo install deploy uninstall bench test test-unit test-kernel test-runtimes test-cluster test-vm lint format
+.PHONY: help setup packages bpf addon layouts build dev clean demo install image deploy undeploy uninstall bench test test-unit test-kernel test-runtimes test-cluster test-vm lint format

@@ -59,6 +59,7 @@ export function programTree(source: string): Tree {
   const tree = new Tree();
   for (const path of [...ADDONS, 'bin/sallyport', 'package.json', 'LICENSE']) tree.file(`${ROOT}/${path}`, from(path));
   tree.copy(`${ROOT}/dist`, from('dist'), (below) => below.endsWith('.map'));
+  tree.file('usr/local/bin/agent-in-pod', from('packaging/image/agent-in-pod'));
   return tree.link('usr/local/bin/sallyport', `/${ROOT}/bin/sallyport`);
 }
 

@@ -1,0 +1,109 @@
+/** Brings Sallyport into a cluster, and waits until it works there. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Kubectl } from './kubectl.ts';
+import { isWorkload, type Manifest, readManifests, suit, writeManifests } from './manifests.ts';
+import { localNodes } from './nodes.ts';
+
+export interface Target {
+  /** Of the project. */
+  readonly root: string;
+  readonly kubeconfig: string | undefined;
+  /** Directory of what is deployed; k8s/base, or one that patches it. */
+  readonly kustomization: string;
+  readonly kubectl: Kubectl;
+}
+
+export type Say = (line: string) => void;
+
+const Built = z.object({ reference: z.string(), archive: z.string() });
+const APPLY = ['apply', '--server-side', '--force-conflicts', '--field-manager=sallyport-deploy', '-f', '-'];
+const TIMEOUT = '300s';
+
+/** @param options `image`: where nodes find it; none: the one that `make image` built is loaded, where nodes are local */
+export async function deploy(options: Target & { readonly image: string | undefined }, say: Say): Promise<void> {
+  const { kubectl, root, kustomization } = options;
+  const nodes = (await kubectl.run(['get', 'nodes', '-o', 'name'])).split('\n').filter(Boolean);
+  say(`cluster  ${await serverOf(kubectl)}, ${nodes.length} nodes`);
+
+  const image = options.image ?? (await loadBuilt(options, say));
+  const apiVersions = new Set((await kubectl.run(['api-versions'])).split('\n'));
+  const rendered = readManifests(await kubectl.run(['kustomize', kustomization]));
+  const manifests = suit(rendered, { image, apiVersions });
+
+  const kinds = readKinds(root);
+  // Servers before 1.25 do not know rules in CEL; they leave them out.
+  await kubectl.run(['apply', '--validate=false', '-f', '-'], { input: writeManifests(kinds) });
+  const established = kinds.map(({ metadata }) => `crd/${metadata.name}`);
+  await kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...established]);
+  say(`kinds    ${kinds.length} established`);
+
+  await kubectl.run(APPLY, { input: writeManifests(manifests) });
+  for (const { kind, metadata } of manifests.filter(isWorkload)) {
+    const namespace = ['-n', metadata.namespace ?? 'default'];
+    const status = ['rollout', 'status', `${kind}/${metadata.name}`, ...namespace, `--timeout=${TIMEOUT}`];
+    try {
+      await kubectl.run(status, { show: true });
+    } catch (error) {
+      await kubectl.run(['get', 'pods', ...namespace, '-o', 'wide'], { show: true });
+      await kubectl.run(['get', 'events', ...namespace, '--sort-by=.lastTimestamp'], { show: true });
+      throw error;
+    }
+  }
+  await removeOlderSettings(kubectl, manifests);
+  for (const line of NEXT) say(line);
+}
+
+const NEXT = [
+  '',
+  'Sallyport works on every node. Next:',
+  '  kubectl get nodereports                          how each node stands',
+  '  kubectl get workloadidentities -A                who is who',
+  '  kubectl apply -f your-policy.yaml                WorkloadNetworkPolicy, HardeningPolicy: docs/policy-reference.md',
+  '  kubectl get wnp,hp -A                            whether they are enforced, and where',
+  '  make undeploy                                    takes all of it away',
+];
+
+/** The custom resource definitions. */
+export function readKinds(root: string): Manifest[] {
+  const directory = join(root, 'k8s/crds');
+  const files = readdirSync(directory).filter((name) => name.endsWith('.yaml'));
+  return files.flatMap((name) => readManifests(readFileSync(join(directory, name), 'utf8')));
+}
+
+async function serverOf(kubectl: Kubectl): Promise<string> {
+  return kubectl.run(['config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}']);
+}
+
+async function loadBuilt({ root, kubeconfig }: Target, say: Say): Promise<string> {
+  const { reference, archive } = Built.parse(JSON.parse(readFileSync(join(root, 'build/image/image.json'), 'utf8')));
+  const nodes = localNodes(kubeconfig);
+  if (nodes === undefined) {
+    throw new Error(
+      `Cannot bring the image to these nodes. Push it to a registry they read, and say where it is:\n` +
+        `  skopeo copy oci-archive:${archive}:${reference.split(':').at(-1)} docker://REGISTRY/sallyport:TAG\n` +
+        `  make deploy IMAGE=REGISTRY/sallyport:TAG`,
+    );
+  }
+  say(`image    ${reference}`);
+  for (const node of nodes) {
+    await node.load(archive);
+    say(`         loaded on ${node.name}`);
+  }
+  return reference;
+}
+
+/** Settings have their hash in their names, so that a change replaces pods; those of before are no use any more. */
+async function removeOlderSettings(kubectl: Kubectl, manifests: readonly Manifest[]): Promise<void> {
+  const current = manifests.filter(({ kind }) => kind === 'ConfigMap');
+  const [first] = current;
+  if (first === undefined) return;
+  const namespace = ['-n', first.metadata.namespace ?? 'default'];
+  const selector = ['-l', 'app.kubernetes.io/part-of=sallyport'];
+  const there = (await kubectl.run(['get', 'configmaps', ...namespace, ...selector, '-o', 'name'])).split('\n');
+  const keep = new Set(current.map(({ metadata }) => `configmap/${metadata.name}`));
+  const older = there.filter((name) => name !== '' && !keep.has(name));
+  if (older.length > 0) await kubectl.run(['delete', ...namespace, ...older]);
+}

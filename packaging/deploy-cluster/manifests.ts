@@ -1,0 +1,73 @@
+/** The manifests of k8s/, as they suit one cluster: pure. */
+
+import { parseAllDocuments, stringify } from 'yaml';
+
+/** A Kubernetes object, as far as deploying cares. */
+export interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
+  spec?: Record<string, unknown>;
+  [field: string]: unknown;
+}
+
+interface Container {
+  image: string;
+  [field: string]: unknown;
+}
+
+export interface PodSpec {
+  initContainers?: Container[];
+  containers: Container[];
+  [field: string]: unknown;
+}
+
+export interface Circumstances {
+  /** Whole, with its tag or digest. */
+  readonly image: string;
+  /** What the server serves, such as `policy/v1`. */
+  readonly apiVersions: ReadonlySet<string>;
+}
+
+/** What k8s/base calls its image. */
+const STANDARD_IMAGE = /^sallyport(\.dev\/sallyport)?(:[^@]*)?$/;
+
+/** Kinds that a server may know by an older version only (before Kubernetes 1.21). */
+const OLDER: Readonly<Record<string, string>> = { 'policy/v1': 'policy/v1beta1' };
+
+export function readManifests(text: string): Manifest[] {
+  return parseAllDocuments(text).flatMap((document) => {
+    const [error] = document.errors ?? [];
+    if (error !== undefined) throw error;
+    const value = document.toJS() as Manifest | null;
+    return value === null ? [] : [value];
+  });
+}
+
+export function writeManifests(manifests: readonly Manifest[]): string {
+  return manifests.map((manifest) => stringify(manifest)).join('---\n');
+}
+
+/** With this image, in versions that this server knows. */
+export function suit(manifests: readonly Manifest[], { image, apiVersions }: Circumstances): Manifest[] {
+  return manifests.map((manifest) => {
+    const changed = structuredClone(manifest);
+    const older = OLDER[manifest.apiVersion];
+    if (!apiVersions.has(manifest.apiVersion) && older !== undefined && apiVersions.has(older)) {
+      changed.apiVersion = older;
+    }
+    const pod = podSpecOf(changed);
+    for (const container of [...(pod?.initContainers ?? []), ...(pod?.containers ?? [])]) {
+      if (STANDARD_IMAGE.test(container.image)) container.image = image;
+    }
+    return changed;
+  });
+}
+
+export function podSpecOf(manifest: Manifest): PodSpec | undefined {
+  return (manifest.spec as { template?: { spec?: PodSpec } } | undefined)?.template?.spec;
+}
+
+export function isWorkload({ kind }: Manifest): boolean {
+  return kind === 'DaemonSet' || kind === 'Deployment';
+}

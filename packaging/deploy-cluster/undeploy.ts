@@ -1,0 +1,51 @@
+/** Takes Sallyport out of a cluster: from every node's kernel, from the disks, from the API server. */
+
+import { cleanupOf } from './cleanup.ts';
+import { readKinds, type Say, type Target } from './deploy.ts';
+import type { Kubectl } from './kubectl.ts';
+import { isWorkload, type Manifest, readManifests, writeManifests } from './manifests.ts';
+
+const GONE = ['--ignore-not-found', '--wait=true', '--timeout=180s'];
+
+/** Policies go with their kinds: who wants to keep them takes them out before (`kubectl get wnp,cwnp,hp,chp -A -o yaml`). */
+export async function undeploy({ root, kustomization, kubectl }: Target, say: Say): Promise<void> {
+  const manifests = readManifests(await kubectl.run(['kustomize', kustomization]));
+  const kinds = readKinds(root);
+
+  // First, so that nothing asks a manager that is gone.
+  const hooks = manifests.filter(({ kind }) => kind === 'ValidatingWebhookConfiguration');
+  await remove(kubectl, hooks);
+  const running = await readDaemonSet(kubectl, manifests);
+  await remove(kubectl, manifests.filter(isWorkload));
+  say('stopped  agents and manager');
+
+  if (running !== undefined) {
+    const cleanup = cleanupOf(running);
+    const where = ['-n', cleanup.metadata.namespace ?? 'default'];
+    await kubectl.run(['apply', '-f', '-'], { input: writeManifests([cleanup]) });
+    await kubectl.run(['rollout', 'status', `DaemonSet/${cleanup.metadata.name}`, ...where, '--timeout=180s'], {
+      show: true,
+    });
+    await kubectl.run(['delete', 'daemonset', cleanup.metadata.name, ...where, ...GONE]);
+    say('nodes    nothing is enforced any more');
+  }
+  await remove(kubectl, kinds);
+  await remove(kubectl, manifests);
+  say('cluster  nothing of Sallyport is left');
+}
+
+/** The agents as they are deployed: their image is on the nodes, whatever the manifests here say. */
+async function readDaemonSet(kubectl: Kubectl, manifests: readonly Manifest[]): Promise<Manifest | undefined> {
+  const agents = manifests.find(({ kind }) => kind === 'DaemonSet');
+  if (agents === undefined) throw new Error('The kustomization has no DaemonSet');
+  const { name, namespace = 'default' } = agents.metadata;
+  const found = await kubectl.run(['get', 'daemonset', name, '-n', namespace, '-o', 'json', '--ignore-not-found']);
+  if (found === '') return undefined;
+  const { spec } = JSON.parse(found) as Manifest;
+  return { ...agents, ...(spec === undefined ? {} : { spec }) };
+}
+
+async function remove(kubectl: Kubectl, manifests: readonly Manifest[]): Promise<void> {
+  if (manifests.length === 0) return;
+  await kubectl.run(['delete', ...GONE, '-f', '-'], { input: writeManifests(manifests) });
+}
