@@ -12,8 +12,8 @@ export interface ConfigInput {
   readonly assignments: readonly string[];
 }
 
-export interface LoadedConfig {
-  readonly config: Config;
+export interface LoadedConfig<C = Config> {
+  readonly config: C;
   /** Key → `file.yaml:12`, `SALLYPORT_NODE`, `--set`; absent for defaults. */
   readonly origins: ReadonlyMap<string, string>;
 }
@@ -30,7 +30,12 @@ const CONFIG_BYTES_MOST = 256 * 1024;
  * @throws AgentError INVALID, with a fault per mistake: where it was set, what was found, what is wanted.
  */
 export function loadConfig(input: ConfigInput): LoadedConfig {
-  const known = settings();
+  return loadSettings(input, configSchema);
+}
+
+/** The same of another program's settings. */
+export function loadSettings<S extends z.ZodType>(input: ConfigInput, schema: S): LoadedConfig<z.output<S>> {
+  const known = settings(schema);
   const origins = new Map<string, string>();
   const tree = input.file === undefined ? {} : readFile(input.file.path, input.file.text, origins);
   for (const setting of known) {
@@ -46,9 +51,9 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     if (setting === undefined) throw usage(`--set ${key}`, `no such setting; ${nearest(key, known)}`);
     assign(tree, setting, assignment.slice(split + 1), '--set', origins);
   }
-  const parsed = configSchema.safeParse(tree);
+  const parsed = schema.safeParse(tree);
   if (parsed.success) return { config: parsed.data, origins };
-  const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, tree, origins, input.file?.path));
+  const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, tree, origins, known, input.file?.path));
   throw new AgentError('INVALID', 'The configuration does not validate', { faults });
 }
 
@@ -127,7 +132,13 @@ function readValue(setting: Setting, text: string, origin: string): unknown {
   }
 }
 
-function faultsOf(issue: z.core.$ZodIssue, tree: Tree, origins: ReadonlyMap<string, string>, file?: string): Fault[] {
+function faultsOf(
+  issue: z.core.$ZodIssue,
+  tree: Tree,
+  origins: ReadonlyMap<string, string>,
+  known: readonly Setting[],
+  file?: string,
+): Fault[] {
   const names = issue.path.map(String);
   const place = (field: string): { file?: string; line?: number } => {
     for (let key = field; key !== ''; key = key.slice(0, Math.max(0, key.lastIndexOf('.')))) {
@@ -141,7 +152,7 @@ function faultsOf(issue: z.core.$ZodIssue, tree: Tree, origins: ReadonlyMap<stri
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((name) => {
       const field = [...names, name].join('.');
-      return { ...place(field), field, message: `no such setting; ${nearest(field, settings())}` };
+      return { ...place(field), field, message: `no such setting; ${nearest(field, known)}` };
     });
   }
   const field = names.join('.');
@@ -153,8 +164,13 @@ function faultsOf(issue: z.core.$ZodIssue, tree: Tree, origins: ReadonlyMap<stri
 
 /** The configuration as a tree that `loadConfig` reads back to the same. */
 export function printableConfig(config: Config): Tree {
+  return printableSettings(config, configSchema);
+}
+
+/** The same of another program's settings. */
+export function printableSettings<S extends z.ZodType>(config: z.output<S>, schema: S): Tree {
   const result: Tree = {};
-  for (const setting of settings()) {
+  for (const setting of settings(schema)) {
     const path = setting.key.split('.');
     const leaf = path.pop() ?? '';
     const value = setting.key.split('.').reduce<unknown>((node, name) => (node as Tree)[name], config);

@@ -10,6 +10,7 @@ import { flowCommand } from './commands/flow.ts';
 import { handshakeCommand } from './commands/handshake.ts';
 import { identityCommand } from './commands/identity.ts';
 import { keysCommand } from './commands/keys.ts';
+import { managerCommand } from './commands/manager.ts';
 import { mapCommand } from './commands/map.ts';
 import { peerCommand } from './commands/peer.ts';
 import { metricsCommand, versionCommand } from './commands/plain.ts';
@@ -41,6 +42,7 @@ export function makeProgram(io: Io): Command {
     .addHelpText('after', '\nExit codes: docs/cli.md. Every command has --help with examples.');
   const commands = [
     agentCommand,
+    managerCommand,
     statusCommand,
     endpointCommand,
     identityCommand,

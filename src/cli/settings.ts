@@ -53,7 +53,11 @@ export async function readConfig(io: Io, options: ConfigOptions, socket?: string
   return loadConfig({ ...(file === undefined ? {} : { file }), environment: io.environment, assignments });
 }
 
-async function readConfigFile(path: string, wanted: boolean): Promise<{ path: string; text: string } | undefined> {
+/** @param wanted whether it must be there */
+export async function readConfigFile(
+  path: string,
+  wanted: boolean,
+): Promise<{ path: string; text: string } | undefined> {
   try {
     return { path, text: await readFile(path, 'utf8') };
   } catch (cause) {

@@ -21,7 +21,19 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   trust: ['model'],
   store: ['model', 'handshake'],
   agent: ['model', 'sources', 'compile', 'hardening', 'datapath', 'events', 'libbpf', ...BETWEEN_NODES],
-  cli: ['model', 'sources', 'compile', 'hardening', 'datapath', 'events', 'agent', 'libbpf', ...BETWEEN_NODES],
+  manager: ['model', 'sources', 'hardening', 'trust'],
+  cli: [
+    'model',
+    'sources',
+    'compile',
+    'hardening',
+    'datapath',
+    'events',
+    'agent',
+    'manager',
+    'libbpf',
+    ...BETWEEN_NODES,
+  ],
 };
 
 const LINES_MAX = 400;

@@ -16,7 +16,11 @@ export const workloadIdentitySchema = z
       identities: z
         .array(
           z.object({
-            container: z.string().max(253).describe("The container's name; empty for what a pod shares."),
+            container: z
+              .string()
+              .max(253)
+              .optional()
+              .describe("The container's name; absent: what a pod's containers share."),
             labels: z
               .record(z.string().max(317), z.string().max(253))
               .describe('Labels of the pods, without those that tell no workloads apart.'),

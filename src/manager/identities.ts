@@ -1,0 +1,159 @@
+/** WorkloadIdentities: who the containers of every workload are, from all pods. Pure. */
+import type { NamedPort } from '../model/endpoint.ts';
+import { deriveIdentity, formatIdentity, type Identity } from '../model/identity.ts';
+import { WORKLOAD_IDENTITY_LIMITS, type WorkloadIdentityResource } from '../model/schema/workload-identity.ts';
+import { formatWorkload, type Workload } from '../model/workload.ts';
+import { objectName } from './names.ts';
+import { type Between, workloadOf } from './owners.ts';
+import type { PodFacts } from './pods.ts';
+
+/** An identity, and where somebody with it runs. */
+export interface PlacedIdentity extends Identity {
+  readonly ports: readonly NamedPort[];
+  /** Running containers by node. */
+  readonly nodes: ReadonlyMap<string, number>;
+}
+
+export interface WorkloadFacts {
+  readonly workload: Workload;
+  /** By identity. */
+  readonly identities: ReadonlyMap<bigint, PlacedIdentity>;
+  readonly pods: number;
+  readonly nodes: number;
+}
+
+/** Workloads by `namespace/name` of their object. */
+export type Workloads = ReadonlyMap<string, WorkloadFacts>;
+
+interface Gathered {
+  readonly workload: Workload;
+  readonly identities: Map<bigint, PlacedIdentity & { readonly nodes: Map<string, number> }>;
+  readonly nodes: Set<string>;
+  pods: number;
+}
+
+/** What all pods of the cluster come down to. */
+export function workloadsOf(pods: Iterable<PodFacts>, between: Between, domain: string): Workloads {
+  const gathered = new Map<string, Gathered>();
+  const derived = new Map<string, Identity>();
+  for (const pod of pods) {
+    const workload = workloadOf(pod.namespace, pod.name, pod.controller, between);
+    if (workload === undefined) continue;
+    const key = `${workload.namespace}/${objectName(workload)}`;
+    const entry = gathered.get(key) ?? { workload, identities: new Map(), nodes: new Set(), pods: 0 };
+    gathered.set(key, entry);
+    if (pod.live) {
+      entry.pods += 1;
+      entry.nodes.add(pod.node);
+    }
+    const labels = JSON.stringify(pod.labels);
+    for (const [container, ports] of sharesOf(pod)) {
+      const known = `${key}\0${container}\0${labels}`;
+      const identity = derived.get(known) ?? deriveIdentity(domain, { workload, container, labels: pod.labels });
+      derived.set(known, identity);
+      const placed = entry.identities.get(identity.id) ?? { ...identity, ports, nodes: new Map<string, number>() };
+      entry.identities.set(identity.id, placed);
+      if (!pod.live || !pod.running.includes(container)) continue;
+      placed.nodes.set(pod.node, (placed.nodes.get(pod.node) ?? 0) + 1);
+    }
+  }
+  return new Map([...gathered].map(([key, { nodes, ...rest }]) => [key, { ...rest, nodes: nodes.size }]));
+}
+
+/** What several containers share by the network is nobody's of them: it has an identity with an empty name. */
+function sharesOf({ containers }: PodFacts): (readonly [string, readonly NamedPort[]])[] {
+  const own = containers.map(({ name, ports }) => [name, ports] as const);
+  return [['', containers.flatMap(({ ports }) => ports)], ...own];
+}
+
+/** One identity as its object says it. */
+export type WrittenIdentity = WorkloadIdentityResource['spec']['identities'][number];
+
+/** In the order of containers and labels, so that the same world gives the same text. */
+export function writtenIdentities(facts: WorkloadFacts): WrittenIdentity[] {
+  const { identities: most, ports: mostPorts } = WORKLOAD_IDENTITY_LIMITS;
+  return sorted(
+    [...facts.identities.values()].map(({ id, container, labels, ports }) => ({
+      ...(container === '' ? {} : { container }),
+      labels,
+      id: formatIdentity(id),
+      ports: uniquePorts(ports).slice(0, mostPorts),
+    })),
+  ).slice(0, most);
+}
+
+function sorted(identities: WrittenIdentity[]): WrittenIdentity[] {
+  const keyed = identities.map(
+    (one) => [`${one.container ?? ''}\0${JSON.stringify(sortedLabels(one.labels))}`, one] as const,
+  );
+  return keyed.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => ({ ...one, labels: sortedLabels(one.labels) }));
+}
+
+function sortedLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function uniquePorts(ports: readonly NamedPort[]): NamedPort[] {
+  return [...new Map(ports.map((port) => [`${port.name}/${port.protocol}/${port.port}`, port])).values()];
+}
+
+/** An identity an object has, and when a pod last had it. */
+interface Remembered {
+  readonly written: WrittenIdentity;
+  seen: number;
+}
+
+export interface IdentityObject {
+  readonly spec: WorkloadIdentityResource['spec'];
+  readonly status: NonNullable<WorkloadIdentityResource['status']>;
+}
+
+/**
+ * Keeps identities for a while after their last pod: pods that are replaced, one by one or all at once, change nothing.
+ * What a former leader wrote is taken as seen when it is first met.
+ */
+export class IdentityLedger {
+  readonly #graceMs: number;
+  readonly #workloads = new Map<string, { workload: string; identities: Map<string, Remembered> }>();
+
+  constructor(graceMs: number) {
+    this.#graceMs = graceMs;
+  }
+
+  /** Takes over what stands in the cluster. */
+  adopt(written: ReadonlyMap<string, WorkloadIdentityResource['spec']>, now: number): void {
+    for (const [key, { workload, identities }] of written) {
+      if (this.#workloads.has(key)) continue;
+      const remembered = identities.map((one) => [one.id, { written: one, seen: now }] as const);
+      this.#workloads.set(key, { workload, identities: new Map(remembered) });
+    }
+  }
+
+  /** The objects there should be, by `namespace/name`. */
+  desired(workloads: Workloads, now: number): Map<string, IdentityObject> {
+    for (const [key, facts] of workloads) {
+      const entry = this.#workloads.get(key) ?? { workload: formatWorkload(facts.workload), identities: new Map() };
+      this.#workloads.set(key, entry);
+      for (const written of writtenIdentities(facts)) entry.identities.set(written.id, { written, seen: now });
+    }
+    const objects = new Map<string, IdentityObject>();
+    for (const [key, { workload, identities }] of this.#workloads) {
+      for (const [id, { seen }] of identities) if (seen + this.#graceMs <= now) identities.delete(id);
+      if (identities.size === 0) this.#workloads.delete(key);
+      else objects.set(key, objectOf(workload, identities, workloads.get(key)));
+    }
+    return objects;
+  }
+}
+
+function objectOf(
+  workload: string,
+  identities: ReadonlyMap<string, Remembered>,
+  facts: WorkloadFacts | undefined,
+): IdentityObject {
+  const newest = [...identities.values()].sort((a, b) => b.seen - a.seen).slice(0, WORKLOAD_IDENTITY_LIMITS.identities);
+  return {
+    spec: { workload, identities: sorted(newest.map(({ written }) => written)) },
+    status: { pods: facts?.pods ?? 0, nodes: facts?.nodes ?? 0 },
+  };
+}

@@ -1,0 +1,54 @@
+/** What the followed objects mean, worked out again only where one of them changed. */
+import type { Cluster } from './cluster.ts';
+import { type Workloads, workloadsOf } from './identities.ts';
+import { type JudgedPolicy, judgePolicies } from './policies.ts';
+import { byPolicy, freshReports, type PolicyReports, type Report } from './reports.ts';
+import { type IdentityIndex, indexOf } from './status.ts';
+
+export class View {
+  readonly #cluster: Cluster;
+  readonly #domain: string;
+  readonly #workloads = memo<Workloads>();
+  readonly #index = memo<IdentityIndex>();
+  readonly #policies = memo<readonly JudgedPolicy[]>();
+
+  constructor(cluster: Cluster, domain: string) {
+    this.#cluster = cluster;
+    this.#domain = domain;
+  }
+
+  workloads(): Workloads {
+    const { pods, replicaSets, jobs } = this.#cluster;
+    const from = [pods.snapshot(), replicaSets.snapshot(), jobs.snapshot()] as const;
+    return this.#workloads(from, () =>
+      workloadsOf(from[0].values(), { replicaSets: from[1], jobs: from[2] }, this.#domain),
+    );
+  }
+
+  identities(): IdentityIndex {
+    const workloads = this.workloads();
+    return this.#index([workloads], () => indexOf(workloads));
+  }
+
+  policies(): readonly JudgedPolicy[] {
+    const from = this.#cluster.policies.map((reflector) => reflector.snapshot());
+    return this.#policies(from, () => judgePolicies(this.#cluster.policyObjects()));
+  }
+
+  /** Reports that count now. */
+  reports(now: number): { readonly byNode: ReadonlyMap<string, Report>; readonly byPolicy: PolicyReports } {
+    const nodes = new Set(this.#cluster.nodes.snapshot().keys());
+    const byNode = freshReports(this.#cluster.reports.snapshot().values(), nodes, now);
+    return { byNode, byPolicy: byPolicy(byNode) };
+  }
+}
+
+/** The last answer, for as long as it is made from the same values. */
+function memo<T>(): (from: readonly unknown[], make: () => T) => T {
+  let last: { readonly from: readonly unknown[]; readonly value: T } | undefined;
+  return (from, make) => {
+    const same = last?.from.length === from.length && last.from.every((one, i) => one === from[i]);
+    if (last === undefined || !same) last = { from, value: make() };
+    return last.value;
+  };
+}

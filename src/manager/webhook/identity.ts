@@ -1,0 +1,81 @@
+import type { Logger } from 'pino';
+import { KubernetesError } from '../../sources/kubernetes/error.ts';
+import type { SecretKeeper } from '../secrets.ts';
+import {
+  bundleOf,
+  type CertificatePlan,
+  endOf,
+  makeTrust,
+  nextTrust,
+  readTrust,
+  type WebhookTrust,
+  writeTrust,
+} from './certificate.ts';
+
+export interface WebhookIdentityOptions {
+  readonly secret: SecretKeeper;
+  readonly plan: CertificatePlan;
+  readonly logger: Pick<Logger, 'info' | 'warn'>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Gets each certificate that is to be shown from now on. */
+  readonly onCertificate: (certificate: string, key: string) => void;
+}
+
+/** Keeps the webhook's certificate in a secret: any replica makes it, the leader renews it, all of them follow. */
+export class WebhookIdentity {
+  readonly #options: WebhookIdentityOptions;
+  #trust: WebhookTrust | undefined;
+  #version = '';
+
+  constructor(options: WebhookIdentityOptions) {
+    this.#options = options;
+  }
+
+  get ready(): boolean {
+    return this.#trust !== undefined;
+  }
+
+  /** What the API server is to believe, PEM; undefined before the first round. */
+  get bundle(): string | undefined {
+    return this.#trust === undefined ? undefined : bundleOf(this.#trust);
+  }
+
+  /** When the certificate ends, milliseconds since the epoch; undefined before the first round. */
+  get ends(): number | undefined {
+    return this.#trust === undefined ? undefined : endOf(this.#trust);
+  }
+
+  /** Reads it; makes it where there is none; renews it where that is due. @throws KubernetesError */
+  async round(leading: boolean, signal: AbortSignal): Promise<void> {
+    const { secret, plan, now, logger } = this.#options;
+    const present = await secret.read(signal);
+    const trust = present === undefined ? undefined : readTrust(present.texts);
+    if (present !== undefined && trust !== undefined) this.#show(trust, present.version);
+    if (present !== undefined && trust === undefined && !leading) return;
+    const next =
+      trust === undefined ? await makeTrust(plan, now()) : leading ? await nextTrust(trust, plan, now()) : undefined;
+    if (next === undefined) return;
+    try {
+      const written = await secret.write(writeTrust(next), present?.version, signal);
+      this.#show(next, written.version);
+      logger.info({ ends: new Date(endOf(next)).toISOString() }, 'The webhook has a new certificate');
+    } catch (thrown) {
+      // Another replica was faster; the next round takes its certificate.
+      if (!(thrown instanceof KubernetesError) || thrown.code !== 'CONFLICT') throw thrown;
+    }
+  }
+
+  #show(trust: WebhookTrust, version: string): void {
+    if (version === this.#version) return;
+    const { certificate, key } = trust;
+    const changed = certificate !== this.#trust?.certificate || key !== this.#trust.key;
+    try {
+      if (changed) this.#options.onCertificate(certificate, key);
+      this.#trust = trust;
+      this.#version = version;
+    } catch (thrown) {
+      this.#options.logger.warn({ err: thrown }, 'Cannot use the certificate of the secret; the former one stays');
+    }
+  }
+}
