@@ -82,12 +82,12 @@ function readSubject(value: unknown, translating: Translating): Policy['subject'
   const { questions } = translating;
   const [field, selector] = onlyField(value, 'spec.subject', ['namespaces', 'pods']);
   if (field === 'namespaces')
-    return podsIn(questions.namespaces(readLabelSelector(selector, 'spec.subject.namespaces')));
+    return podsIn(questions.ownNamespaces(readLabelSelector(selector, 'spec.subject.namespaces')));
   const path = 'spec.subject.pods';
   const { namespaceSelector, podSelector } = fieldsOf(selector, path, ['namespaceSelector', 'podSelector']);
   const namespaces = readLabelSelector(namespaceSelector ?? {}, `${path}.namespaceSelector`);
   const pods = readPodSelector(podSelector ?? {}, `${path}.podSelector`, translating, 'subject');
-  return pods === 'nobody' ? NOBODY : podsIn(questions.namespaces(namespaces), pods);
+  return pods === 'nobody' ? NOBODY : podsIn(questions.ownNamespaces(namespaces), pods);
 }
 
 function readRules(

@@ -94,6 +94,7 @@ export class Surroundings {
   readonly #namespaces: ReadonlyMap<string, Labels>;
   readonly #nodes: ReadonlyMap<string, NodeFacts> | undefined;
   readonly #meant = new Map<string, MeantNamespaces>();
+  #own: NameSet | undefined;
   readonly #addresses = new Map<string, readonly string[] | undefined>();
 
   constructor(namespaces: ReadonlyMap<string, Labels>, nodes?: ReadonlyMap<string, NodeFacts>) {
@@ -108,6 +109,12 @@ export class Surroundings {
       this.#meant.set(selector.text, meant);
     }
     return meant;
+  }
+
+  /** The same, by name where it means all: there may be others than the cluster's, whose policies are not the cluster's. */
+  ownNamespaces(selector: LabelSelector): MeantNamespaces {
+    this.#own ??= new NameSet(this.#namespaces.keys());
+    return isEmpty(selector) ? { namespace: '*', namespaces: this.#own } : this.namespaces(selector);
   }
 
   /** Sorted; undefined where nothing is known of nodes. */
@@ -132,6 +139,10 @@ export class Surroundings {
   }
 }
 
+function textOfMeant({ namespace, namespaces }: MeantNamespaces): string {
+  return namespaces === undefined ? namespace : `{${namespaces.text}}`;
+}
+
 /** What a translation asked of its surroundings: it holds as long as the answers are the same. */
 export class Questions {
   readonly #surroundings: Surroundings;
@@ -142,11 +153,13 @@ export class Questions {
   }
 
   namespaces(selector: LabelSelector): MeantNamespaces {
-    this.#note(`namespaces ${selector.text}`, (of) => {
-      const { namespace, namespaces } = of.namespaces(selector);
-      return namespaces === undefined ? namespace : `{${namespaces.text}}`;
-    });
+    this.#note(`namespaces ${selector.text}`, (of) => textOfMeant(of.namespaces(selector)));
     return this.#surroundings.namespaces(selector);
+  }
+
+  ownNamespaces(selector: LabelSelector): MeantNamespaces {
+    this.#note(`own ${selector.text}`, (of) => textOfMeant(of.ownNamespaces(selector)));
+    return this.#surroundings.ownNamespaces(selector);
   }
 
   nodeAddresses(selector: LabelSelector): readonly string[] | undefined {
