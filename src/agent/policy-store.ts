@@ -11,9 +11,9 @@ import { type Policy, policyKey } from '../model/policy.ts';
 import type { PolicyFile as ParsedFile } from '../model/policy-file.ts';
 import { policySetErrors } from '../model/policy-set.ts';
 import type { PolicyProblem } from '../model/problem.ts';
-import { isClusterFile } from '../sources/kubernetes/policies.ts';
+import { isClusterFile, type KubernetesPolicies } from '../sources/kubernetes/policies.ts';
 import { PolicyDirectory, type PolicyFile } from '../sources/policies.ts';
-import type { Source, SourceStatus } from '../sources/source.ts';
+import type { SourceStatus } from '../sources/source.ts';
 import type { PolicyChange } from './api/contract.ts';
 import { AgentError } from './errors.ts';
 import { LastGood } from './last-good.ts';
@@ -29,7 +29,7 @@ export interface PolicyStoreOptions {
   readonly directory: string;
   readonly state: string;
   /** Those that are kept in a cluster. Until it is synced, the ones that were in force before stay. */
-  readonly cluster?: Pick<Source<readonly PolicyFile[]>, 'synced' | 'snapshot' | 'onChange'> | undefined;
+  readonly cluster?: Pick<KubernetesPolicies, 'synced' | 'snapshot' | 'onChange' | 'expect'> | undefined;
   readonly now: () => number;
   /** The ledger changed. `since`: when the oldest of the changed files was written, milliseconds since the epoch. */
   readonly onChange: (ledger: Ledger, since: number) => void;
@@ -110,6 +110,7 @@ export class PolicyStore {
     });
     this.#ledger = { ...EMPTY_LEDGER, accepted: kept };
     this.#files.onChange(() => this.#changed());
+    this.#options.cluster?.expect([...kept.keys()].some(isClusterFile));
     this.#options.cluster?.onChange(() => this.#changed());
     await this.#files.start(signal);
     while (!this.#synced && !signal.aborted) await this.#nextChange(SEEN_MS_MOST);

@@ -1,11 +1,15 @@
+import * as z from 'zod';
+import { formatAddress, parseAddress } from '../../model/address.ts';
 import type { Policy } from '../../model/policy.ts';
 import { translateNetworkPolicies } from '../../sources/kubernetes/network-policies.ts';
+import type { NodeFacts } from '../../sources/kubernetes/network-policies-selectors.ts';
 import {
   ADMIN_NETWORK_POLICIES,
   BASELINE_ADMIN_NETWORK_POLICIES,
   type LooseObject,
   NAMESPACES,
   NETWORK_POLICIES,
+  NODES,
 } from '../../sources/kubernetes/resource.ts';
 import { Followed, type FollowedOptions } from './followed.ts';
 
@@ -17,6 +21,7 @@ export class UpstreamPolicies {
   readonly #admin: Followed<LooseObject>;
   readonly #baseline: Followed<LooseObject>;
   readonly #namespaces: Followed<Readonly<Record<string, string>>>;
+  readonly #nodes: Followed<NodeFacts>;
   readonly #all: readonly Followed<unknown>[];
   #made:
     | { readonly from: readonly unknown[]; readonly result: ReturnType<typeof translateNetworkPolicies> }
@@ -33,7 +38,8 @@ export class UpstreamPolicies {
       resource: NAMESPACES,
       project: ({ metadata }) => ({ ...metadata.labels }),
     });
-    this.#all = [this.#policies, this.#admin, this.#baseline, this.#namespaces];
+    this.#nodes = new Followed({ ...options, resource: NODES, project: projectNode });
+    this.#all = [this.#policies, this.#admin, this.#baseline, this.#namespaces, this.#nodes];
   }
 
   get reflectors() {
@@ -73,7 +79,10 @@ export class UpstreamPolicies {
         adminNetworkPolicies: [...this.#admin.snapshot().values()],
         baselineAdminNetworkPolicies: [...this.#baseline.snapshot().values()],
       };
-      this.#made = { from, result: translateNetworkPolicies(objects, this.#namespaces.snapshot()) };
+      this.#made = {
+        from,
+        result: translateNetworkPolicies(objects, this.#namespaces.snapshot(), { nodes: this.#nodes.snapshot() }),
+      };
     }
     return this.#made.result;
   }
@@ -88,4 +97,13 @@ function projectPolicy({ apiVersion, kind, metadata, spec }: LooseObject): Loose
     metadata: namespace === undefined ? { name } : { namespace, name },
     spec,
   };
+}
+
+const statusSchema = z.object({ addresses: z.array(z.object({ address: z.string() })).default([]) });
+
+/** Labels of a node, and its addresses; names are left out. */
+function projectNode({ metadata, status }: LooseObject): NodeFacts {
+  const { addresses = [] } = statusSchema.safeParse(status).data ?? {};
+  const parsed = addresses.flatMap(({ address }) => parseAddress(address) ?? []);
+  return { labels: { ...metadata.labels }, addresses: [...new Set(parsed.map(formatAddress))] };
 }

@@ -8,6 +8,7 @@ import {
   NAMESPACES,
   NETWORK_POLICIES,
   NODE_REPORTS,
+  NODES,
   PODS,
   POLICY_RESOURCES,
   REPLICA_SETS,
@@ -27,6 +28,7 @@ const FOLLOW = ['list', 'watch'] as const;
 export const AGENT_PERMISSIONS: readonly Permission[] = [
   { resource: PODS, verbs: FOLLOW },
   { resource: NAMESPACES, verbs: FOLLOW },
+  { resource: NODES, verbs: FOLLOW },
   { resource: REPLICA_SETS, verbs: ['get'] },
   { resource: JOBS, verbs: ['get'] },
   ...[NETWORK_POLICIES, ADMIN_NETWORK_POLICIES, BASELINE_ADMIN_NETWORK_POLICIES].map((resource) => ({

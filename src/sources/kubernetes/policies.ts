@@ -22,7 +22,10 @@ export interface ClusterPolicy {
   readonly generation: number;
 }
 
-export type KubernetesPoliciesOptions = Omit<ReflectorOptions<ClusterPolicy>, 'resource' | 'project' | 'optional'>;
+export type KubernetesPoliciesOptions = Omit<
+  ReflectorOptions<ClusterPolicy>,
+  'resource' | 'project' | 'optional' | 'remembers'
+>;
 
 /**
  * The policies of our kinds that are kept in the cluster, as files: what is read from a directory and what is read from
@@ -31,16 +34,24 @@ export type KubernetesPoliciesOptions = Omit<ReflectorOptions<ClusterPolicy>, 'r
 export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
   readonly name = 'kubernetes/policies';
   readonly reflectors: readonly Reflector<ClusterPolicy, LooseObject>[];
+  /** Until somebody knows better, a server without our kinds is taken for one that has just begun. */
+  #expected = true;
   #made: { readonly from: readonly ReadonlyMap<string, ClusterPolicy>[]; readonly files: readonly PolicyFile[] } = {
     from: [],
     files: [],
   };
 
   constructor(options: KubernetesPoliciesOptions) {
-    this.reflectors = POLICY_RESOURCES.map(
-      (resource) =>
-        new Reflector({ ...options, resource, optional: true, project: (object) => projectPolicy(resource, object) }),
-    );
+    const remembers = (): boolean => this.#expected;
+    this.reflectors = POLICY_RESOURCES.map((resource) => {
+      const project = (object: LooseObject): ClusterPolicy => projectPolicy(resource, object);
+      return new Reflector({ ...options, resource, project, optional: true, remembers });
+    });
+  }
+
+  /** Whether some were in force before. */
+  expect(some: boolean): void {
+    this.#expected = some;
   }
 
   get synced(): boolean {
