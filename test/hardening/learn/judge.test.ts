@@ -72,6 +72,8 @@ describe('the profile of what was learnt', () => {
     const seen = [path('create', 'x.tmp'), path('write', 'x.tmp'), path('delete', 'x.tmp'), path('create', 'x')];
     const profile = profileOf([...seen, path('read', 'x'), path('read', 'other'), path('delete', 'lock')]);
     assert.equal(profile.path('read', '/data/x.tmp').verdict, Verdict.Allow);
+    assert.equal(profile.moving('/data/x.tmp', '/data/x', { directory: false }).verdict, Verdict.Allow);
+    assert.equal(profile.moving('/data/lost', '/data/x', { directory: false }).verdict, Verdict.Deny);
     assert.equal(profile.path('write', '/data/x').verdict, Verdict.Deny);
     assert.equal(profile.path('write', '/data/other').verdict, Verdict.Deny);
   });
