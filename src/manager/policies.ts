@@ -95,7 +95,10 @@ export function formatObjectProblem({ path, found, wanted, hint, related = [] }:
 
 /** Tells contents apart, whatever the order of their fields: the first 64 bits of a hash. */
 export function digest(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value, inOrder)).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify(value, inOrder) ?? '')
+    .digest('hex')
+    .slice(0, 16);
 }
 
 function inOrder(_: string, value: unknown): unknown {

@@ -92,9 +92,11 @@ describe('the custom resource definitions', () => {
   it('refuse what is wrong in one field, and leave the rest to those who judge policies', () => {
     const told: string[] = [];
     for (const [name, [text, [code]]] of Object.entries(BAD_DOCUMENTS)) {
+      // Large ones and bombs never get as far as an API server's schema.
+      if (text.length > 10_000 || text.includes('&a')) continue;
       let value: { kind: string };
       try {
-        value = parse(text);
+        value = parse(text, { logLevel: 'silent' });
       } catch {
         continue;
       }

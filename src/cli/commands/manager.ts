@@ -15,7 +15,7 @@ const DEFAULT_FILE = '/etc/sallyport/manager.yaml';
 export function managerCommand(io: Io): Command {
   const command = new Command('manager')
     .description('run a replica of the manager of a Kubernetes cluster, in the foreground')
-    .option('--config <file>', `configuration file (SALLYPORT_CONFIG, else ${DEFAULT_FILE} where it exists)`)
+    .option('--config <file>', `configuration file (SALLYPORT_MANAGER_CONFIG, else ${DEFAULT_FILE} where it exists)`)
     .option('--set <key=value>', 'one setting, by its name in docs/kubernetes-manager.md; may be given again', collect)
     .option('--print-config', 'print the settings; start nothing');
   return examples(command, [
@@ -30,7 +30,7 @@ export function managerCommand(io: Io): Command {
       import('../../agent/configfile.ts'),
       import('../../manager/config.ts'),
     ]);
-    const named = options.config ?? io.environment.SALLYPORT_CONFIG;
+    const named = options.config ?? io.environment.SALLYPORT_MANAGER_CONFIG;
     const file = await readConfigFile(named ?? DEFAULT_FILE, named !== undefined);
     const input = { ...(file === undefined ? {} : { file }), environment: io.environment };
     const { config } = loadSettings({ ...input, assignments: options.set ?? [] }, managerSchema);

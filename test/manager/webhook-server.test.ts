@@ -1,0 +1,170 @@
+// Loaded here, because they make globals, and mocha would blame the test that first loads them.
+import 'reflect-metadata';
+import '@peculiar/x509';
+import assert from 'node:assert/strict';
+import { type RequestOptions, request } from 'node:https';
+import { connect } from 'node:net';
+import {
+  bundleOf,
+  type CertificatePlan,
+  endOf,
+  makeTrust,
+  nextTrust,
+  readTrust,
+  type WebhookTrust,
+  writeTrust,
+} from '../../src/manager/webhook/certificate.ts';
+import { WebhookServer } from '../../src/manager/webhook/server.ts';
+
+const PLAN: CertificatePlan = { days: 90, names: ['manager.system.svc'], addresses: ['127.0.0.1'] };
+const DAY = 86_400_000;
+const GOOD = {
+  apiVersion: 'admission.k8s.io/v1',
+  kind: 'AdmissionReview',
+  request: { uid: 'u', kind: { group: '', version: 'v1', kind: 'Pod' }, operation: 'CREATE', object: null },
+};
+
+describe('the certificate of the webhook', () => {
+  it('is renewed when two thirds of its time are over, or its names change', async () => {
+    const now = Date.now();
+    const trust = await makeTrust(PLAN, now);
+    assert.equal(await nextTrust(trust, PLAN, now + 59 * DAY), undefined);
+    const renewed = await nextTrust(trust, PLAN, now + 61 * DAY);
+    assert.equal(renewed?.authority.certificate, trust.authority.certificate);
+    assert.ok(endOf(renewed!) > endOf(trust));
+    assert.notEqual(await nextTrust(trust, { ...PLAN, names: ['else.system.svc'] }, now), undefined);
+  });
+
+  it('has an authority that is told of before it signs, and believed while its certificates may be shown', async () => {
+    let trust: WebhookTrust = await makeTrust(PLAN, Date.now());
+    const first = trust.authority.certificate;
+    let believed = bundleOf(trust);
+    let changes = 0;
+    for (let now = Date.now() + 9 * 365 * DAY; now < Date.now() + (9 * 365 + 30) * DAY; now += 3 * 60_000) {
+      const next = await nextTrust(trust, PLAN, now);
+      if (next === undefined && changes > 2) break;
+      if (next === undefined) continue;
+      changes += 1;
+      // Whoever believes what was told before the change believes what is shown after it.
+      assert.ok(believed.includes(next.authority.certificate), `change ${changes}`);
+      trust = next;
+      believed = bundleOf(trust);
+      assert.deepEqual(readTrust(writeTrust(trust)), trust);
+    }
+    assert.notEqual(trust.authority.certificate, first);
+    assert.ok(bundleOf(trust).includes(first));
+    assert.ok(changes >= 2);
+  });
+
+  it('that does not belong together is none', async () => {
+    const [one, other] = [await makeTrust(PLAN, Date.now()), await makeTrust(PLAN, Date.now())];
+    assert.equal(readTrust({ ...writeTrust(one), 'ca.crt': other.authority.certificate }), undefined);
+    assert.equal(readTrust({ ...writeTrust(one), 'tls.crt': 'nonsense' }), undefined);
+    assert.equal(readTrust({}), undefined);
+  });
+});
+
+describe('the webhook server', () => {
+  const refused: string[] = [];
+  const faults: unknown[] = [];
+  const server = new WebhookServer({
+    host: '127.0.0.1',
+    port: 0,
+    present: () => ({ policies: [], identities: undefined }),
+    onAnswer: () => {},
+    onRefused: (why) => void refused.push(why),
+    onFault: (error) => void faults.push(error),
+  });
+  let port = 0;
+  let trust: WebhookTrust;
+
+  const ask = (
+    options: RequestOptions,
+    body?: string | Buffer,
+    ca = bundleOf(trust),
+  ): Promise<{ status: number; text: string }> => {
+    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
+    const asked = request(
+      {
+        host: '127.0.0.1',
+        port,
+        path: '/validate',
+        method: 'POST',
+        ca,
+        agent: false,
+        headers: { 'content-type': 'application/json' },
+        ...options,
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+      },
+    );
+    asked.on('error', reject);
+    asked.end(body);
+    return promise;
+  };
+
+  before(async () => {
+    trust = await makeTrust(PLAN, Date.now());
+    port = await server.listen();
+    server.show(trust.certificate, trust.key);
+  });
+  after(() => server.close());
+
+  it('answers questions', async () => {
+    const { status, text } = await ask({}, JSON.stringify(GOOD));
+    assert.equal(status, 200);
+    assert.equal((JSON.parse(text) as { response: { allowed: boolean } }).response.allowed, true);
+  });
+
+  const bad: [what: string, options: RequestOptions, body: string, status: number, why: string][] = [
+    ['another path', { path: '/' }, '{}', 404, 'path'],
+    ['another method', { method: 'PUT' }, '{}', 405, 'method'],
+    ['another type', { headers: { 'content-type': 'text/plain' } }, '{}', 415, 'type'],
+    ['what is not JSON', {}, '{', 400, 'malformed'],
+    ['JSON of something else', {}, '{"kind":"Pod"}', 400, 'malformed'],
+    ['what lies too deep', {}, `{"request":${'['.repeat(1e6)}${']'.repeat(1e6)}}`, 400, 'malformed'],
+  ];
+  for (const [what, options, body, status, why] of bad) {
+    it(`refuses ${what}`, async () => {
+      refused.length = 0;
+      assert.equal((await ask(options, body)).status, status);
+      assert.deepEqual(refused, [why]);
+    });
+  }
+
+  it('reads no more than an object can have', async () => {
+    refused.length = 0;
+    const said = { headers: { 'content-type': 'application/json', 'content-length': String(9 << 20) } };
+    await assert.doesNotReject(
+      ask(said, Buffer.alloc(0)).catch((error: NodeJS.ErrnoException) => assert.ok(error.code)),
+    );
+    // One that does not say how long it is.
+    const unsaid = { headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' } };
+    await ask(unsaid, Buffer.alloc(9 << 20, 32)).catch((error: NodeJS.ErrnoException) => assert.ok(error.code));
+    assert.deepEqual(refused, ['size', 'size']);
+  });
+
+  it('outlives whoever does not speak TLS', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve());
+    socket.end('GET / HTTP/1.0\r\n\r\n');
+    socket.resume();
+    await promise;
+    assert.equal((await ask({}, JSON.stringify(GOOD))).status, 200);
+  });
+
+  it('shows a new certificate from the next connection on, without a restart', async () => {
+    const next = await makeTrust(PLAN, Date.now());
+    server.show(next.certificate, next.key);
+    await assert.rejects(ask({}, JSON.stringify(GOOD)));
+    assert.equal((await ask({}, JSON.stringify(GOOD), bundleOf(next))).status, 200);
+    assert.throws(() => server.show(next.certificate, trust.key));
+    assert.equal((await ask({}, JSON.stringify(GOOD), bundleOf(next))).status, 200);
+    assert.deepEqual(faults, []);
+  });
+});
