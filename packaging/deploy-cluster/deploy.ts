@@ -18,20 +18,33 @@ export interface Target {
 
 export type Say = (line: string) => void;
 
+const Nodes = z.object({
+  items: z.array(
+    z.object({ spec: z.object({ podCIDR: z.string().optional(), podCIDRs: z.array(z.string()).optional() }) }),
+  ),
+});
+
 const Built = z.object({ reference: z.string(), archive: z.string() });
 const APPLY = ['apply', '--server-side', '--force-conflicts', '--field-manager=sallyport-deploy', '-f', '-'];
 const TIMEOUT = '300s';
 
-/** @param options `image`: where nodes find it; none: the one that `make image` built is loaded, where nodes are local */
-export async function deploy(options: Target & { readonly image: string | undefined }, say: Say): Promise<void> {
+export interface DeployOptions extends Target {
+  /** Where nodes find it. None: the one that `make image` built is loaded, where nodes are local. */
+  readonly image: string | undefined;
+  /** `key=value`, beside the kustomization's. */
+  readonly agentSettings: readonly string[];
+}
+
+export async function deploy(options: DeployOptions, say: Say): Promise<void> {
   const { kubectl, root, kustomization } = options;
-  const nodes = (await kubectl.run(['get', 'nodes', '-o', 'name'])).split('\n').filter(Boolean);
+  const nodes = Nodes.parse(JSON.parse(await kubectl.run(['get', 'nodes', '-o', 'json']))).items;
   say(`cluster  ${await serverOf(kubectl)}, ${nodes.length} nodes`);
+  const agentSettings = [...prefixesOf(nodes, say), ...options.agentSettings];
 
   const image = options.image ?? (await loadBuilt(options, say));
   const apiVersions = new Set((await kubectl.run(['api-versions'])).split('\n'));
   const rendered = readManifests(await kubectl.run(['kustomize', kustomization]));
-  const manifests = suit(rendered, { image, apiVersions });
+  const manifests = suit(rendered, { image, apiVersions, agentSettings });
 
   const kinds = readKinds(root);
   // Servers before 1.25 do not know rules in CEL; they leave them out.
@@ -75,6 +88,16 @@ export function readKinds(root: string): Manifest[] {
 
 async function serverOf(kubectl: Kubectl): Promise<string> {
   return kubectl.run(['config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}']);
+}
+
+/** Toward pods TCP bears tags, and toward nothing else. Some networks' pods have addresses no node tells of. */
+function prefixesOf(nodes: z.output<typeof Nodes>['items'], say: Say): string[] {
+  const told = nodes.flatMap(({ spec }) => spec.podCIDRs ?? (spec.podCIDR === undefined ? [] : [spec.podCIDR]));
+  const prefixes = [...new Set(told)].sort();
+  say(
+    `pods     ${prefixes.join(', ') || 'no node tells their networks: name them, AGENT_SET=\'network.prefixes=["…"]\''}`,
+  );
+  return prefixes.length === 0 ? [] : [`network.prefixes=${JSON.stringify(prefixes)}`];
 }
 
 async function loadBuilt({ root, kubeconfig }: Target, say: Say): Promise<string> {

@@ -1,6 +1,6 @@
 /**
  * `make deploy` and `make undeploy` with a kubeconfig.
- *   main.ts up   [--kubeconfig FILE] [--image REFERENCE] [--kustomization DIRECTORY]
+ *   main.ts up   [--kubeconfig FILE] [--image REFERENCE] [--kustomization DIRECTORY] [--agent-set KEY=VALUE]…
  *   main.ts down [--kubeconfig FILE] [--kustomization DIRECTORY]
  */
 
@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
     kubeconfig: { type: 'string', default: process.env.KUBECONFIG },
     image: { type: 'string', default: process.env.IMAGE },
     kustomization: { type: 'string', default: process.env.KUSTOMIZATION || resolve(root, 'k8s/base') },
+    'agent-set': { type: 'string', multiple: true, default: process.env.AGENT_SET ? [process.env.AGENT_SET] : [] },
   },
 });
 
@@ -25,7 +26,8 @@ const target = { root, kubeconfig, kustomization, kubectl: new Kubectl(kubeconfi
 const say = (line: string): void => console.log(line);
 
 try {
-  if (positionals[0] === 'up') await deploy({ ...target, image: image || undefined }, say);
+  if (positionals[0] === 'up')
+    await deploy({ ...target, image: image || undefined, agentSettings: values['agent-set'] }, say);
   else if (positionals[0] === 'down') await undeploy(target, say);
   else throw new Error('wanted "up" or "down"');
 } catch (error) {

@@ -27,6 +27,8 @@ export interface Circumstances {
   readonly image: string;
   /** What the server serves, such as `policy/v1`. */
   readonly apiVersions: ReadonlySet<string>;
+  /** More settings of the agents, `key=value`; `$(NODE_NAME)` in them is each node's own. */
+  readonly agentSettings?: readonly string[];
 }
 
 /** What k8s/base calls its image. */
@@ -48,8 +50,11 @@ export function writeManifests(manifests: readonly Manifest[]): string {
   return manifests.map((manifest) => stringify(manifest)).join('---\n');
 }
 
-/** With this image, in versions that this server knows. */
-export function suit(manifests: readonly Manifest[], { image, apiVersions }: Circumstances): Manifest[] {
+/** With this image and these settings, in versions that this server knows. */
+export function suit(
+  manifests: readonly Manifest[],
+  { image, apiVersions, agentSettings = [] }: Circumstances,
+): Manifest[] {
   return manifests.map((manifest) => {
     const changed = structuredClone(manifest);
     const older = OLDER[manifest.apiVersion];
@@ -59,6 +64,9 @@ export function suit(manifests: readonly Manifest[], { image, apiVersions }: Cir
     const pod = podSpecOf(changed);
     for (const container of [...(pod?.initContainers ?? []), ...(pod?.containers ?? [])]) {
       if (STANDARD_IMAGE.test(container.image)) container.image = image;
+    }
+    for (const agent of changed.kind === 'DaemonSet' ? (pod?.containers ?? []) : []) {
+      agent.args = [...((agent.args as string[] | undefined) ?? []), ...agentSettings.flatMap((one) => ['--set', one])];
     }
     return changed;
   });

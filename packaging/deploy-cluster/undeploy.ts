@@ -7,16 +7,18 @@ import { isWorkload, type Manifest, readManifests, writeManifests } from './mani
 
 const GONE = ['--ignore-not-found', '--wait=true', '--timeout=180s'];
 
+/** `webhook.configuration` of the manager. */
+const WEBHOOK = 'sallyport';
+
 /** Policies go with their kinds: who wants to keep them takes them out before (`kubectl get wnp,cwnp,hp,chp -A -o yaml`). */
 export async function undeploy({ root, kustomization, kubectl }: Target, say: Say): Promise<void> {
   const manifests = readManifests(await kubectl.run(['kustomize', kustomization]));
   const kinds = readKinds(root);
 
-  // First, so that nothing asks a manager that is gone.
-  const hooks = manifests.filter(({ kind }) => kind === 'ValidatingWebhookConfiguration');
-  await remove(kubectl, hooks);
   const running = await readDaemonSet(kubectl, manifests);
   await remove(kubectl, manifests.filter(isWorkload));
+  // The manager made it, and would make it again; without one the API server asks nobody.
+  await kubectl.run(['delete', 'validatingwebhookconfiguration', WEBHOOK, ...GONE]);
   say('stopped  agents and manager');
 
   if (running !== undefined) {

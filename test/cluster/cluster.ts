@@ -15,7 +15,7 @@ import { attempt, attemptSync, CommandError, type Outcome, type RunOptions, run 
 import { ControlPlane } from './control-plane.ts';
 import { removeFromEveryHierarchy } from './hierarchies.ts';
 import { rememberKernelSettings } from './kernel-settings.ts';
-import { type Plan, planCluster } from './plan.ts';
+import { type Plan, planCluster, type WorkerPlan } from './plan.ts';
 import { ensurePrograms } from './programs.ts';
 import { Worker } from './worker.ts';
 
@@ -163,6 +163,12 @@ class StartedCluster implements Cluster {
     await this.#untilReady();
   }
 
+  /** What a controller manager that gives out networks would write. */
+  async #tellPods({ name, pods }: WorkerPlan): Promise<void> {
+    const patch = JSON.stringify({ spec: { podCIDR: pods, podCIDRs: [pods] } });
+    await this.kubectl('patch', 'node', name, '--patch', patch);
+  }
+
   async #untilReady(): Promise<void> {
     const ready = async () => {
       this.#plane.check();
@@ -171,6 +177,7 @@ class StartedCluster implements Cluster {
     };
     try {
       await waitFor('the nodes are ready', ready, READY_TIMEOUT_MS);
+      await Promise.all(this.#plan.workers.map((worker) => this.#tellPods(worker)));
       const account = async () => (await this.attempt(['get', 'serviceaccount', 'default'])).status === 0;
       await waitFor('the default service account is there', account, READY_TIMEOUT_MS);
     } catch (error) {
