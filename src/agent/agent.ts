@@ -88,7 +88,11 @@ export class Agent {
     const { config, datapath, logger, now } = parts;
     this.parts = parts;
     this.startedAt = now();
-    this.hardening = openHardening(datapath.hardening, parts.cgroupRoot);
+    this.hardening = openHardening(datapath.hardening, {
+      cgroupRoot: parts.cgroupRoot,
+      state: config.state.directory,
+      onFault: (error) => logger.error({ err: error }, 'Cannot remember which executables are told apart, and how'),
+    });
     this.enforcement = new Enforcement(datapath, this.hardening);
     this.measurements = makeMeasurements();
     this.journal = new EventJournal({

@@ -8,16 +8,27 @@ import type { Container } from '../../model/endpoint.ts';
 import type { HardeningPolicy } from '../../model/hardening.ts';
 import { type MountAnchors, readAnchors } from '../../sources/anchors.ts';
 import { ContainerHardening } from './containers.ts';
+import { BitsFile } from './memory.ts';
 import { type CompileProfile, ProfileShelf } from './shelf.ts';
 
 /** Processes of a container that are asked for its mounts, when its first one has ended. */
 const ASKED_MOST = 16;
 
-/** @param cgroupRoot where cgroup2 is mounted */
-export function openHardening(tables: HardeningTables, cgroupRoot: string): ContainerHardening {
+export interface HardeningPlaces {
+  /** Where cgroup2 is mounted. */
+  readonly cgroupRoot: string;
+  /** A directory, for what the next agent is to know. */
+  readonly state: string;
+  /** That cannot be read or written. */
+  readonly onFault: (error: Error) => void;
+}
+
+export function openHardening(tables: HardeningTables, places: HardeningPlaces): ContainerHardening {
+  const { cgroupRoot, state, onFault } = places;
+  const memory = new BitsFile(join(state, 'executables.json'), onFault);
   return new ContainerHardening({
     tables,
-    shelf: new ProfileShelf(compileWithCatalogue),
+    shelf: new ProfileShelf(compileWithCatalogue, memory),
     mountsOf: (container) => mountsOf(container, cgroupRoot),
   });
 }

@@ -1,9 +1,10 @@
 /** Compiled profiles, each made once for the policies and the workload it is for. */
 import type { HardeningRuleRef } from '../../hardening/clauses.ts';
-import { ExecutableBits } from '../../hardening/executables.ts';
+import type { ExecutableBits } from '../../hardening/executables.ts';
 import type { CompiledProfile, CompileOptions } from '../../hardening/profile.ts';
 import type { HardeningPolicy } from '../../model/hardening.ts';
 import { formatWorkload, type Workload } from '../../model/workload.ts';
+import { type BitsMemory, FORGETFUL } from './memory.ts';
 
 export type CompileProfile = (
   policies: readonly HardeningPolicy[],
@@ -20,13 +21,17 @@ export class ProfileShelf {
   readonly #numbers = new WeakMap<HardeningPolicy, number>();
   #next = 1;
   /**
-   * By workload. Bits keep their meaning while the agent lives: a container's tasks bear them from one profile to the
-   * next. Workloads are what users name; there are as many as have ever run on this node under such policies.
+   * By workload. Bits keep their meaning, also from one agent to the next: a container's tasks bear them from one
+   * profile to the next. Workloads are what users name; there are as many as have ever run on this node under such
+   * policies.
    */
   readonly #bits = new Map<string, ExecutableBits>();
 
-  constructor(compile: CompileProfile) {
+  readonly #memory: BitsMemory;
+
+  constructor(compile: CompileProfile, memory = FORGETFUL) {
     this.#compile = compile;
+    this.#memory = memory;
   }
 
   /** @throws HardeningError */
@@ -37,7 +42,9 @@ export class ProfileShelf {
     this.#used.add(key);
     const known = this.#made.get(key);
     if (known !== undefined) return known;
-    const profile = this.#compile(policies, { executables: this.#bitsOf(owner) });
+    const bits = this.#bitsOf(owner);
+    const profile = this.#compile(policies, { executables: bits });
+    if (tells) this.#memory.keep(owner, bits);
     this.#made.set(key, profile);
     return profile;
   }
@@ -70,7 +77,7 @@ export class ProfileShelf {
   }
 
   #bitsOf(owner: string): ExecutableBits {
-    const known = this.#bits.get(owner) ?? new ExecutableBits();
+    const known = this.#bits.get(owner) ?? this.#memory.recall(owner);
     this.#bits.set(owner, known);
     return known;
   }
