@@ -32,6 +32,8 @@ export interface ClusterOptions {
 /** How often what is remembered may be written, milliseconds: of a few objects, and of those there are many of. */
 const SAVE_MS = 2_000;
 const SAVE_MANY_MS = 30_000;
+/** A rollout makes identities by the dozen, and each round looks at all of them, milliseconds. */
+const GATHER_MANY_MS = 100;
 
 /** A reflector, whatever it keeps. */
 interface Following extends Pick<Source<unknown>, 'synced'> {
@@ -96,6 +98,7 @@ export class Cluster {
       resource: WORKLOAD_IDENTITIES,
       project: projectIdentities,
       saveMs: SAVE_MANY_MS,
+      gatherMs: GATHER_MANY_MS,
     });
     this.policies = new KubernetesPolicies(shared);
     this.#upstream = settings.networkPolicies ? new UpstreamPolicies({ ...followed, saveMs: SAVE_MS }) : undefined;
