@@ -29,7 +29,13 @@ export function cleanupOf(agents: Manifest): Manifest {
   pod.terminationGracePeriodSeconds = 0;
   pod.initContainers = [
     ...(pod.initContainers ?? []),
-    { ...quiet, image: agent.image, name: 'remove', args: ['--remove'] },
+    // Under the agent's name, which annotations of the pod speak of. Its state is not mounted: that would make it anew.
+    {
+      ...quiet,
+      image: agent.image,
+      args: ['--remove'],
+      volumeMounts: mounts.filter(({ name }) => name !== 'state'),
+    },
     {
       ...quiet,
       image: agent.image,
@@ -43,9 +49,5 @@ export function cleanupOf(agents: Manifest): Manifest {
   pod.containers = [
     { ...quiet, image: agent.image, name: 'done', command: ['sleep', '2147483647'], args: [], volumeMounts: [] },
   ];
-  // Its own directories must not be made again by mounting them: only what --remove needs is.
-  for (const container of pod.initContainers) {
-    if (container.name === 'remove') container.volumeMounts = mounts.filter(({ name }) => name !== 'state');
-  }
   return made;
 }

@@ -1,6 +1,6 @@
 /** Brings Sallyport into a cluster, and waits until it works there. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Kubectl } from './kubectl.ts';
@@ -42,7 +42,7 @@ export async function deploy(options: DeployOptions, say: Say): Promise<void> {
   const agentSettings = [...prefixesOf(nodes, say), ...options.agentSettings];
 
   const image = options.image ?? (await loadBuilt(options, say));
-  const apiVersions = new Set((await kubectl.run(['api-versions'])).split('\n'));
+  const apiVersions = await apiVersionsOf(kubectl);
   const rendered = readManifests(await kubectl.run(['kustomize', kustomization]));
   const manifests = suit(rendered, { image, apiVersions, agentSettings });
 
@@ -79,6 +79,11 @@ const NEXT = [
   '  make undeploy                                    takes all of it away',
 ];
 
+/** What the server serves: `policy/v1`. */
+export async function apiVersionsOf(kubectl: Kubectl): Promise<ReadonlySet<string>> {
+  return new Set((await kubectl.run(['api-versions'])).split('\n'));
+}
+
 /** The custom resource definitions. */
 export function readKinds(root: string): Manifest[] {
   const directory = join(root, 'k8s/crds');
@@ -100,8 +105,16 @@ function prefixesOf(nodes: z.output<typeof Nodes>['items'], say: Say): string[] 
   return prefixes.length === 0 ? [] : [`network.prefixes=${JSON.stringify(prefixes)}`];
 }
 
+/** What `make image` made last; undefined where it was not run. */
+export function builtImage(root: string): z.output<typeof Built> | undefined {
+  const path = join(root, 'build/image/image.json');
+  return existsSync(path) ? Built.parse(JSON.parse(readFileSync(path, 'utf8'))) : undefined;
+}
+
 async function loadBuilt({ root, kubeconfig }: Target, say: Say): Promise<string> {
-  const { reference, archive } = Built.parse(JSON.parse(readFileSync(join(root, 'build/image/image.json'), 'utf8')));
+  const built = builtImage(root);
+  if (built === undefined) throw new Error("There is no image: run 'make image'");
+  const { reference, archive } = built;
   const nodes = localNodes(kubeconfig);
   if (nodes === undefined) {
     throw new Error(

@@ -32,7 +32,7 @@ export interface Circumstances {
 }
 
 /** What k8s/base calls its image. */
-const STANDARD_IMAGE = /^sallyport(\.dev\/sallyport)?(:[^@]*)?$/;
+export const STANDARD_IMAGE = 'sallyport.dev/sallyport:0.1.0';
 
 /** Kinds that a server may know by an older version only (before Kubernetes 1.21). */
 const OLDER: Readonly<Record<string, string>> = { 'policy/v1': 'policy/v1beta1' };
@@ -63,7 +63,7 @@ export function suit(
     }
     const pod = podSpecOf(changed);
     for (const container of [...(pod?.initContainers ?? []), ...(pod?.containers ?? [])]) {
-      if (STANDARD_IMAGE.test(container.image)) container.image = image;
+      if (container.image === STANDARD_IMAGE) container.image = image;
     }
     for (const agent of changed.kind === 'DaemonSet' ? (pod?.containers ?? []) : []) {
       agent.args = [...((agent.args as string[] | undefined) ?? []), ...agentSettings.flatMap((one) => ['--set', one])];
