@@ -166,7 +166,8 @@ static __always_inline void read_in(struct bearer *bearer, void *profile, const 
 		bearer->text[0] = '/';
 		bearer->text[1] = 0;
 	}
-	bpf_loop(CHUNKS, read_chunk, &reader, 0);
+	if (unlikely(bpf_loop(CHUNKS, read_chunk, &reader, 0) == CHUNKS))
+		bearer->walk.flags |= WALK_LOST;
 	bearer->walk.flags &= ~WALK_DONE;
 }
 

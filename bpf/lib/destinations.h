@@ -4,12 +4,12 @@
 
 /*
  * Whom sockets are connected to, and whom datagrams are sent to: as the kernel will understand the address, not as it is
- * written. IPv4 is judged as mapped addresses, whatever socket it is used on; nobody's address means this machine.
+ * written. IPv4 is judged as mapped addresses, whatever socket it is used on; nobody's address means this machine. Who
+ * writes headers of its own may mean anybody, and is refused by any rule that refuses somebody.
  */
 
 #include "sockets.h"
 
-#define PROTOCOL_MPTCP 262
 #define PROTOCOL_RAW 255
 #define LOOPBACK 0x7f000001
 #define SCTP_ADDRESSES 8
@@ -60,7 +60,8 @@ struct destination {
 	__u32 address[4]; /* struct address */
 	__u16 port;
 	__u8 protocol;
-	__u8 raw; /* has no port, and any protocol it likes */
+	__u8 raw;      /* has no port, and any protocol it likes */
+	__u8 anywhere; /* writes the packets' headers itself */
 };
 
 static __always_inline void set_four(struct destination *to, __be32 address)
@@ -96,11 +97,12 @@ static __always_inline void know_socket(struct destination *to, const struct soc
 {
 	__u32 protocol = BPF_CORE_READ(sk, sk_protocol), type = BPF_CORE_READ(sk, sk_type);
 
-	/* What runs over TCP under another number. */
-	if (type == SOCK_STREAM && (protocol == PROTOCOL_MPTCP || protocol < IPPROTO_TCP))
+	/* What runs over TCP under another number: MPTCP, SMC. */
+	if (type == SOCK_STREAM && (protocol > PROTOCOL_RAW || protocol < IPPROTO_TCP))
 		protocol = IPPROTO_TCP;
 	to->protocol = protocol;
 	to->raw = type == SOCK_RAW;
+	to->anywhere = to->raw && protocol == PROTOCOL_RAW;
 }
 
 /*
@@ -174,11 +176,11 @@ static long search_network_rule(__u32 index, struct network_search *search)
 {
 	const struct network_rule *rule = &search->head->networks[index % PROFILE_NETWORKS];
 	const struct destination *to = search->to;
-	bool perhaps = false;
+	bool perhaps = to->anywhere;
 
 	if (!rule->rulings)
 		return 1;
-	if (!lies_in(rule, to))
+	if (!perhaps && !lies_in(rule, to))
 		return 0;
 	if (rule->protocol && rule->protocol != to->protocol) {
 		if (!to->raw || to->protocol != PROTOCOL_RAW)
@@ -273,6 +275,28 @@ int BPF_PROG(send_message, struct socket *socket, struct msghdr *message, int si
 	if (name ? !read_destination(&to, sk, name, message->msg_namelen, true) : !read_peer(&to, sk))
 		return 0;
 	return judge_destination(bearer, &to) ? -EPERM : 0;
+}
+
+#define IP_HDRINCL 3
+#define IPV6_HDRINCL 36
+
+/* From now on the socket's packets go where their own headers say. */
+SEC("lsm/socket_setsockopt")
+int BPF_PROG(set_option, struct socket *socket, int level, int option)
+{
+	struct destination to = {};
+	struct sock *sk = socket->sk;
+	struct bearer *bearer;
+	int refused;
+
+	if (likely((level != IPPROTO_IP || option != IP_HDRINCL) && (level != IPPROTO_IPV6 || option != IPV6_HDRINCL)))
+		return 0;
+	refused = bearer_now(&bearer);
+	if (!bearer || !sk)
+		return refused;
+	know_socket(&to, sk);
+	to.anywhere = true;
+	return to.raw && judge_destination(bearer, &to) ? -EPERM : 0;
 }
 
 /* Addresses that come by setsockopt: a list, one behind the other. */

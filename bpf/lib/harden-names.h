@@ -96,17 +96,19 @@ int BPF_PROG(move_name, const struct path *from, struct dentry *source, const st
 
 	if (!bearer)
 		return refused;
-	/* What stood there before is deleted. */
-	if (target->d_inode)
+	/* What stood there before is deleted. Some verifiers take for granted that something did. */
+	if (BPF_CORE_READ(target, d_inode))
 		at_target |= ACCESS(ACCESS_DELETE);
 	if (judge_dentry(bearer, to->mnt, target, at_target))
 		return -EACCES;
-	if (flags & RENAME_EXCHANGE)
-		at_source |= ACCESS(ACCESS_CREATE) | PLACE;
 	if (judge_dentry(bearer, from->mnt, source, at_source))
 		return -EACCES;
-	/* The other way: newer kernels ask for it by themselves. */
-	return flags & RENAME_EXCHANGE ? judge_dentry(bearer, to->mnt, target, moving(target)) : 0;
+	if (!(flags & RENAME_EXCHANGE))
+		return 0;
+	/* The other way. */
+	if (judge_dentry(bearer, from->mnt, source, ACCESS(ACCESS_CREATE) | PLACE))
+		return -EACCES;
+	return judge_dentry(bearer, to->mnt, target, moving(target));
 }
 
 SEC("lsm/path_chmod")

@@ -78,4 +78,87 @@ int BPF_PROG(send_signal, struct task_struct *other, struct kernel_siginfo *info
 	return judge_operation(bearer, OPERATION_SIGNAL_OUTSIDE);
 }
 
+/* A limit can end who has it, by a signal of the kernel's. */
+SEC("lsm/task_setrlimit")
+int BPF_PROG(set_limit, struct task_struct *other)
+{
+	struct bearer *bearer;
+	int refused = bearer_now(&bearer);
+
+	if (!bearer)
+		return refused;
+	return is_outside(bearer, other) ? judge_operation(bearer, OPERATION_SIGNAL_OUTSIDE) : 0;
+}
+
+#define F_SETOWN 8
+#define F_SETOWN_EX 15
+#define FIOSETOWN 0x8901
+#define SIOCSPGRP 0x8902
+
+struct upid {
+	int nr;
+} KERNEL;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} KERNEL;
+
+struct task_struct___pids {
+	struct task_struct___pids *group_leader;
+	struct pid *thread_pid;
+} KERNEL;
+
+/* The number by which the current process knows itself. */
+static __always_inline int own_number(void)
+{
+	struct task_struct___pids *task = (void *)bpf_get_current_task_btf();
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	__u64 at = (__u64)pid + bpf_core_field_offset(struct pid, numbers);
+	int number = 0;
+
+	at += (__u64)BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid);
+	bpf_probe_read_kernel(&number, sizeof(number), (void *)at + bpf_core_field_offset(struct upid, nr));
+	return number;
+}
+
+/*
+ * Whom the kernel is to signal when there is something to read: later, in anybody's name. So the choice is judged, and
+ * may be oneself. Where it lies in memory, which may change until it is read, it counts as another's.
+ */
+static __always_inline int judge_owner(bool known, int number)
+{
+	struct bearer *bearer;
+	int refused = bearer_now(&bearer);
+
+	if (!bearer)
+		return refused;
+	if (known && (!number || number == own_number()))
+		return 0;
+	return judge_operation(bearer, OPERATION_SIGNAL_OUTSIDE);
+}
+
+SEC("lsm/file_fcntl")
+int BPF_PROG(choose_owner, struct file *file, unsigned int command, unsigned long argument)
+{
+	if (likely(command != F_SETOWN && command != F_SETOWN_EX))
+		return 0;
+	return judge_owner(command == F_SETOWN, argument);
+}
+
+#define CONTROL(name)                                                      \
+	int BPF_PROG(name, struct file *file, unsigned int command)        \
+	{                                                                  \
+		if (likely(command != FIOSETOWN && command != SIOCSPGRP))  \
+			return 0;                                          \
+		return judge_owner(false, 0);                              \
+	}
+
+SEC("lsm/file_ioctl")
+CONTROL(choose_owner_by_ioctl)
+
+/* Of 32-bit programs, on kernels that ask about them apart. */
+SEC("lsm/file_ioctl_compat")
+CONTROL(choose_owner_by_old_ioctl)
+
 #endif

@@ -287,6 +287,16 @@ static int make_node(char **arguments)
 }
 
 /* A device by a node of our own: MODE KIND MAJOR MINOR. */
+/* A file from another directory comes into this one, under a name that was free. */
+static int move_in(char **arguments)
+{
+	char from[4096], to[4096];
+
+	snprintf(from, sizeof(from), "%s/loose-%d", arguments[0], getpid());
+	snprintf(to, sizeof(to), "%s/moved-%d", arguments[1], getpid());
+	return failed(mknod(from, S_IFREG | 0600, 0)) ?: failed(rename(from, to));
+}
+
 static int open_node(char **arguments)
 {
 	const char *path = "/tmp/deed-node";
@@ -326,6 +336,7 @@ const struct deed file_deeds[] = {
 	{ "lchown", "PATH USER", change_owner_of, 2 },
 	{ "setxattr", "PATH NAME", set_attribute, 2 },
 	{ "mknod", "PATH b|c|p MAJOR MINOR", make_node, 4 },
+	{ "move-in", "FROM TO", move_in, 2 },
 	{ "open-node", "r|w|rw b|c MAJOR MINOR", open_node, 4 },
 	{ "remove", "PATH", remove_file, 1 },
 	{},

@@ -2,7 +2,10 @@
 #include "deeds.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -123,6 +126,37 @@ static int send_signal_by_pipe(char **arguments)
 	return failed(write(ends[1], "x", 1));
 }
 
+/* The same of a socket, which has its own way to name an owner. */
+static int send_signal_by_socket(char **arguments)
+{
+	pid_t owner = atoi(arguments[0]);
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) || fcntl(ends[0], F_SETSIG, atoi(arguments[1])))
+		return errno;
+	if (ioctl(ends[0], FIOSETOWN, &owner) || fcntl(ends[0], F_SETFL, O_ASYNC))
+		return errno;
+	return failed(write(ends[1], "x", 1));
+}
+
+/* The same with words that lie in memory. */
+static int send_signal_by_owner(char **arguments)
+{
+	struct f_owner_ex owner = { F_OWNER_PID, atoi(arguments[0]) };
+	int ends[2];
+
+	return failed(pipe2(ends, O_NONBLOCK)) ?: failed(fcntl(ends[0], F_SETOWN_EX, &owner));
+}
+
+/* A limit that ends nobody: none on what it may write of itself. */
+static int limit(char **arguments)
+{
+	struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	pid_t pid = atoi(arguments[0]);
+
+	return failed(prlimit(pid ? pid : getpid(), RLIMIT_CORE, &none, NULL));
+}
+
 /* A neighbour: an owner of its own. */
 static int own_pipe(char **arguments)
 {
@@ -193,6 +227,9 @@ const struct deed other_deeds[] = {
 	{ "signal-descriptor", "PID SIGNAL", send_signal_by_descriptor, 2 },
 	{ "signal-thread", "PID SIGNAL", send_thread_signal, 2 },
 	{ "signal-pipe", "PID SIGNAL", send_signal_by_pipe, 2 },
+	{ "signal-socket", "PID SIGNAL", send_signal_by_socket, 2 },
+	{ "signal-owner", "PID", send_signal_by_owner, 1 },
+	{ "limit", "PID", limit, 1 },
 	{ "own-pipe", "", own_pipe, 0 },
 	{ "signal-child", "", signal_child, 0 },
 	{ "signal-orphan", "", signal_orphan, 0 },

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -144,6 +145,25 @@ static int send_raw(char **arguments)
 	return fd < 0 ? errno : failed(sendto(fd, "12345678", 8, 0, &end.any, length));
 }
 
+/* A packet for one address, handed to a socket for another; `how`: by sending, by a connection, or by an option. */
+static int send_own_header(char **arguments)
+{
+	struct sockaddr_in near = { .sin_family = AF_INET };
+	struct iphdr packet = { .ihl = 5, .version = 4, .ttl = 1, .protocol = 253 };
+	char how = *arguments[2];
+	int one = 1, fd = socket(AF_INET, SOCK_RAW, how == 'o' ? IPPROTO_ICMP : IPPROTO_RAW);
+
+	if (inet_pton(AF_INET, arguments[0], &near.sin_addr) != 1 || inet_pton(AF_INET, arguments[1], &packet.daddr) != 1)
+		exit(64);
+	if (fd < 0 || (how != 's' && connect(fd, (struct sockaddr *)&near, sizeof(near))))
+		return errno;
+	if (how == 'o' && setsockopt(fd, IPPROTO_IP, IP_HDRINCL, &one, sizeof(one)))
+		return errno;
+	if (how != 's')
+		return failed(send(fd, &packet, sizeof(packet), 0));
+	return failed(sendto(fd, &packet, sizeof(packet), 0, (struct sockaddr *)&near, sizeof(near)));
+}
+
 const struct deed socket_deeds[] = {
 	{ "socket", "FAMILY TYPE PROTOCOL", socket_of, 3 },
 	{ "connect", "ADDRESS PORT", connect_stream, 2 },
@@ -155,5 +175,6 @@ const struct deed socket_deeds[] = {
 	{ "send-many", "ADDRESS PORT", send_many, 2 },
 	{ "send-fast-open", "ADDRESS PORT", send_fast_open, 2 },
 	{ "send-raw", "ADDRESS 0 PROTOCOL", send_raw, 3 },
+	{ "send-own-header", "ADDRESS ADDRESS send|connect|option", send_own_header, 3 },
 	{},
 };
