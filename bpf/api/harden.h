@@ -38,6 +38,7 @@ enum profile_format {
 	PROFILE_SOCKETS = 64,
 	PROFILE_MOUNTS = 64,
 	PROFILE_NETWORKS = 64,
+	CONTAINER_CGROUPS = 1024, /* of one container, beside its own, that are listed; others are known by those above */
 	ANCHOR_BYTES = 248,
 	ANCESTORS = 4,
 	VIOLATION_PATH = 512,
@@ -73,7 +74,7 @@ enum operation {
 	OPERATION_SETUID_EXECUTE = 11,   /* run a file that changes user, group or capabilities */
 	OPERATION_SETUID_MODE = 12,      /* set the setuid or setgid bit of a file */
 	OPERATION_BECOME_ROOT = 13,      /* a user other than root becomes root */
-	OPERATION_DISK_READ = 14,        /* open a block device */
+	OPERATION_DISK_READ = 14,        /* open a block device, or another that takes a disk's commands */
 	OPERATION_DISK_WRITE = 15,
 	OPERATION_DEVICE_NODE = 16,      /* make a device node */
 	OPERATION_CHROOT = 17,
@@ -82,7 +83,7 @@ enum operation {
 	OPERATION_WRITABLE_EXECUTE = 20, /* make memory both writable and executable, or executable after it was written */
 	OPERATION_SYSLOG = 21,           /* read the kernel's log */
 	OPERATION_SETTIME = 22,
-	OPERATION_SIGNAL_OUTSIDE = 23,   /* signal a task of no, or of another, container */
+	OPERATION_SIGNAL_OUTSIDE = 23,   /* signal, or limit, a task of no, or of another, container; have the kernel do it */
 	OPERATION_MAX = 64,
 };
 
@@ -197,6 +198,8 @@ struct hardened_subject {
 	__u64 root_inode; /* of the container's root mount's root; 0: of its file system's */
 	__u32 root_device;
 	__u32 flags;     /* enum subject_flags */
+	__u32 cgroups;   /* that the container has made and are listed as its own; kernel */
+	__u32 pad;
 };
 
 /* Key: cgroup id. */
@@ -221,6 +224,7 @@ struct anchor {
 
 enum bearer_flags {
 	BEARER_OLD_FILES = 1, /* may hold descriptors from before the profile: they are judged when used */
+	BEARER_RENEWED = 2,   /* a new profile was met since the exec that goes on was recognised by the former one */
 };
 
 /* What is judged; tells what `detail` of a violation is. */

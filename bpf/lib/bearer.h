@@ -14,20 +14,30 @@
 #define HIERARCHY_V2 0
 #define CGROUP_LEVELS 16
 
-/* The hardened cgroup that this one is or lies in. Where it is not listed itself, those above it are asked. */
+/*
+ * The hardened cgroup that this one is or lies in. Where it is not listed itself, those above it are asked, from the
+ * top: no container begins deeper than they reach, however deep it digs.
+ */
 static __always_inline struct hardened_cgroup *hardened_above(struct cgroup *cgroup)
 {
-	struct hardened_cgroup *row;
-	__u64 id;
+	__u64 id = cgroup->kn->id;
+	struct hardened_cgroup *row = bpf_map_lookup_elem(&hardened, &id), *above;
+	/* As a number, which the verifier lets be calculated with. */
+	__u64 at = (__u64)BPF_CORE_READ(cgroup, self.cgroup) + bpf_core_field_offset(struct cgroup, ancestors);
+	int levels = cgroup->level;
+	struct cgroup *ancestor;
 
-	for (int level = 0; level < CGROUP_LEVELS; level++) {
-		id = cgroup->kn->id;
-		row = bpf_map_lookup_elem(&hardened, &id);
-		if (row || cgroup->level <= 1)
-			return row;
-		cgroup = cgroup->self.parent->cgroup;
+	if (row)
+		return row;
+	for (int level = 1; level < CGROUP_LEVELS && level < levels; level++) {
+		ancestor = NULL;
+		bpf_probe_read_kernel(&ancestor, sizeof(ancestor), (void *)(at + level * sizeof(ancestor)));
+		id = BPF_CORE_READ(ancestor, kn, id);
+		above = bpf_map_lookup_elem(&hardened, &id);
+		if (above)
+			row = above;
 	}
-	return NULL;
+	return row;
 }
 
 /* What the task bears, or NULL: nothing, or something that is not made yet. */

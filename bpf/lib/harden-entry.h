@@ -55,10 +55,20 @@ int BPF_PROG(enter_cgroup, struct cgroup *cgroup, const char *path, struct task_
 	return 0;
 }
 
-/* What a container makes below its own cgroup is its own. */
+/* The container's row, while its life lasts. */
+static __always_inline struct hardened_subject *owner_of(const struct hardened_cgroup *row)
+{
+	__u32 key = row->subject;
+	struct hardened_subject *owner = bpf_map_lookup_elem(&hardened_subjects, &key);
+
+	return owner && owner->instance == row->instance ? owner : NULL;
+}
+
+/* What a container makes below its own cgroup is its own. It cannot fill the table with that. */
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(harden_cgroup, struct cgroup *cgroup, const char *path)
 {
+	struct hardened_subject *owner;
 	struct hardened_cgroup *row;
 	__u64 id, above;
 
@@ -67,19 +77,27 @@ int BPF_PROG(harden_cgroup, struct cgroup *cgroup, const char *path)
 	id = cgroup->kn->id;
 	above = cgroup->self.parent->cgroup->kn->id;
 	row = bpf_map_lookup_elem(&hardened, &above);
-	if (row)
-		bpf_map_update_elem(&hardened, &id, row, BPF_NOEXIST);
+	owner = row ? owner_of(row) : NULL;
+	/* The kernel makes and removes one cgroup at a time. */
+	if (owner && owner->cgroups < CONTAINER_CGROUPS && !bpf_map_update_elem(&hardened, &id, row, BPF_NOEXIST))
+		owner->cgroups++;
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(forget_cgroup, struct cgroup *cgroup, const char *path)
 {
+	struct hardened_subject *owner;
+	struct hardened_cgroup *row;
 	__u64 id;
 
 	if (cgroup->root->hierarchy_id != HIERARCHY_V2)
 		return 0;
 	id = cgroup->kn->id;
+	row = bpf_map_lookup_elem(&hardened, &id);
+	owner = row ? owner_of(row) : NULL;
+	if (owner && owner->cgroups)
+		owner->cgroups--;
 	bpf_map_delete_elem(&hardened, &id);
 	return 0;
 }

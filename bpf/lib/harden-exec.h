@@ -36,8 +36,10 @@ FUNCTION recognise(struct bearer *bearer, __u32 first)
 	head = profile ? head_of(profile) : NULL;
 	if (!head)
 		return 0;
-	if (first)
+	if (first) {
 		bearer->pending = bearer->executables & head->lasting;
+		bearer->flags &= ~BEARER_RENEWED;
+	}
 	if (!head->start_executables || head->id != bearer->profile_id || bearer->walk.flags & WALK_INTERNAL)
 		return 0;
 	read_path(bearer, head->start_executables);
@@ -140,6 +142,9 @@ int BPF_PROG(become_executable, struct linux_binprm *bprm)
 	if (!bearer)
 		return 0;
 	bearer->executables = bearer->pending;
+	/* Only the former profile has said what this program is: the next hook asks the new one. */
+	if (bearer->flags & BEARER_RENEWED)
+		bearer->profile_id = 0;
 	if (bearer->flags & BEARER_OLD_FILES && has_clean_files())
 		bearer->flags &= ~BEARER_OLD_FILES;
 	return 0;
@@ -185,10 +190,6 @@ int BPF_PROG(map_file, struct file *file, unsigned long wanted, unsigned long pr
 		return 0;
 	return judge_old_file(bearer, file, accesses) ? -EACCES : 0;
 }
-
-struct backing_file {
-	struct path user_path;
-} KERNEL;
 
 SEC("lsm/file_mprotect")
 int BPF_PROG(protect_memory, struct vm_area_struct *area, unsigned long wanted, unsigned long protection)

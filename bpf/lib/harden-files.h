@@ -5,7 +5,7 @@
 /*
  * Files: opened, received, cut, and used where nobody has judged their being opened.
  *
- *   file_open          read, write; block devices by whatever node. Not what exec opens: that is judged when it is run
+ *   file_open          read, write; disks by whatever node. Not what exec opens: that is judged when it is run
  *   file_permission    as file_open, of files that were opened before the profile came; each once
  *   file_receive       as file_open, and whether the file lies in the container at all
  *   path_truncate, file_truncate (from 6.2)
@@ -69,6 +69,31 @@ static __always_inline bool is_layer(const struct file *file)
 	return is_backing(file);
 }
 
+struct backing_file {
+	struct path user_path;
+} KERNEL;
+
+/* The overlay for which a file in a layer was opened, or NULL. */
+static __always_inline struct super_block *overlay_of(const struct file *file)
+{
+	struct dentry *dentry = file->f_path.dentry;
+
+	if (file->f_inode != dentry->d_inode)
+		return dentry->d_sb;
+	if (!bpf_core_field_exists(struct backing_file, user_path))
+		return NULL;
+	return BPF_CORE_READ((struct backing_file *)file, user_path.dentry, d_sb);
+}
+
+/* Whether the container's runtime has mounted the overlay, its root or another. */
+static __always_inline bool is_runtimes(const struct bearer *bearer, const struct hardened_subject *row,
+					const struct super_block *overlay)
+{
+	struct anchor_key key = { .device = BPF_CORE_READ(overlay, s_dev), .subject = bearer->subject };
+
+	return key.device == row->root_device || bpf_map_lookup_elem(&anchors, &key);
+}
+
 struct dentry___6_1 {
 	union {
 		struct hlist_node d_alias;
@@ -76,17 +101,17 @@ struct dentry___6_1 {
 } KERNEL;
 
 /*
- * The layers of the container's own root are not its business. But one that it has made a layer of something else, to
+ * The layers of what its runtime has mounted are not the container's business. But what it has made a layer itself, to
  * read it by another name, is in its tree.
  */
 static __always_inline int judge_layer(struct bearer *bearer, const struct file *file, __u32 accesses)
 {
 	__u32 subject = bearer->subject;
 	struct hardened_subject *row = bpf_map_lookup_elem(&hardened_subjects, &subject);
-	struct super_block *sb = file->f_inode->i_sb;
+	struct super_block *overlay = overlay_of(file);
 	struct hlist_node *alias;
 
-	if (!row || sb->s_dev != row->root_device)
+	if (!row || (overlay && is_runtimes(bearer, row, overlay)))
 		return 0;
 	if (file->f_inode == file->f_path.dentry->d_inode)
 		return judge_path(bearer, &file->f_path, accesses);
@@ -105,9 +130,24 @@ static __always_inline int judge_file(struct bearer *bearer, const struct file *
 	return judge_path(bearer, &file->f_path, accesses);
 }
 
+#define MAJOR(device) ((device) >> 20)
+#define SCSI_GENERIC_MAJOR 21
+#define FLASH_MAJOR 90
+
+/* Block devices, and character devices that take a disk's commands. */
+static __always_inline bool is_disk(const struct inode *inode)
+{
+	__u32 type = inode->i_mode & S_IFMT, major;
+
+	if (likely(type != S_IFCHR))
+		return type == S_IFBLK;
+	major = MAJOR(inode->i_rdev);
+	return major == SCSI_GENERIC_MAJOR || major == FLASH_MAJOR;
+}
+
 static __always_inline int judge_disk(struct bearer *bearer, const struct file *file, __u32 accesses)
 {
-	if (likely((file->f_inode->i_mode & S_IFMT) != S_IFBLK))
+	if (likely(!is_disk(file->f_inode)))
 		return 0;
 	if (accesses & ACCESS(ACCESS_WRITE) && judge_operation(bearer, OPERATION_DISK_WRITE))
 		return -EPERM;

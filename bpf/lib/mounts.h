@@ -20,6 +20,7 @@
 
 #define MNT_READONLY 0x40
 #define SB_RDONLY 1
+#define FS_REQUIRES_DEV 1
 
 enum known {
 	KNOWN_NO = 0,
@@ -144,7 +145,9 @@ static __always_inline void know_superblock(struct mount_question *question, con
 
 	if (bpf_probe_read_kernel_str(question->type, sizeof(question->type), name) > 0)
 		question->typed = 1;
-	question->device = BPF_CORE_READ(sb, s_bdev) ? KNOWN_YES : KNOWN_NO;
+	/* File systems on several devices do not say which. */
+	question->device = BPF_CORE_READ(sb, s_bdev) || BPF_CORE_READ(sb, s_type, fs_flags) & FS_REQUIRES_DEV ? KNOWN_YES :
+														  KNOWN_NO;
 }
 
 static __always_inline void know_mount(struct mount_question *question, struct vfsmount *mount)

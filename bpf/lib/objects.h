@@ -85,6 +85,7 @@ struct dentry {
 
 struct file_system_type {
 	const char *name;
+	int fs_flags;
 } KERNEL;
 
 struct super_block {
@@ -145,6 +146,7 @@ struct cgroup {
 	int level;
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
+	struct cgroup *ancestors[];
 } KERNEL;
 
 struct css_set {

@@ -76,7 +76,7 @@ FUNCTION renew(struct bearer *bearer)
 	mount = bearer->walk.mount;
 	flags = bearer->walk.flags;
 	/* What it has open was judged by another profile, or by none. */
-	bearer->flags |= BEARER_OLD_FILES;
+	bearer->flags |= BEARER_OLD_FILES | BEARER_RENEWED;
 	__builtin_memset(bearer->known, 0, sizeof(bearer->known));
 	bearer->profile_id = head->id;
 	file = BPF_CORE_READ(task, mm, exe_file);

@@ -37,12 +37,14 @@ export function AccessName(value: number): string {
 
 /** enum bearer_flags. */
 export const BearerFlags = {
-  BearerOldFiles: 1,
+  OldFiles: 1,
+  Renewed: 2,
 } as const;
 export type BearerFlags = (typeof BearerFlags)[keyof typeof BearerFlags];
 
 const BearerFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
-  [1, 'BearerOldFiles'],
+  [2, 'Renewed'],
+  [1, 'OldFiles'],
 ]);
 
 /** The name of a value of enum bearer_flags; the number itself for one it does not have. */
@@ -509,6 +511,7 @@ export const ProfileFormat = {
   ProfileSockets: 64,
   ProfileMounts: 64,
   ProfileNetworks: 64,
+  ContainerCgroups: 1024,
   AnchorBytes: 248,
   Ancestors: 4,
   ViolationPath: 512,
@@ -519,6 +522,7 @@ const ProfileFormatNames: ReadonlyMap<number, string> = new Map<number, string>(
   [512, 'ViolationPath'],
   [4, 'Ancestors'],
   [248, 'AnchorBytes'],
+  [1024, 'ContainerCgroups'],
   [64, 'ProfileNetworks'],
   [64, 'ProfileMounts'],
   [64, 'ProfileSockets'],
@@ -1622,11 +1626,12 @@ export interface HardenedSubject {
   readonly rootInode: bigint;
   readonly rootDevice: number;
   readonly flags: number;
+  readonly cgroups: number;
 }
 
 export const HardenedSubjectLayout: Layout<HardenedSubject> = {
   name: 'hardened_subject',
-  size: 24,
+  size: 32,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -1634,14 +1639,17 @@ export const HardenedSubjectLayout: Layout<HardenedSubject> = {
       rootInode: view.getBigUint64(offset + 8, true),
       rootDevice: view.getUint32(offset + 16, true),
       flags: view.getUint32(offset + 20, true),
+      cgroups: view.getUint32(offset + 24, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
+    buffer.fill(0, offset, offset + 32);
     view.setBigUint64(offset, u64(value.instance), true);
     view.setBigUint64(offset + 8, u64(value.rootInode), true);
     view.setUint32(offset + 16, u32(value.rootDevice), true);
     view.setUint32(offset + 20, u32(value.flags), true);
+    view.setUint32(offset + 24, u32(value.cgroups), true);
   },
 };
 

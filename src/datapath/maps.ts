@@ -123,7 +123,7 @@ export function openPerCpuTable<N extends PerCpuName>(pins: string, name: N): Ta
  * Raised when a struct of `bpf/api` changes: maps pinned under another version are not taken over but left to the
  * programs that use them until the new ones have replaced those.
  */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 /** Where the maps of this layout are pinned. */
 export function mapDirectory(pins: string): string {

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfError, cgroupId } from '../../libbpf/index.ts';
-import type { HardenedCgroup } from '../layouts.gen.ts';
+import { type HardenedCgroup, ProfileFormat } from '../layouts.gen.ts';
 import type { HardeningMaps } from './tables.ts';
 
 interface Place {
@@ -35,9 +35,13 @@ export class Cgroups {
     const value: HardenedCgroup = { instance, subject };
     // First the container's own: from then on the kernel adds what is made in it, and what was made before is found.
     this.#table.set(id, value);
+    let listed = 0;
     for (const below of cgroupsBelow(join(this.#root, path))) {
+      if (listed === ProfileFormat.ContainerCgroups) break; // those above tell the kernel of the others
       const found = idOf(below);
-      if (found !== undefined) this.#table.set(found, value);
+      if (found === undefined) continue;
+      this.#table.set(found, value);
+      listed += 1;
     }
   }
 

@@ -10,7 +10,7 @@ const FIRST_SUBJECT = 1;
 /** Minutes in which a record under way may still name a number that was given up. */
 const QUARANTINE: Quarantine = { rest: 10 * 60_000, now: () => performance.now() };
 
-const NOBODY: HardenedSubject = { instance: 0n, rootInode: 0n, rootDevice: 0, flags: 0 };
+const NOBODY: HardenedSubject = { instance: 0n, rootInode: 0n, rootDevice: 0, flags: 0, cgroups: 0 };
 const UNSETTLED: HardenedSubject = { ...NOBODY, flags: SubjectFlags.SubjectUnsettled };
 
 /**
@@ -68,7 +68,7 @@ export class Subjects {
 
   /** From now on what bears the number and the instance is judged by the number's profile. */
   stand(instance: bigint, subject: number, root: MountRoot): void {
-    this.#table.set(subject, { instance, rootInode: root.inode, rootDevice: root.device, flags: 0 });
+    this.#table.set(subject, { instance, rootInode: root.inode, rootDevice: root.device, flags: 0, cgroups: 0 });
     this.#unsettled.delete(subject);
     this.#standing.set(instance, subject);
   }

@@ -214,6 +214,7 @@ export class Compound {
       rootInode: root.inode,
       rootDevice: root.device,
       flags: 0,
+      cgroups: 0,
     });
     maps.cgroups.set(this.cgroup.id, { instance: this.instance, subject: this.subject });
   }

@@ -89,10 +89,10 @@ describePrivileged('what rules say of a container', function () {
   it('is asked of open files only where some may be older than the rules', async () => {
     judge('[{name: server, action: Deny, files: {paths: [/etc/plain], access: [read]}}]');
     const entered = await compound.intruder();
-    assert.equal(engine.bearer(entered.process.pid)!.flags & BearerFlags.BearerOldFiles, 0);
+    assert.equal(engine.bearer(entered.process.pid)!.flags & BearerFlags.OldFiles, 0);
     judge('[{name: server, action: Deny, files: {paths: [/etc/other], access: [read]}}]');
     assert.equal(await entered.try('here', 'read', '/etc/plain'), 'ok');
-    assert.equal(engine.bearer(entered.process.pid)!.flags & BearerFlags.BearerOldFiles, BearerFlags.BearerOldFiles);
+    assert.equal(engine.bearer(entered.process.pid)!.flags & BearerFlags.OldFiles, BearerFlags.OldFiles);
     assert.equal(engine.bearer(outside.process.pid), undefined);
   });
 

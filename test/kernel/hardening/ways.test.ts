@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ProfileFormat } from '../../../src/datapath/layouts.gen.ts';
+import { cgroupId } from '../../../src/libbpf/index.ts';
 import { Cgroup } from '../../rig/cgroup.ts';
 import { uniqueName } from '../../rig/names.ts';
 import { run } from '../../rig/process.ts';
@@ -39,6 +41,8 @@ const WAYS: readonly string[] = [
   'by-ring /etc/secret',
   'by-overlay /etc /mnt /empty secret',
   'by-overlay /etc/keep /mnt /empty inner/one',
+  'by-overlay /data /mnt /empty closed',
+  'unshared by-overlay /data /mnt /empty closed',
   'go /etc/keep/inner read one',
   'as-daemon read /etc/secret',
   'unshared read /etc/secret',
@@ -140,6 +144,18 @@ describePrivileged('ways round the rules of a container', function () {
     const path = join(compound.root, 'etc/secret');
     assert.equal(await run([`${compound.root}/bin/intruder`, 'born', made, 'read', path]), 'EACCES\n');
     assert.equal(await outside.try('read', '/etc/secret'), 'ok');
+  });
+
+  it('are refused in cgroups beyond those of one container that the kernel lists', async () => {
+    const { maps } = engine;
+    const row = maps.subjects.get(5)!;
+    assert.ok(row.cgroups > 0, 'those that were made are counted');
+    maps.subjects.set(5, { ...row, cgroups: ProfileFormat.ContainerCgroups });
+    assert.equal(await attempt(`mkdir /cg/${compound.cgroup.name}/more`), 'ok');
+    assert.equal(maps.cgroups.get(cgroupId(`${compound.cgroup.path}/more`)), undefined);
+    const path = `/cg/${compound.cgroup.name}/more`;
+    assert.equal(await outside.try('elsewhere', path, 'read', '/etc/secret'), 'EACCES');
+    maps.subjects.set(5, row);
   });
 
   it('are refused to who is born into its cgroup, or comes there, by the way of the host', async () => {
