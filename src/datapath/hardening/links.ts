@@ -44,10 +44,13 @@ export class HookLinks {
     this.#attached.set(name, hook);
   }
 
-  /** Takes away what an earlier agent has left of programs that there are not any more. */
-  retainAttached(): void {
+  /**
+   * Takes away what an earlier agent has left of programs that there are not any more.
+   * @param known programs that there are; of one the kernel would not have now, an earlier agent's goes on judging
+   */
+  retain(known: { has(name: string): boolean }): void {
     for (const name of readdirSync(this.#directory)) {
-      if (!this.#attached.has(name)) removeLink(join(this.#directory, name));
+      if (!this.#attached.has(name) && !known.has(name)) removeLink(join(this.#directory, name));
     }
   }
 }

@@ -50,7 +50,7 @@ export function loadHardening(programs: Programs, pins: string): HardeningProgra
     const why = missing.get(name);
     if (why !== undefined) throw new Inactive(`the kernel would not have ${name}: ${why}`);
   }
-  links.retainAttached();
+  links.retain(missing);
   return { attached: links.attached, missing };
 }
 
