@@ -31,7 +31,7 @@ export interface ControllersOptions {
 }
 
 /** How long changes are gathered, milliseconds. */
-const GATHER_MS = 500;
+const GATHER_MS = 1_000;
 /** Everything is looked at again this often: reports grow old, and graces end, with nobody telling. Milliseconds. */
 const AGAIN_MS = 10_000;
 

@@ -33,6 +33,9 @@ export class GeneratedObjects {
   /** What was written last, by key, until it shows. */
   readonly #written = new Map<string, { spec?: string; status?: string; at: number; statusAt: number }>();
 
+  /** Of specs that stay the same from round to round. */
+  readonly #digests = new WeakMap<object, string>();
+
   constructor(options: {
     readonly client: KubernetesClient;
     readonly applier: Applier;
@@ -72,7 +75,7 @@ export class GeneratedObjects {
 
   #bring(key: string, object: Desired, present: GeneratedObject | undefined): number | undefined {
     const now = this.#now();
-    const spec = digest(object.spec);
+    const spec = this.#digestOf(object.spec);
     const last = this.#written.get(key);
     const shown = last === undefined || now - last.at > SHOWS_MS;
     if (present?.digest !== spec) {
@@ -98,6 +101,12 @@ export class GeneratedObjects {
       },
     });
     return undefined;
+  }
+
+  #digestOf(spec: object): string {
+    const known = this.#digests.get(spec) ?? digest(spec);
+    this.#digests.set(spec, known);
+    return known;
   }
 
   #note(key: string, what: { spec?: string; status?: string; at: number; statusAt?: number }): void {

@@ -32,10 +32,21 @@ interface Gathered {
   pods: number;
 }
 
-/** What all pods of the cluster come down to. */
-export function workloadsOf(pods: Iterable<PodFacts>, between: Between, domain: string): Workloads {
+/** Identities that are remembered from round to round. 500 bytes each. */
+const MOST_DERIVED = 100_000;
+
+/**
+ * What all pods of the cluster come down to.
+ * @param derived what was derived before, of the same domain; what is derived now is added
+ */
+export function workloadsOf(
+  pods: Iterable<PodFacts>,
+  between: Between,
+  domain: string,
+  derived: Map<string, Identity> = new Map(),
+): Workloads {
   const gathered = new Map<string, Gathered>();
-  const derived = new Map<string, Identity>();
+  if (derived.size > MOST_DERIVED) derived.clear();
   for (const pod of pods) {
     const workload = workloadOf(pod.namespace, pod.name, pod.controller, between);
     if (workload === undefined) continue;

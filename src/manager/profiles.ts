@@ -36,6 +36,8 @@ interface Compiled {
   readonly failure?: string;
 }
 
+type Told = Pick<ProfileObject, 'spec' | 'failures'> & { readonly from: string };
+
 /** Compiled sets of policies kept between rounds; the oldest goes first. About 100 KiB each. */
 const MOST_KEPT = 256;
 /** A rule or profile beyond this is cut: the object must fit into 1.5 MiB. */
@@ -43,6 +45,8 @@ const MOST_BYTES = 1_000_000;
 
 export class ProfileBuilder {
   readonly #kept = new Map<string, Compiled>();
+  /** What was said of each workload last, and of what it was made: most rounds change nothing for most of them. */
+  #told = new Map<string, Told>();
 
   /** The objects there should be, by `namespace/name`: of workloads with a container that a policy selects. */
   desired(workloads: Workloads, judged: readonly JudgedPolicy[]): Map<string, ProfileObject> {
@@ -55,32 +59,23 @@ export class ProfileBuilder {
     }
     const objects = new Map<string, ProfileObject>();
     if (rank.size === 0) return objects;
+    const told = new Map<string, Told>();
     for (const [key, facts] of workloads) {
-      const object = this.#profileOf(facts, index, rank);
-      if (object !== undefined) objects.set(key, object);
+      const groups = groupsOf(facts, index, rank);
+      if (groups.size === 0) continue;
+      const from = JSON.stringify(
+        [...groups].map(([name, { identities }]) => [name, identities.map(({ id }) => `${id}`)]),
+      );
+      const last = this.#told.get(key);
+      const said = last?.from === from ? last : { from, ...this.#say(facts, groups) };
+      told.set(key, said);
+      objects.set(key, { spec: said.spec, failures: said.failures, groups: [...groups.values()] });
     }
+    this.#told = told;
     return objects;
   }
 
-  #profileOf(
-    facts: WorkloadFacts,
-    index: SelectorIndex<JudgedPolicy>,
-    rank: ReadonlyMap<JudgedPolicy, number>,
-  ): ProfileObject | undefined {
-    const groups = new Map<string, { policies: JudgedPolicy[]; identities: PlacedIdentity[] }>();
-    const near = [...index.intersecting({ workload: facts.workload, container: '*', labels: {} })];
-    for (const identity of facts.identities.values()) {
-      if (identity.container === '') continue;
-      const policies = near
-        .filter(({ policy }) => policy !== undefined && selects(policy.subject, identity))
-        .sort((a, b) => rank.get(a)! - rank.get(b)!);
-      if (policies.length === 0) continue;
-      const name = policies.map(({ object }) => `${object.uid}/${object.generation}`).join(' ');
-      const group = groups.get(name) ?? { policies, identities: [] };
-      group.identities.push(identity);
-      groups.set(name, group);
-    }
-    if (groups.size === 0) return undefined;
+  #say(facts: WorkloadFacts, groups: ReadonlyMap<string, ProfileGroup>): Pick<ProfileObject, 'spec' | 'failures'> {
     const failures: string[] = [];
     const profiles = [...groups].map(([name, { policies, identities }]) => {
       const { document, failure } = this.#compiled(name, policies);
@@ -90,11 +85,7 @@ export class ProfileBuilder {
     const ordered = profiles
       .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
       .slice(0, HARDENING_PROFILE_LIMITS.profiles);
-    return {
-      spec: { workload: formatWorkload(facts.workload), profiles: bounded(ordered) },
-      failures,
-      groups: [...groups.values()],
-    };
+    return { spec: { workload: formatWorkload(facts.workload), profiles: bounded(ordered) }, failures };
   }
 
   #compiled(name: string, judged: readonly JudgedPolicy[]): Compiled {
@@ -113,6 +104,28 @@ export class ProfileBuilder {
     if (oldest?.done === false) this.#kept.delete(oldest.value);
     return compiled;
   }
+}
+
+/** The containers of a workload by the policies that select them; each policy by its version. */
+function groupsOf(
+  facts: WorkloadFacts,
+  index: SelectorIndex<JudgedPolicy>,
+  rank: ReadonlyMap<JudgedPolicy, number>,
+): Map<string, ProfileGroup> {
+  const groups = new Map<string, ProfileGroup & { readonly identities: PlacedIdentity[] }>();
+  const near = [...index.intersecting({ workload: facts.workload, container: '*', labels: {} })];
+  for (const identity of facts.identities.values()) {
+    if (identity.container === '') continue;
+    const policies = near
+      .filter(({ policy }) => policy !== undefined && selects(policy.subject, identity))
+      .sort((a, b) => rank.get(a)! - rank.get(b)!);
+    if (policies.length === 0) continue;
+    const name = policies.map(({ object }) => `${object.uid}/${object.generation}`).join(' ');
+    const group = groups.get(name) ?? { policies, identities: [] };
+    group.identities.push(identity);
+    groups.set(name, group);
+  }
+  return groups;
 }
 
 function compile(policies: readonly HardeningPolicy[]): Compiled {

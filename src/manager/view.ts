@@ -1,4 +1,5 @@
 /** What the followed objects mean, worked out again only where one of them changed. */
+import type { Identity } from '../model/identity.ts';
 import type { Cluster } from './cluster.ts';
 import { type Workloads, workloadsOf } from './identities.ts';
 import { type JudgedPolicy, judgePolicies } from './policies.ts';
@@ -8,6 +9,7 @@ import { type IdentityIndex, indexOf } from './status.ts';
 export class View {
   readonly #cluster: Cluster;
   readonly #domain: string;
+  readonly #derived = new Map<string, Identity>();
   readonly #workloads = memo<Workloads>();
   readonly #index = memo<IdentityIndex>();
   readonly #policies = memo<readonly JudgedPolicy[]>();
@@ -21,7 +23,7 @@ export class View {
     const { pods, replicaSets, jobs } = this.#cluster;
     const from = [pods.snapshot(), replicaSets.snapshot(), jobs.snapshot()] as const;
     return this.#workloads(from, () =>
-      workloadsOf(from[0].values(), { replicaSets: from[1], jobs: from[2] }, this.#domain),
+      workloadsOf(from[0].values(), { replicaSets: from[1], jobs: from[2] }, this.#domain, this.#derived),
     );
   }
 
