@@ -146,7 +146,15 @@ function allowsSome(
       : (spec.egress ?? []).map(({ to, ports }) => ({ peers: to, ports }));
   return rules.some(({ peers = [], ports = [] }) => {
     const peer = peers.length === 0 || peers.some((one) => isPeer(cluster, one, metadata.namespace, other));
-    const port = ports.length === 0 || ports.some((one) => isPort(one, receiver, probe));
+    // In egress a pod that is meant by its address has no names for its ports.
+    const selected = peers.filter(({ ipBlock }) => ipBlock === undefined);
+    const named =
+      direction === 'ingress' ||
+      peers.length === 0 ||
+      selected.some((one) => isPeer(cluster, one, metadata.namespace, other));
+    const port =
+      ports.length === 0 ||
+      ports.some((one) => (named || typeof one.port !== 'string') && isPort(one, receiver, probe));
     return peer && port;
   });
 }

@@ -142,6 +142,9 @@ function readRule(
       });
     const meant = each(peers, (peer, at) => readPeer(peer, at, direction, action, translating), `${path}.${side}`);
     const open = each(ports, readPort, `${path}.ports`);
+    if (meant.some(({ type }) => type === 'network') && open.some(({ port }) => typeof port === 'string')) {
+      throw new Unreadable(`${path}.ports`, 'the name of a port beside addresses', 'numbers: addresses name no ports');
+    }
     if (meant.length === 0 || (ports.length > 0 && open.length === 0)) return nothing;
     return { action, peers: meant, ...(open.length === 0 ? {} : { ports: open }) };
   };
