@@ -64,7 +64,7 @@ export function rootSchema(resource: ResourceDefinition): Structural {
       apiVersion: { type: 'string', description: `Version of the format: ${API_VERSION}.` },
       kind: { type: 'string', description: 'Kind of the object.' },
       metadata: { type: 'object' },
-      spec,
+      spec: { description: `What it says${resource.written ? '' : '; generated'}.`, ...spec },
       ...(described === undefined ? {} : { status: described }),
     },
     ...(validations === undefined ? {} : { 'x-kubernetes-validations': validations }),

@@ -3,6 +3,7 @@
  * named in a rule is one target each (`../hardening-manifest.ts`).
  */
 import * as z from 'zod';
+import { POSTURES } from '../hardening.ts';
 import { hasPorts, parseProtocol, protocolName } from '../protocol.ts';
 import {
   apiVersion,
@@ -274,7 +275,10 @@ const specSchema = z
   .register(kubernetes, {
     validations: [
       {
-        rule: '(has(self.rules) && size(self.rules) > 0) || (has(self.defaults) && size(self.defaults) > 0)',
+        // An object with fields of its own has no size there.
+        rule:
+          '(has(self.rules) && size(self.rules) > 0) || ' +
+          `(has(self.defaults) && (${POSTURES.map((name) => `has(self.defaults.${name})`).join(' || ')}))`,
         message: 'wanted rules, or one of defaults (the policy would do nothing)',
       },
     ],
