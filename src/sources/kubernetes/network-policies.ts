@@ -81,6 +81,7 @@ interface Translated {
 }
 
 interface Remembered extends Translated {
+  readonly kind: UpstreamPolicyKind;
   readonly questions: Questions;
   readonly noise: readonly string[];
 }
@@ -96,9 +97,9 @@ function remembered(
 ): Translated {
   const key = typeof object === 'object' && object !== null ? object : undefined;
   const known = key === undefined ? undefined : memory.get(key);
-  if (known !== undefined && known.noise === noise && known.questions.hold(surroundings)) return known;
+  if (known?.kind === kind && known.noise === noise && known.questions.hold(surroundings)) return known;
   const questions = new Questions(surroundings);
-  const made = { ...translate(object, kind, questions, noise), questions, noise };
+  const made = { ...translate(object, kind, questions, noise), kind, questions, noise };
   if (key !== undefined) memory.set(key, made);
   return made;
 }
