@@ -84,7 +84,7 @@ const CREDENTIALS: readonly Scenario[] = [
   reading(
     'no-shadow-read',
     '/etc/shadow',
-    [read('/etc/shadow', 'hard-link'), read('/etc/shadow', 'renaming'), read('/host/etc/shadow'), read('/etc/gshadow')],
+    [read('/etc/shadow', 'hard-link'), read('/host/etc/shadow'), read('/etc/gshadow')],
     [read('/etc/passwd'), read('/etc/shadowy'), write('/etc/shadow')],
   ),
   reading(

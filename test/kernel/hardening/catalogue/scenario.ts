@@ -39,7 +39,8 @@ export function reading(
   around: readonly Attempt[],
   neighbours: readonly Attempt[],
 ): Scenario {
-  const ways = ['descriptor', 'directory', 'process-root', 'bind-mount', 'ring'].map((way) => read(path, way));
+  const others = ['descriptor', 'directory', 'process-root', 'bind-mount', 'ring', 'renaming'];
+  const ways = others.map((way) => read(path, way));
   return { rule, attack: read(path), around: [...ways, ...around], neighbours };
 }
 
@@ -97,7 +98,11 @@ export function executing(
   return {
     rule,
     attack: `execute name ${path}`,
-    around: [...ways.map((way) => `execute ${way} ${path}`), ...more.map((other) => `execute name ${other}`)],
+    around: [
+      ...ways.map((way) => `execute ${way} ${path}`),
+      `rename ${path} /var/taken`,
+      ...more.map((other) => `execute name ${other}`),
+    ],
     neighbours: neighbours.map((other) => `execute name ${other}`),
   };
 }

@@ -143,13 +143,13 @@ const BEHIND_SERVICES: readonly Scenario[] = [
   reading(
     'no-environment-files-read',
     '/srv/shop/.env',
-    [read('/srv/shop/.env', 'hard-link'), read('/srv/shop/.env', 'renaming')],
+    [read('/srv/shop/.env', 'hard-link')],
     [read('/srv/shop/.envoy'), read('/srv/shop/environment'), write('/srv/shop/.env')],
   ),
   reading(
     'no-private-key-read',
     '/etc/ssl/private/server.pem',
-    [read('/srv/shop/tls.key'), read('/srv/shop/tls.key', 'hard-link'), read('/srv/shop/tls.key', 'renaming')],
+    [read('/srv/shop/tls.key'), read('/srv/shop/tls.key', 'hard-link')],
     [read('/srv/shop/tls.crt'), read('/srv/shop/keyboard')],
   ),
   reading(
