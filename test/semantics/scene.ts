@@ -67,7 +67,8 @@ export class Scene {
 
   translate(): Translation {
     const { namespaces, nodes } = this.cluster;
-    return translateNetworkPolicies(this.objects(), namespaces, { nodes });
+    // They are changed in place here, which nobody else does.
+    return translateNetworkPolicies(this.objects(), new Map(namespaces), { nodes: new Map(nodes) });
   }
 
   /** What the compiler is given: these policies and those of our own kinds. */

@@ -18,8 +18,20 @@ const KEY = /^(?=.{1,317}$)([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](
 const VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const satisfies readonly LabelExpression['operator'][];
 
+/** For as long as their objects are kept: what a namespace changes is translated again, and they are the most of it. */
+const known = new WeakMap<object, LabelSelector>();
+
 /** @throws Unreadable */
 export function readLabelSelector(value: unknown, path: string): LabelSelector {
+  const key = typeof value === 'object' && value !== null ? value : undefined;
+  const read = key === undefined ? undefined : known.get(key);
+  if (read !== undefined) return read;
+  const made = makeLabelSelector(value, path);
+  if (key !== undefined) known.set(key, made);
+  return made;
+}
+
+function makeLabelSelector(value: unknown, path: string): LabelSelector {
   const { matchLabels, matchExpressions } = fieldsOf(value, path, ['matchLabels', 'matchExpressions']);
   const labels: Record<string, string> = {};
   for (const [key, wanted] of Object.entries(matchLabels === undefined ? {} : mappingOf(matchLabels, path))) {
@@ -139,41 +151,52 @@ export class Surroundings {
   }
 }
 
-function textOfMeant({ namespace, namespaces }: MeantNamespaces): string {
-  return namespaces === undefined ? namespace : `{${namespaces.text}}`;
+/** A question and its answer, as text. */
+interface Asked {
+  readonly about: 'namespaces' | 'own' | 'nodes';
+  readonly selector: LabelSelector;
+  readonly answer: string;
 }
 
 /** What a translation asked of its surroundings: it holds as long as the answers are the same. */
 export class Questions {
-  readonly #surroundings: Surroundings;
-  readonly #asked = new Map<string, { readonly ask: (of: Surroundings) => string; readonly answer: string }>();
+  #surroundings: Surroundings;
+  readonly #asked: Asked[] = [];
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
   }
 
   namespaces(selector: LabelSelector): MeantNamespaces {
-    this.#note(`namespaces ${selector.text}`, (of) => textOfMeant(of.namespaces(selector)));
+    this.#note('namespaces', selector);
     return this.#surroundings.namespaces(selector);
   }
 
   ownNamespaces(selector: LabelSelector): MeantNamespaces {
-    this.#note(`own ${selector.text}`, (of) => textOfMeant(of.ownNamespaces(selector)));
+    this.#note('own', selector);
     return this.#surroundings.ownNamespaces(selector);
   }
 
   nodeAddresses(selector: LabelSelector): readonly string[] | undefined {
-    this.#note(`nodes ${selector.text}`, (of) => of.nodeAddresses(selector)?.join() ?? 'unknown');
+    this.#note('nodes', selector);
     return this.#surroundings.nodeAddresses(selector);
   }
 
   /** Whether other surroundings answer the same. */
   hold(surroundings: Surroundings): boolean {
-    for (const { ask, answer } of this.#asked.values()) if (ask(surroundings) !== answer) return false;
+    if (surroundings === this.#surroundings) return true;
+    for (const asked of this.#asked) if (answerOf(surroundings, asked) !== asked.answer) return false;
+    this.#surroundings = surroundings;
     return true;
   }
 
-  #note(key: string, ask: (of: Surroundings) => string): void {
-    if (!this.#asked.has(key)) this.#asked.set(key, { ask, answer: ask(this.#surroundings) });
+  #note(about: Asked['about'], selector: LabelSelector): void {
+    this.#asked.push({ about, selector, answer: answerOf(this.#surroundings, { about, selector }) });
   }
+}
+
+function answerOf(of: Surroundings, { about, selector }: Omit<Asked, 'answer'>): string {
+  if (about === 'nodes') return of.nodeAddresses(selector)?.join() ?? 'unknown';
+  const { namespace, namespaces } = about === 'own' ? of.ownNamespaces(selector) : of.namespaces(selector);
+  return namespaces === undefined ? namespace : `{${namespaces.text}}`;
 }

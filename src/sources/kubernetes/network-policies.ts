@@ -33,13 +33,13 @@ export interface Translation {
   readonly problems: readonly TranslationProblem[];
 }
 
-/** @param namespaces their labels, by name */
+/** @param namespaces their labels, by name; another map where they are others: what is not new is not looked at again */
 export function translateNetworkPolicies(
   objects: PolicyObjects,
   namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>,
   { nodes, noise = NOISE }: TranslationOptions = {},
 ): Translation {
-  const surroundings = new Surroundings(namespaces, nodes);
+  const surroundings = surroundingsOf(namespaces, nodes);
   const policies = new Map<string, Policy>();
   const problems: TranslationProblem[] = [];
   const admin: Policy[] = [];
@@ -59,6 +59,23 @@ export function translateNetworkPolicies(
     }
   }
   return { policies: [...policies.values()], problems: [...problems, ...problemsOfOrder(admin)] };
+}
+
+/** The last that were made of a map of namespaces: mostly policies change, and namespaces do not. */
+const made = new WeakMap<
+  object,
+  { readonly nodes: TranslationOptions['nodes']; readonly surroundings: Surroundings }
+>();
+
+function surroundingsOf(
+  namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>,
+  nodes: TranslationOptions['nodes'],
+): Surroundings {
+  const known = made.get(namespaces);
+  if (known !== undefined && known.nodes === nodes) return known.surroundings;
+  const surroundings = new Surroundings(namespaces, nodes);
+  made.set(namespaces, { nodes, surroundings });
+  return surroundings;
 }
 
 function kindsOf(objects: PolicyObjects): readonly (readonly [UpstreamPolicyKind, Iterable<unknown>])[] {
@@ -99,9 +116,9 @@ function remembered(
   const known = key === undefined ? undefined : memory.get(key);
   if (known?.kind === kind && known.noise === noise && known.questions.hold(surroundings)) return known;
   const questions = new Questions(surroundings);
-  const made = { ...translate(object, kind, questions, noise), kind, questions, noise };
-  if (key !== undefined) memory.set(key, made);
-  return made;
+  const translated = { ...translate(object, kind, questions, noise), kind, questions, noise };
+  if (key !== undefined) memory.set(key, translated);
+  return translated;
 }
 
 function translate(
