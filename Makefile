@@ -75,6 +75,9 @@ install: build ## This node: program, kernel objects, systemd unit (PREFIX, DEST
 image: build ## An image of it (build/image): no registry, no Docker needed
 	@$(NODE) packaging/image/main.ts
 
+chart: setup ## The Helm chart of it (build/sallyport-VERSION.tgz), made of k8s/base
+	@$(NODE) packaging/helm/main.ts
+
 deploy: $(if $(KUBECONFIG),$(if $(IMAGE),build,image),install) ## The same, and starts it; with KUBECONFIG set: that cluster (IMAGE=… from a registry)
 	@packaging/deploy '$(NODE)'
 
@@ -117,4 +120,4 @@ lint: build ## Types, style, import directions, fresh generated files
 format: setup ## Rewrites sources to the house's style
 	$(BIOME) check --write .
 
-.PHONY: help setup packages bpf addon layouts build dev clean demo install image deploy undeploy uninstall bench test test-unit test-kernel test-runtimes test-cluster test-vm lint format
+.PHONY: help setup packages bpf addon layouts build dev clean demo install image chart deploy undeploy uninstall bench test test-unit test-kernel test-runtimes test-cluster test-vm lint format

@@ -1,0 +1,212 @@
+/** `make deploy` into a real cluster: what people are promised, from the first command to the last. */
+
+import { strict as assert } from 'node:assert';
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { waitFor } from '../rig/cleanup.ts';
+import { attempt, type Outcome, run } from '../rig/process.ts';
+import { type Cluster, cluster, type Description } from './cluster.ts';
+import { PORT, Shop } from './shop.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const SYSTEM = 'sallyport-system';
+const PATIENCE_MS = 60_000;
+const NODE = process.execPath;
+
+const policy = (name: string, from: string) => `
+apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: { name: ${name}, namespace: shop }
+spec:
+  subject: { workload: Deployment/api }
+  ingress:
+    - name: from-${from}
+      from: [{ workload: Deployment/${from} }]
+      ports: [{ protocol: TCP, port: ${PORT} }]
+`;
+
+const DENY_ALL = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: default-deny, namespace: shop }
+spec: { podSelector: {}, policyTypes: [Ingress] }
+`;
+
+describe('Sallyport deployed into a cluster', function () {
+  this.timeout(300_000);
+  let town: Cluster;
+  let shop: Shop;
+
+  const deployer = (verb: 'up' | 'down', ...options: readonly string[]): Promise<Outcome> =>
+    attempt([NODE, join(ROOT, 'packaging/deploy-cluster/main.ts'), verb, '--kubeconfig', town.kubeconfig, ...options], {
+      timeout: 280_000,
+    });
+  // Both nodes are of one kernel: each agent's gate must keep to its own.
+  const settings = ['--agent-set', 'gate.cgroups=["/**/$(NODE_NAME)/**/{id}"]'];
+  const field = async (what: readonly string[], path: string) =>
+    (await town.kubectl('get', ...what, '-o', `jsonpath={${path}}`)).trim();
+  const condition = (type: string) => `.status.conditions[?(@.type=="${type}")].status`;
+  const asks = (from: string, wanted: string) =>
+    waitFor(`${from} asks api: ${wanted}`, async () => (await shop.asks(from, 'api')) === wanted, PATIENCE_MS);
+  const status = async (name: string, type: string, wanted: string) => {
+    const is = async () => (await field(['wnp', name, '-n', 'shop'], condition(type))) === wanted;
+    await waitFor(`policy ${name}: ${type} is ${wanted}`, is, PATIENCE_MS);
+  };
+
+  before(async () => {
+    town = await cluster();
+    shop = new Shop(town, 'shop');
+    await run([NODE, join(ROOT, 'packaging/image/main.ts')], { timeout: 180_000 });
+    await shop.open();
+  });
+
+  after(async () => {
+    await deployer('down');
+    await shop.close();
+  });
+
+  it('is there after one command, with an agent that works on every node and two managers', async () => {
+    const { status: code, stdout, stderr } = await deployer('up', ...settings);
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /Sallyport works on every node/);
+    await waitFor(
+      'every node reports',
+      async () =>
+        (await field(['nodereports'], '.items[*].status.agent.ready')) === town.nodes.map(() => 'true').join(' '),
+      PATIENCE_MS,
+    );
+    assert.equal(await field(['deployment', 'sallyport-manager', '-n', SYSTEM], '.status.readyReplicas'), '2');
+  });
+
+  it('protects what ran before it, and denies nothing that nobody denied', async () => {
+    for (const node of town.nodes)
+      assert.equal(await field(['nodereport', node], '.status.endpoints.unprotected'), '0');
+    await asks('stranger', 'ok');
+  });
+
+  it('has no right it does not need', async () => {
+    const may = async (account: string, ...question: readonly string[]) => {
+      const user = `--as=system:serviceaccount:${SYSTEM}:sallyport-${account}`;
+      return (await town.attempt(['auth', 'can-i', ...question, user])).stdout.trim();
+    };
+    const questions: readonly (readonly [string, string, ...string[]])[] = [
+      ['yes', 'agent', 'list', 'pods', '-A'],
+      ['yes', 'agent', 'watch', 'networkpolicies', '-A'],
+      ['yes', 'agent', 'patch', 'nodereports.sallyport.dev/node1', '--subresource=status'],
+      ['no', 'agent', 'get', 'secrets', '-A'],
+      ['no', 'agent', 'list', 'secrets', '-n', SYSTEM],
+      ['no', 'agent', 'create', 'pods', '-n', SYSTEM],
+      ['no', 'agent', 'patch', 'pods', '-A'],
+      ['no', 'agent', 'update', 'workloadnetworkpolicies.sallyport.dev', '-A'],
+      ['no', 'agent', 'create', 'workloadidentities.sallyport.dev', '-A'],
+      ['no', 'agent', 'impersonate', 'users'],
+      ['yes', 'manager', 'get', 'secrets/sallyport-tag-keys', '-n', SYSTEM],
+      ['no', 'manager', 'list', 'secrets', '-n', SYSTEM],
+      ['no', 'manager', 'get', 'secrets', '-A'],
+      ['no', 'manager', 'create', 'pods', '-n', SYSTEM],
+      ['no', 'manager', 'update', 'workloadnetworkpolicies.sallyport.dev', '-A'],
+    ];
+    const wrong: string[] = [];
+    for (const [wanted, ...question] of questions) {
+      const [account, ...rest] = question as [string, ...string[]];
+      if ((await may(account, ...rest)) !== wanted) wrong.push(`${question.join(' ')}: wanted ${wanted}`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it('enforces a policy in names on both nodes and between them, and says so', async () => {
+    await town.apply(policy('api', 'web'));
+    await status('api', 'Accepted', 'True');
+    await status('api', 'Enforced', 'True');
+    await asks('web', 'ok');
+    await asks('stranger', 'refused');
+    assert.equal(await field(['wnp', 'api', '-n', 'shop'], '.status.containers.enforced'), '2');
+    const line = await town.kubectl('get', 'wnp', 'api', '-n', 'shop', '--no-headers');
+    assert.match(line, /^api\s+Deployment\/api\s.*True\s+True\s/);
+  });
+
+  it('refuses a policy that is wrong before it is stored, and says what is wanted', async () => {
+    const wrong = policy('wrong', 'web').replace('protocol: TCP, port', 'protocol: TPC, port');
+    const { status: code, stderr } = await town.attempt(['apply', '--validate=false', '-f', '-'], { input: wrong });
+    assert.notEqual(code, 0);
+    assert.match(stderr, /TPC/);
+  });
+
+  it('enforces NetworkPolicy: default-deny denies what no policy of its own allows, and goes when it goes', async () => {
+    await town.apply(DENY_ALL);
+    await asks('stranger', 'refused');
+    await town.kubectl('delete', 'wnp', 'api', '-n', 'shop');
+    await asks('web', 'refused');
+    await town.kubectl('delete', 'networkpolicy', 'default-deny', '-n', 'shop');
+    await asks('stranger', 'ok');
+    await town.apply(policy('api', 'web'));
+    await asks('stranger', 'refused');
+  });
+
+  it('knows the new pods of a workload that is rolled and scaled, from their first packet', async () => {
+    await town.kubectl('rollout', 'restart', 'deployment/web', 'deployment/api', '-n', 'shop');
+    for (const name of ['web', 'api']) await shop.rolledOut(name);
+    await town.kubectl('scale', 'deployment/web', '--replicas=4', '-n', 'shop');
+    await shop.rolledOut('web');
+    await waitFor('four webs', async () => (await shop.pods('web')).length === 4, PATIENCE_MS);
+    await asks('web', 'ok');
+    await asks('stranger', 'refused');
+    await town.kubectl('scale', 'deployment/web', '--replicas=2', '-n', 'shop');
+    await shop.rolledOut('web');
+  });
+
+  it('goes on with another manager when the one that leads is gone', async () => {
+    const leader = () => field(['lease', 'sallyport-manager', '-n', SYSTEM], '.spec.holderIdentity');
+    const before = await leader();
+    const pod = before.split('_')[0]!;
+    await town.kubectl('delete', 'pod', pod, '-n', SYSTEM, '--grace-period=0', '--force');
+    await waitFor('another leads', async () => ![before, ''].includes(await leader()), PATIENCE_MS);
+    await town.apply(policy('second', 'stranger'));
+    await status('second', 'Enforced', 'True');
+    await asks('stranger', 'ok');
+    await town.kubectl('delete', 'wnp', 'second', '-n', 'shop');
+    await asks('stranger', 'refused');
+  });
+
+  it('loses no packet and lets nobody through while its agents are replaced', async () => {
+    const [web, api] = [(await shop.pods('web'))[0]!, (await shop.pods('api')).at(-1)!];
+    assert.notEqual(web.node, api.node);
+    const conversation = shop.conversation(web, api, 30_000);
+    await town.kubectl('rollout', 'restart', 'daemonset/sallyport-agent', '-n', SYSTEM);
+    const rollout = town.kubectl('rollout', 'status', 'daemonset/sallyport-agent', '-n', SYSTEM, '--timeout=150s');
+    let over = false;
+    const watching = rollout.finally(() => {
+      over = true;
+    });
+    let asked = 0;
+    while (!over) {
+      assert.equal(await shop.asks('stranger', 'api'), 'refused');
+      asked += 1;
+    }
+    await watching;
+    assert.ok(asked > 0);
+    const { exchanges, lost } = await conversation;
+    assert.ok(exchanges > 100, `${exchanges} exchanges`);
+    assert.equal(lost, 0);
+    await asks('web', 'ok');
+  });
+
+  it('leaves nothing when it is undeployed, and what ran goes on', async () => {
+    const { status: code, stdout, stderr } = await deployer('down');
+    assert.equal(code, 0, stdout + stderr);
+    await asks('stranger', 'ok');
+    const kinds = ['crd', 'namespace', 'clusterrole', 'clusterrolebinding', 'validatingwebhookconfiguration'];
+    const left = (await town.kubectl('get', kinds.join(','), '-o', 'name')).split('\n');
+    assert.deepEqual(
+      left.filter((name) => name.includes('sallyport')),
+      [],
+    );
+    const { nodes } = JSON.parse(readFileSync(join(dirname(town.kubeconfig), 'nodes.json'), 'utf8')) as Description;
+    for (const { pid } of nodes) {
+      const look = 'ls -d /sys/fs/bpf/sallyport /run/sallyport /var/lib/sallyport; nft list tables; bpftool link show';
+      const inside = ['nsenter', '--target', String(pid), '--mount', '--net', '--', '/bin/sh', '-c', look];
+      assert.doesNotMatch((await attempt(inside)).stdout, /sallyport/);
+    }
+    assert.equal((await deployer('down')).status, 0, 'a second time there is nothing to do');
+  });
+});
