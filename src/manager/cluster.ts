@@ -6,6 +6,7 @@ import {
   HARDENING_PROFILES,
   JOBS,
   type LooseObject,
+  NAMESPACES,
   NODE_REPORTS,
   NODES,
   PODS,
@@ -45,6 +46,8 @@ export class Cluster {
   readonly pods: Reflector<PodFacts, LooseObject>;
   readonly replicaSets: Reflector<Middle, LooseObject>;
   readonly jobs: Reflector<Middle, LooseObject>;
+  /** Those where something can be made: not on their way out. */
+  readonly namespaces: Reflector<true, LooseObject>;
   readonly nodes: Reflector<true, LooseObject>;
   readonly reports: Reflector<Report, LooseObject>;
   readonly policies: readonly Reflector<PolicyObject, LooseObject>[];
@@ -67,6 +70,9 @@ export class Cluster {
     this.pods = follow(PODS, podFacts);
     this.replicaSets = follow(REPLICA_SETS, middleOf);
     this.jobs = follow(JOBS, middleOf);
+    this.namespaces = follow(NAMESPACES, ({ metadata }) =>
+      metadata.deletionTimestamp === undefined ? true : undefined,
+    );
     this.nodes = follow(NODES, () => true as const);
     this.reports = follow(NODE_REPORTS, reportOf);
     this.policies = POLICY_RESOURCES.map((resource) => follow(resource, (object) => policyObject(resource, object)));
@@ -75,8 +81,8 @@ export class Cluster {
   }
 
   get all(): readonly Any[] {
-    const { pods, replicaSets, jobs, nodes, reports, policies, profiles, identities } = this;
-    return [pods, replicaSets, jobs, nodes, reports, ...policies, profiles, identities] as readonly Any[];
+    const { pods, replicaSets, jobs, namespaces, nodes, reports, policies, profiles, identities } = this;
+    return [pods, replicaSets, jobs, namespaces, nodes, reports, ...policies, profiles, identities] as readonly Any[];
   }
 
   get synced(): boolean {

@@ -54,11 +54,12 @@ export class Controllers {
     this.#identityObjects = new GeneratedObjects({ client, applier, resource: WORKLOAD_IDENTITIES, now, logger });
     this.#profileObjects = new GeneratedObjects({ client, applier, resource: HARDENING_PROFILES, now, logger });
     this.#policyStatuses = new PolicyStatuses({ client, applier, events, now });
-    const { pods, replicaSets, jobs, nodes, reports, policies, profiles, identities } = cluster;
+    const { pods, replicaSets, jobs, namespaces, nodes, reports, policies, profiles, identities } = cluster;
+    const workloads = [pods, replicaSets, jobs, namespaces];
     const controllers = [
-      ['identities', [pods, replicaSets, jobs, identities], () => this.#identities()],
-      ['profiles', [pods, replicaSets, jobs, nodes, reports, ...policies, profiles], () => this.#hardening()],
-      ['status', [pods, replicaSets, jobs, nodes, reports, ...policies], () => this.#status()],
+      ['identities', [...workloads, identities], () => this.#identities()],
+      ['profiles', [...workloads, nodes, reports, ...policies, profiles], () => this.#hardening()],
+      ['status', [...workloads, nodes, reports, ...policies], () => this.#status()],
     ] as const;
     const made = controllers.map(([name, sources, work]) => {
       const round = new Coalescer(
@@ -108,7 +109,8 @@ export class Controllers {
     const { cluster, view, now } = this.#options;
     const present = cluster.identities.snapshot();
     this.#ledger.adopt(new Map([...present].map(([key, { spec }]) => [key, spec])), now());
-    const objects = this.#ledger.desired(view.workloads(), now());
+    const namespaces = cluster.namespaces.snapshot();
+    const objects = this.#ledger.desired(view.workloads(), now(), (namespace) => namespaces.has(namespace));
     const desired = [...objects].map(([key, { spec, status }]): [string, Desired] => {
       const before = present.get(key)?.status;
       const presentStatus = before === undefined ? undefined : `${before.pods}/${before.nodes}`;

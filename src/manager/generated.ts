@@ -57,7 +57,10 @@ export class GeneratedObjects {
    */
   reconcile(desired: ReadonlyMap<string, Desired>, present: ReadonlyMap<string, GeneratedObject>): number | undefined {
     const prefix = `${this.#resource.plural}/`;
-    this.#applier.drop(prefix, (key) => desired.has(key.slice(prefix.length).replace(/#status$/, '')));
+    this.#applier.drop(prefix, (queued) => {
+      const key = queued.slice(prefix.length).replace(/#status$/, '');
+      return desired.has(key) || present.has(key);
+    });
     let again: number | undefined;
     for (const [key, object] of desired) {
       const wait = this.#bring(key, object, present.get(key));

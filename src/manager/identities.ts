@@ -140,8 +140,11 @@ export class IdentityLedger {
     }
   }
 
-  /** The objects there should be, by `namespace/name`. */
-  desired(workloads: Workloads, now: number): Map<string, IdentityObject> {
+  /**
+   * The objects there should be, by `namespace/name`.
+   * @param exists whether a namespace is there; with one its objects go
+   */
+  desired(workloads: Workloads, now: number, exists: (namespace: string) => boolean): Map<string, IdentityObject> {
     for (const [key, facts] of workloads) {
       const entry = this.#workloads.get(key) ?? { workload: formatWorkload(facts.workload), identities: new Map() };
       this.#workloads.set(key, entry);
@@ -150,7 +153,7 @@ export class IdentityLedger {
     const objects = new Map<string, IdentityObject>();
     for (const [key, { workload, identities }] of this.#workloads) {
       for (const [id, { seen }] of identities) if (seen + this.#graceMs <= now) identities.delete(id);
-      if (identities.size === 0) this.#workloads.delete(key);
+      if (identities.size === 0 || !exists(key.slice(0, key.indexOf('/')))) this.#workloads.delete(key);
       else objects.set(key, objectOf(workload, identities, workloads.get(key)));
     }
     return objects;

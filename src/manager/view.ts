@@ -20,11 +20,13 @@ export class View {
   }
 
   workloads(): Workloads {
-    const { pods, replicaSets, jobs } = this.#cluster;
-    const from = [pods.snapshot(), replicaSets.snapshot(), jobs.snapshot()] as const;
-    return this.#workloads(from, () =>
-      workloadsOf(from[0].values(), { replicaSets: from[1], jobs: from[2] }, this.#domain, this.#derived),
-    );
+    const { pods, replicaSets, jobs, namespaces } = this.#cluster;
+    const from = [pods.snapshot(), replicaSets.snapshot(), jobs.snapshot(), namespaces.snapshot()] as const;
+    return this.#workloads(from, () => {
+      const [all, sets, allJobs, known] = from;
+      const present = [...all.values()].filter(({ namespace }) => known.has(namespace));
+      return workloadsOf(present, { replicaSets: sets, jobs: allJobs }, this.#domain, this.#derived);
+    });
   }
 
   identities(): IdentityIndex {

@@ -217,6 +217,22 @@ spec:
     await waitFor('it is gone', async () => !(await there()), 30_000);
   });
 
+  it('makes nothing for what is gone with its namespace', async () => {
+    const gone = `${shop}-gone`;
+    await ground.kubectl('create', 'namespace', gone);
+    await ground.kubectl('create', 'deployment', 'web', `--image=${IMAGE}`, '-n', gone);
+    const there = async () => (await ground.attempt(['get', 'wid', 'deployment-web', '-n', gone])).status === 0;
+    await waitFor('it has an identity object', there, 30_000);
+    const failures = async () => metric((await leader())!, 'sallyport_manager_write_failures_total');
+    const before = await failures();
+    await ground.kubectl('delete', 'namespace', gone, '--timeout=90s');
+    // By then it has heard of that, and looked again.
+    await ground.kubectl('create', 'deployment', 'later', `--image=${IMAGE}`, '-n', shop);
+    const later = async () => (await ground.attempt(['get', 'wid', 'deployment-later', '-n', shop])).status === 0;
+    await waitFor('a later workload has an identity object', later, 30_000);
+    assert.equal(await failures(), before);
+  });
+
   const report = (generation: number, state: string, ageMs = 0): object => ({
     observedAt: new Date(Date.now() - ageMs).toISOString(),
     agent: { version: '0', startedAt: new Date(0).toISOString(), ready: true },

@@ -9,6 +9,8 @@ import { DEPLOYMENT, type PodWish, pod } from './facts.ts';
 const web = (name: string, more: Partial<PodWish> = {}): PodWish => ({ name, owner: ['ReplicaSet', 'web-1'], ...more });
 const workloads = (...pods: PodWish[]) => workloadsOf(pods.map(pod), DEPLOYMENT, 'local');
 
+const THERE = (namespace: string): boolean => namespace === 'shop';
+
 describe('identities of workloads', () => {
   const owners: [what: string, owner: PodWish['owner'], key: string | undefined][] = [
     ['a deployment, through its replica set', ['ReplicaSet', 'web-1'], 'shop/deployment-web'],
@@ -58,12 +60,14 @@ describe('identities of workloads', () => {
 
   it('do not change when pods are replaced, however many and in whatever order', () => {
     const ledger = new IdentityLedger(60_000);
-    const before = JSON.stringify(ledger.desired(workloads(web('a'), web('b')), 0).get('shop/deployment-web')?.spec);
+    const before = JSON.stringify(
+      ledger.desired(workloads(web('a'), web('b')), 0, THERE).get('shop/deployment-web')?.spec,
+    );
     fc.assert(
       fc.property(fc.array(fc.array(fc.nat(5), { maxLength: 4 }), { maxLength: 8 }), (generations) => {
         for (const [at, names] of generations.entries()) {
           const now = workloads(...names.map((name) => web(`p${name}`, { node: `n${name}` })));
-          const spec = ledger.desired(now, at * 1_000).get('shop/deployment-web')?.spec;
+          const spec = ledger.desired(now, at * 1_000, THERE).get('shop/deployment-web')?.spec;
           assert.equal(JSON.stringify(spec), before);
         }
       }),
@@ -72,22 +76,29 @@ describe('identities of workloads', () => {
 
   it('stay for a while after the last pod, and are gone then', () => {
     const ledger = new IdentityLedger(60_000);
-    ledger.desired(workloads(web('a')), 0);
-    const [kept] = ledger.desired(new Map(), 59_999).values();
+    ledger.desired(workloads(web('a')), 0, THERE);
+    const [kept] = ledger.desired(new Map(), 59_999, THERE).values();
     assert.deepEqual(kept?.status, { pods: 0, nodes: 0 });
-    assert.equal(ledger.desired(new Map(), 60_000).size, 0);
+    assert.equal(ledger.desired(new Map(), 60_000, THERE).size, 0);
+  });
+
+  it('go with their namespace at once', () => {
+    const ledger = new IdentityLedger(60_000);
+    ledger.desired(workloads(web('a')), 0, THERE);
+    assert.equal(ledger.desired(new Map(), 1, () => false).size, 0);
+    assert.equal(ledger.desired(new Map(), 2, THERE).size, 0);
   });
 
   it('are taken over from a former leader, and go as late as if it had just been', () => {
     const ledger = new IdentityLedger(60_000);
-    const written = new IdentityLedger(60_000).desired(workloads(web('a')), 0).get('shop/deployment-web')!.spec;
+    const written = new IdentityLedger(60_000).desired(workloads(web('a')), 0, THERE).get('shop/deployment-web')!.spec;
     ledger.adopt(new Map([['shop/deployment-web', written]]), 500_000);
-    assert.deepEqual(ledger.desired(new Map(), 559_999).get('shop/deployment-web')?.spec, written);
-    assert.equal(ledger.desired(new Map(), 560_000).size, 0);
+    assert.deepEqual(ledger.desired(new Map(), 559_999, THERE).get('shop/deployment-web')?.spec, written);
+    assert.equal(ledger.desired(new Map(), 560_000, THERE).size, 0);
   });
 
   it('are as their schema says', () => {
-    const [object] = new IdentityLedger(1).desired(workloads(web('a', { containers: ['x', 'y'] })), 0).values();
+    const [object] = new IdentityLedger(1).desired(workloads(web('a', { containers: ['x', 'y'] })), 0, THERE).values();
     assert.ok(workloadIdentitySchema.safeParse(object).success);
     assert.ok(object?.spec.identities.every(({ id }) => id === formatIdentity(BigInt(`0x${id}`))));
   });
