@@ -2,7 +2,7 @@ import type { Notice } from '../events/journal.ts';
 import { type AnyPolicy, isHardening } from '../model/any-policy.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { canonicalJson } from '../model/manifest.ts';
-import { policyKey, policyName } from '../model/policy.ts';
+import { policyKey, policyName, policyTitle } from '../model/policy.ts';
 import type { Wanted } from './enforcement.ts';
 import { shortId } from './identifiers.ts';
 import { describeIdentity } from './names.ts';
@@ -77,5 +77,11 @@ function policyNotices(before: readonly AnyPolicy[], after: readonly AnyPolicy[]
 
 function policyNotice(policy: AnyPolicy, action: string): Notice {
   const message = `${isHardening(policy) ? 'hardening, ' : ''}${policy.mode}, priority ${policy.priority}`;
-  return { type: 'policy', severity: 'info', action, subject: policyName(policy), message };
+  return {
+    type: 'policy',
+    severity: 'info',
+    action,
+    subject: isHardening(policy) ? policyName(policy) : policyTitle(policy),
+    message,
+  };
 }

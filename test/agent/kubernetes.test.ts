@@ -142,7 +142,7 @@ spec: {subject: {workload: Deployment/db}, ingress: []}`;
       },
     } as never);
     const first = await start();
-    await until(() => first.store.ledger.policies.length === 2);
+    await until(() => first.store.ledger.policies.length === 2 && first.cluster.identities().length === 1);
     assert.deepEqual(first.cluster.identities(), [{ ...identity, ports: [] }]);
     await first.stop();
     await server.stop();
@@ -192,12 +192,18 @@ spec: {subject: {workload: '*/*/*'}, ingress: []}`;
   });
 
   it('remembers nothing that is of no use', async () => {
-    server.set(WNP, wnp('web'));
-    const { stop } = await start();
+    server.set(WID, {
+      metadata: { namespace: 'shop', name: 'x' },
+      spec: { workload: 'a/b/c', identities: [] },
+    } as never);
+    const { stop, cluster: former } = await start();
+    await until(() => former.health().synced);
     await stop();
     ending.length = 0;
     const directory = join(state, 'kubernetes');
-    for (const file of await readdir(directory)) {
+    const files = await readdir(directory);
+    assert.ok(files.includes('workloadidentities.json'));
+    for (const file of files) {
       assert.ok(Array.isArray(JSON.parse(await readFile(join(directory, file), 'utf8'))));
       await writeFile(join(directory, file), '[["cut short');
     }

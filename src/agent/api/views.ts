@@ -8,7 +8,7 @@ import type { HardeningPolicy } from '../../model/hardening.ts';
 import { fromHardening } from '../../model/hardening-manifest.ts';
 import { formatIdentity, type Identity } from '../../model/identity.ts';
 import { toManifest } from '../../model/manifest.ts';
-import { type Direction, type Policy, policyName, ruleName } from '../../model/policy.ts';
+import { type Direction, type Policy, policyName, policyTitle, ruleName } from '../../model/policy.ts';
 import { protocolName } from '../../model/protocol.ts';
 import { formatSelector, selects } from '../../model/selector.ts';
 import { verdictName } from '../../model/verdict.ts';
@@ -52,7 +52,7 @@ function selecting(inForce: InForce, identity: Identity, containers: readonly Id
   const names = (direction: Direction): string[] =>
     mine
       .filter((policy) => policy[direction] !== undefined)
-      .map(policyName)
+      .map(policyTitle)
       .sort();
   const hardening = inForce.hardening.filter(({ subject }) => containers.some((one) => selects(subject, one)));
   return { ingress: names('ingress'), egress: names('egress'), hardening: hardening.map(policyName).sort() };

@@ -172,7 +172,9 @@ export class Cluster {
   /** What wants a person's eye, beside the source itself. */
   problems(): string[] {
     const refused = this.refusedIdentities;
+    const { problem } = this.policies;
     return [
+      ...(problem === undefined ? [] : [problem]),
       ...this.upstreamProblems,
       ...(refused === 0 ? [] : [`${refused} WorkloadIdentity entries are not made from their attributes`]),
     ];

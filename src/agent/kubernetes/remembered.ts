@@ -20,6 +20,8 @@ export class RememberedMap<T> {
   readonly #options: RememberedOptions<T>;
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
+  /** What the file says; undefined before it was read: then nothing is written over it. */
+  #written: ReadonlyMap<string, T> | undefined;
 
   constructor(options: RememberedOptions<T>) {
     this.#options = options;
@@ -27,6 +29,28 @@ export class RememberedMap<T> {
 
   /** What was kept; nothing where there is no such file, or it is of no use. */
   async load(): Promise<ReadonlyMap<string, T>> {
+    this.#written = await this.#read();
+    return this.#written;
+  }
+
+  /** It has changed: it is written soon. */
+  changed(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#saving = this.#saving.then(() => this.#save());
+    }, this.#options.everyMs);
+  }
+
+  /** Writes what has changed, also where nobody has said so yet; resolves when it is written. Idempotent. */
+  async close(): Promise<void> {
+    const due = this.#timer !== undefined || this.#options.now() !== this.#written;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (due && this.#written !== undefined) this.#saving = this.#saving.then(() => this.#save());
+    await this.#saving;
+  }
+
+  async #read(): Promise<ReadonlyMap<string, T>> {
     try {
       const text = await readFile(this.#options.path, 'utf8');
       if (text.length > MOST_BYTES) return new Map();
@@ -40,30 +64,14 @@ export class RememberedMap<T> {
     }
   }
 
-  /** It has changed: it is written soon. */
-  changed(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#saving = this.#saving.then(() => this.#save());
-    }, this.#options.everyMs);
-  }
-
-  /** Writes what has changed; resolves when it is written. Idempotent. */
-  async close(): Promise<void> {
-    if (this.#timer !== undefined) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      this.#saving = this.#saving.then(() => this.#save());
-    }
-    await this.#saving;
-  }
-
   async #save(): Promise<void> {
     const { path, now, onFault } = this.#options;
+    const values = now();
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await writeFile(`${path}.new`, JSON.stringify([...now()]), { mode: 0o600 });
+      await writeFile(`${path}.new`, JSON.stringify([...values]), { mode: 0o600 });
       await rename(`${path}.new`, path);
+      this.#written = values;
     } catch (error) {
       onFault(error instanceof Error ? error : new Error(String(error)));
     }

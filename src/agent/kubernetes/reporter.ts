@@ -73,17 +73,22 @@ export class Reporter {
   /** Changes that came while one was written are found by looking again. */
   #next(): number {
     const { changeMs = 1_000, beatMs = 60_000 } = this.#options;
-    const news = !this.#failing && !isDeepStrictEqual(withoutTime(this.#options.report()), this.#told);
-    return news ? changeMs : beatMs;
+    if (this.#failing) return beatMs;
+    try {
+      return isDeepStrictEqual(withoutTime(this.#options.report()), this.#told) ? beatMs : changeMs;
+    } catch {
+      // Told when it is to be written and fails again.
+      return changeMs;
+    }
   }
 
   async #write(): Promise<void> {
     const { client, node, report, onFault } = this.#options;
-    const status = report();
     const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(ATTEMPT_MS)]);
     const metadata = { name: node, labels: { 'app.kubernetes.io/managed-by': 'sallyport' } };
     const object: LooseObject = { metadata, spec: { node } };
     try {
+      const status = report();
       if (this.#told === undefined) await client.apply(NODE_REPORTS, object, { ...OWNER, signal });
       const told: LooseObject = { metadata: { name: node }, status };
       await client.apply(NODE_REPORTS, told, { ...OWNER, subresource: 'status', signal });

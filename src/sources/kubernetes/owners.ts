@@ -4,7 +4,6 @@ import type { Pod, PodOwner } from '../cri/pod.ts';
 import { makeWorkload } from '../naming.ts';
 import type { Source } from '../source.ts';
 import type { KubernetesClient } from './client.ts';
-import { KubernetesError } from './error.ts';
 import type { KnownPod } from './pods.ts';
 import type { ResourceType } from './resource.ts';
 import { JOBS, REPLICA_SETS } from './resource.ts';
@@ -151,9 +150,8 @@ export class PodOwners {
       const same = metadata.uid === undefined || metadata.uid === uid;
       const workload = same ? makeWorkload(namespace, top?.kind ?? kind, top?.name ?? name) : undefined;
       this.#inquiries.set(uid, workload === undefined ? answer : { ...answer, workload });
-    } catch (thrown) {
-      // Whoever asks meanwhile gets a guess; why it cannot be asked the source of pods shows.
-      if (!(thrown instanceof KubernetesError)) throw thrown;
+    } catch {
+      // Whoever asks meanwhile gets a guess; why it cannot be asked the source of pods shows, and the doctor.
       this.#inquiries.set(uid, answer);
       this.#later(RETRY_MS);
     }
@@ -177,6 +175,7 @@ export class PodOwners {
 
   /** Tells listeners after a while, when an answer may have become a guess or is to be asked for again. */
   #later(ms: number): void {
+    if (this.#closed) return;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       this.#tell();

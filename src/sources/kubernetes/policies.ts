@@ -1,6 +1,6 @@
 import { SourceError } from '../error.ts';
 import type { PolicyFile } from '../policies.ts';
-import { LONGEST_FILE, MOST_FILES } from '../policies.ts';
+import { LONGEST_FILE, MOST_BYTES, MOST_FILES } from '../policies.ts';
 import type { Source, SourceStatus } from '../source.ts';
 import type { ReflectorOptions } from './reflector.ts';
 import { Reflector } from './reflector.ts';
@@ -12,6 +12,13 @@ const PREFIX = 'kubernetes/';
 
 /** `kubectl apply` keeps the whole object in there once more. */
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+interface Made {
+  readonly from: readonly ReadonlyMap<string, ClusterPolicy>[];
+  readonly files: readonly PolicyFile[];
+  /** Why these are former ones. */
+  readonly problem?: string;
+}
 
 /** One policy of the cluster. */
 export interface ClusterPolicy {
@@ -36,10 +43,7 @@ export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
   readonly reflectors: readonly Reflector<ClusterPolicy, LooseObject>[];
   /** Until somebody knows better, a server without our kinds is taken for one that has just begun. */
   #expected = true;
-  #made: { readonly from: readonly ReadonlyMap<string, ClusterPolicy>[]; readonly files: readonly PolicyFile[] } = {
-    from: [],
-    files: [],
-  };
+  #made: Made = { from: [], files: [] };
 
   constructor(options: KubernetesPoliciesOptions) {
     const remembers = (): boolean => this.#expected;
@@ -62,8 +66,20 @@ export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
     const from = this.reflectors.map((reflector) => reflector.snapshot());
     if (from.every((one, i) => one === this.#made.from[i])) return this.#made.files;
     const files = from.flatMap((policies) => Array.from(policies.values(), ({ file }) => file));
-    this.#made = { from, files: files.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, MOST_FILES) };
+    const bytes = files.reduce((sum, { content }) => sum + (content.ok ? content.bytes.length : 0), 0);
+    if (files.length > MOST_FILES || bytes > MOST_BYTES) {
+      const most = `at most ${MOST_FILES} with ${MOST_BYTES} bytes are taken, and changes of none until then`;
+      const problem = `the cluster has ${files.length} policies with ${bytes} bytes: ${most}`;
+      this.#made = { from, files: this.#made.files, problem };
+    } else {
+      this.#made = { from, files: files.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+    }
     return this.#made.files;
+  }
+
+  /** Why its policies are not what the cluster has. */
+  get problem(): string | undefined {
+    return this.#made.problem;
   }
 
   /** With what the cluster says of them beside their content. */

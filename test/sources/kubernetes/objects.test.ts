@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
 import { deriveIdentity, formatIdentity } from '../../../src/model/identity.ts';
 import { parsePolicyFile } from '../../../src/model/policy-file.ts';
+import { connect } from '../../../src/sources/kubernetes/connection.ts';
 import { identitiesOf, projectIdentities } from '../../../src/sources/kubernetes/identities.ts';
 import type { Permission } from '../../../src/sources/kubernetes/permissions.ts';
 import { AGENT_PERMISSIONS, missingPermissions } from '../../../src/sources/kubernetes/permissions.ts';
-import { projectPolicy } from '../../../src/sources/kubernetes/policies.ts';
+import { KubernetesPolicies, projectPolicy } from '../../../src/sources/kubernetes/policies.ts';
 import {
   CLUSTER_HARDENING_POLICIES,
   JOBS,
   NODE_REPORTS,
+  POLICY_RESOURCES,
+  pathOf,
   WORKLOAD_NETWORK_POLICIES,
 } from '../../../src/sources/kubernetes/resource.ts';
+import { FakeApiServer } from './api-server.ts';
 
 describe('a policy of the cluster', () => {
   const metadata = {
@@ -55,6 +59,39 @@ describe('a policy of the cluster', () => {
     const { file } = projectPolicy(WORKLOAD_NETWORK_POLICIES, { metadata, spec: { a: 'x'.repeat(1 << 20) } });
     assert.ok(!file.content.ok);
     assert.equal(file.content.error.code, 'TOO_LARGE');
+  });
+});
+
+describe('the policies of the cluster', () => {
+  it('stay as they were when there are more than can be taken', async () => {
+    const server = new FakeApiServer();
+    await server.start();
+    for (const resource of POLICY_RESOURCES) server.objects(pathOf(resource));
+    const path = pathOf(WORKLOAD_NETWORK_POLICIES);
+    const add = (i: number): void =>
+      server.set(path, { metadata: { namespace: 'shop', name: `p${i}` }, spec: { i } } as never, true);
+    for (let i = 0; i < 10_000; i++) add(i);
+    const connection = await connect({ kubeconfig: server.kubeconfig() });
+    const policies = new KubernetesPolicies({ connection, now: Date.now, retry: { leastMs: 5, mostMs: 5 } });
+    policies.expect(false);
+    try {
+      await policies.start(new AbortController().signal);
+      const whole = policies.snapshot();
+      assert.equal(whole.length, 10_000);
+      assert.equal(policies.problem, undefined);
+      while (server.watching < POLICY_RESOURCES.length) await new Promise((resolve) => setTimeout(resolve, 5));
+      add(10_000);
+      server.tell(path, { type: 'ADDED', object: server.objects(path).get('shop/p10000') });
+      while (policies.problem === undefined) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        assert.equal(policies.snapshot(), whole);
+      }
+      assert.match(policies.problem, /10001 policies/);
+    } finally {
+      await policies.close();
+      await connection.close();
+      await server.close();
+    }
   });
 });
 
