@@ -247,7 +247,13 @@ describePrivileged('the tables of hardened containers', () => {
       flags: BPF_F_INNER_MAP,
     });
     maps.cgroups.set(99n, { instance: 1n, subject: 7 });
-    maps.subjects.set(7, { instance: 0n, rootInode: 0n, rootDevice: 0, flags: SubjectFlags.SubjectUnsettled, cgroups: 0 });
+    maps.subjects.set(7, {
+      instance: 0n,
+      rootInode: 0n,
+      rootDevice: 0,
+      flags: SubjectFlags.SubjectUnsettled,
+      cgroups: 0,
+    });
     maps.profiles.set(7, profile);
     profile.close();
     maps.anchors.set({ subject: 7, device: 1, inode: 1n }, { length: 0, path: new Uint8Array(248) });
