@@ -12,7 +12,10 @@
 
 #define PROTOCOL_RAW 255
 #define LOOPBACK 0x7f000001
-#define SCTP_ADDRESSES 8
+#define SCTP_ADDRESSES 8 /* of one list; longer ones are refused */
+#define SCTP_SET_PEER_PRIMARY_ADDR 5
+#define SCTP_PRIMARY_ADDR 6
+#define SCTP_SOCKOPT_BINDX_ADD 100
 #define SHORTEST 16     /* that an address of IPv4 may be */
 #define SHORTEST_SIX 24 /* without the scope */
 
@@ -310,8 +313,8 @@ int BPF_PROG(connect_association, struct sock *sk, int option, struct sockaddr *
 
 	if (!bearer)
 		return refused;
-	/* SCTP_PRIMARY_ADDR 6, SCTP_SET_PEER_PRIMARY_ADDR 5, SCTP_SOCKOPT_BINDX_ADD 100 are about what is there, or ours. */
-	if (option == 5 || option == 6 || option == 100)
+	/* About an association that is there already, or addresses of ours. */
+	if (option == SCTP_PRIMARY_ADDR || option == SCTP_SET_PEER_PRIMARY_ADDR || option == SCTP_SOCKOPT_BINDX_ADD)
 		return 0;
 	for (int index = 0; index < SCTP_ADDRESSES && at < length; index++) {
 		const void *here = (const void *)address + at;
