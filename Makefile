@@ -53,10 +53,10 @@ layouts: $(BPF_OBJECTS) ## TypeScript layouts of the structs shared with the ker
 
 build: bin/sallyport ## All of it, and a runnable bin/sallyport
 
-bin/sallyport: $(BPF_OBJECTS) $(ADDONS) $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) packaging/launcher
+bin/sallyport: $(BPF_OBJECTS) $(ADDONS) $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) packaging/launcher packaging/kubectl-sallyport
 	$(NODE) node_modules/typescript/bin/tsc -p tsconfig.build.json
 	@find src -name '*.proto' -exec sh -c 'mkdir -p dist/$$(dirname $${1#src/}) && cp $$1 dist/$${1#src/}' _ {} \;
-	@mkdir -p bin && install -m 755 packaging/launcher bin/sallyport
+	@mkdir -p bin && install -m 755 packaging/launcher bin/sallyport && install -m 755 packaging/kubectl-sallyport bin/
 	@touch $@
 
 dev: build ## From a clean clone to an agent running in the foreground on this machine

@@ -125,6 +125,19 @@ describe('Sallyport deployed into a cluster', function () {
     assert.match(line, /^api\s+Deployment\/api\s.*True\s+True\s/);
   });
 
+  it('answers for the agent of any node or pod through kubectl', async () => {
+    const [pod] = await shop.pods('api');
+    const plugin = (...words: readonly string[]) =>
+      run([join(ROOT, 'packaging/kubectl-sallyport'), ...words], { env: { KUBECONFIG: town.kubeconfig } });
+    for (const node of town.nodes) assert.match(await plugin('status'), new RegExp(`^${node} +true`, 'm'));
+    assert.match(await plugin('on', pod!.node, 'status'), new RegExp(`ready, .* on ${pod!.node} `));
+    assert.match(
+      await plugin('for', `shop/${pod!.name}`, 'endpoint', 'list'),
+      new RegExp(pod!.address.replaceAll('.', '\\.')),
+    );
+    await assert.rejects(plugin('on', 'nowhere', 'status'), /no agent runs on node "nowhere"/);
+  });
+
   it('refuses a policy that is wrong before it is stored, and says what is wanted', async () => {
     const wrong = policy('wrong', 'web').replace('protocol: TCP, port', 'protocol: TPC, port');
     const { status: code, stderr } = await town.attempt(['apply', '--validate=false', '-f', '-'], { input: wrong });
@@ -172,12 +185,14 @@ describe('Sallyport deployed into a cluster', function () {
     const [web, api] = [(await shop.pods('web'))[0]!, (await shop.pods('api')).at(-1)!];
     assert.notEqual(web.node, api.node);
     const conversation = shop.conversation(web, api, 30_000);
+    conversation.catch(() => {}); // asked below
     await town.kubectl('rollout', 'restart', 'daemonset/sallyport-agent', '-n', SYSTEM);
     const rollout = town.kubectl('rollout', 'status', 'daemonset/sallyport-agent', '-n', SYSTEM, '--timeout=150s');
     let over = false;
     const watching = rollout.finally(() => {
       over = true;
     });
+    watching.catch(() => {}); // asked below
     let asked = 0;
     while (!over) {
       assert.equal(await shop.asks('stranger', 'api'), 'refused');

@@ -107,9 +107,9 @@ export class Shop {
     const open = ['traffic', 'hold-open', '--address', to.address, ...numbers];
     const args = ['exec', '-n', this.namespace, from.name, '--', ...open];
     const { stdout, stderr } = await this.#cluster.attempt(args, { timeout: durationMs + 60_000 });
-    const told = Conversation.safeParse(stdout === '' ? undefined : JSON.parse(stdout));
-    if (!told.success) throw new Error(`the conversation ended early: ${stderr}`);
-    return told.data;
+    const told = stdout.split('\n').find((line) => line.startsWith('{'));
+    if (told === undefined) throw new Error(`the conversation ended early: ${stderr}`);
+    return Conversation.parse(JSON.parse(told));
   }
 
   async #connect(pod: string, address: string): Promise<Outcome> {
