@@ -59,8 +59,8 @@ export interface ConnectionOptions {
 /**
  * Loads a kubeconfig (or the pod's service account); nobody is asked yet. Throws KubernetesError INVALID.
  *
- * Written here, not taken from `@kubernetes/client-node`: that is 90 MB of memory with its generated models, its
- * watches hang on half-open connections, and its kubeconfig is not checked.
+ * Lists and watches are ours: those of `@kubernetes/client-node` hang on half-open connections and know no bookmarks. It
+ * signs in where a kubeconfig has an auth-provider (`client-node.ts`), and is loaded there only.
  */
 export async function connect(options: KubeconfigOptions & ConnectionOptions = {}): Promise<Connection> {
   return new HttpConnection(loadTarget(options), options);

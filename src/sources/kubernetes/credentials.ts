@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import * as z from 'zod';
 import { KubernetesError } from './error.ts';
-import type { ExecPlugin, Material, Target } from './kubeconfig.ts';
+import type { AuthProvider, ExecPlugin, Material, Target } from './kubeconfig.ts';
 
 const run = promisify(execFile);
 
@@ -42,6 +42,8 @@ type Credential = z.output<typeof credentialSchema>['status'];
 export class Credentials {
   readonly #target: Target;
   readonly #now: () => number;
+  /** Made when first needed. */
+  #provided: Promise<{ current(): Promise<string> }> | undefined;
   #current: Promise<Current> | undefined;
   #until = 0;
 
@@ -74,7 +76,7 @@ export class Credentials {
       readMaterial(authority),
       readMaterial(user.certificate),
       readMaterial(user.key),
-      readMaterial(user.token),
+      user.provider === undefined ? readMaterial(user.token) : this.#providedToken(user.provider),
       user.exec === undefined ? undefined : askPlugin(user.exec, this.#target),
     ]);
     if (said?.expirationTimestamp !== undefined) {
@@ -87,6 +89,11 @@ export class Credentials {
       tls: compact({ ca, cert: said?.clientCertificateData ?? cert, key: said?.clientKeyData ?? key }),
       headers: this.#headers((said?.token ?? token)?.trim()),
     };
+  }
+
+  async #providedToken(provider: AuthProvider): Promise<string> {
+    this.#provided ??= import('./client-node.ts').then(({ ProvidedToken }) => new ProvidedToken(provider));
+    return await (await this.#provided).current();
   }
 
   #headers(token: string | undefined): Current['headers'] {

@@ -18,6 +18,14 @@ export interface ExecPlugin {
   readonly provideClusterInfo: boolean;
 }
 
+/** A kind of sign-in that earlier versions of Kubernetes knew by themselves. */
+export interface AuthProvider {
+  readonly name: (typeof PROVIDERS)[number];
+  readonly config: Readonly<Record<string, string>>;
+}
+
+const PROVIDERS = ['oidc', 'gcp', 'azure'] as const;
+
 /** Who asks. */
 export interface User {
   readonly certificate?: Material;
@@ -25,6 +33,7 @@ export interface User {
   readonly token?: Material;
   readonly basic?: { readonly username: string; readonly password: string };
   readonly exec?: ExecPlugin;
+  readonly provider?: AuthProvider;
   readonly impersonate?: { readonly user: string; readonly groups: readonly string[] };
 }
 
@@ -73,7 +82,7 @@ const userSchema = z.object({
   as: text.optional(),
   'as-groups': z.array(text).nullish(),
   exec: execSchema.nullish(),
-  'auth-provider': z.object({ name: text }).nullish(),
+  'auth-provider': z.object({ name: text, config: z.record(text, text).nullish() }).nullish(),
 });
 const clusterSchema = z.object({
   server: z.url({ protocol: /^https?$/ }),
@@ -171,10 +180,7 @@ function targetOf(cluster: z.output<typeof clusterSchema>, directory: string): O
 }
 
 function userOf(user: z.output<typeof userSchema>, directory: string, where: string): User {
-  if (user['auth-provider']) {
-    const what = `its user has an auth-provider (${user['auth-provider'].name}), which Kubernetes has removed`;
-    throw invalid(where, what, 'use an exec plug-in, a token or a client certificate');
-  }
+  const provider = providerOf(user['auth-provider'], where);
   const certificate = material(user['client-certificate-data'], user['client-certificate'], directory);
   const key = material(user['client-key-data'], user['client-key'], directory);
   const { token, tokenFile, username, password = '', as, exec } = user;
@@ -185,8 +191,17 @@ function userOf(user: z.output<typeof userSchema>, directory: string, where: str
     ...(bearer === undefined ? {} : { token: bearer }),
     ...(username === undefined ? {} : { basic: { username, password } }),
     ...(exec ? { exec: pluginOf(exec, directory) } : {}),
+    ...(provider === undefined ? {} : { provider }),
     ...(as === undefined ? {} : { impersonate: { user: as, groups: user['as-groups'] ?? [] } }),
   };
+}
+
+function providerOf(given: z.output<typeof userSchema>['auth-provider'], where: string): AuthProvider | undefined {
+  if (!given) return undefined;
+  const name = PROVIDERS.find((known) => known === given.name);
+  if (name !== undefined) return { name, config: given.config ?? {} };
+  const what = `its user has an auth-provider that nobody knows (${given.name})`;
+  throw invalid(where, what, 'use an exec plug-in, a token or a client certificate');
 }
 
 function pluginOf(exec: z.output<typeof execSchema>, directory: string): ExecPlugin {

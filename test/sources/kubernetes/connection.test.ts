@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection, ConnectionOptions } from '../../../src/sources/kubernetes/connection.ts';
 import { connect } from '../../../src/sources/kubernetes/connection.ts';
-import type { KubernetesErrorCode } from '../../../src/sources/kubernetes/error.ts';
+import type { KubernetesError, KubernetesErrorCode } from '../../../src/sources/kubernetes/error.ts';
 import type { KubeconfigOptions } from '../../../src/sources/kubernetes/kubeconfig.ts';
 import { loadTarget } from '../../../src/sources/kubernetes/kubeconfig.ts';
 import { Authority } from '../../handshake/authority.ts';
@@ -104,6 +104,35 @@ describe('a connection to an API server', () => {
       assert.doesNotMatch(error.message, /secret/);
       return true;
     });
+  });
+
+  const jwt = (exp: number): string => {
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    return `${part({ alg: 'none' })}.${part({ exp })}.c2lnbmVk`;
+  };
+  const oidc = (config: object) => ({ 'auth-provider': { name: 'oidc', config } });
+
+  it('asks with the token of an OpenID provider as long as that is good', async () => {
+    await server.start();
+    const token = jwt(Date.now() / 1000 + 3_600);
+    await open({ kubeconfig: server.kubeconfig(oidc({ 'id-token': token })) });
+    await connection?.request(GET);
+    assert.deepEqual(bearers(), [`Bearer ${token}`]);
+  });
+
+  it('says that such a token has ended, or is none, and not what it is', async () => {
+    await server.start();
+    for (const token of [jwt(1), 'secret', 'secret.secret.secret', undefined]) {
+      const connected = await connect({ kubeconfig: server.kubeconfig(oidc(token ? { 'id-token': token } : {})) });
+      await assert.rejects(connected.request(GET), ({ code, message }: KubernetesError) => {
+        assert.equal(code, 'UNAUTHORIZED');
+        assert.match(message, /token of auth-provider oidc/);
+        assert.ok(token === undefined || !message.includes(token));
+        return true;
+      });
+      await connected.close();
+    }
+    assert.deepEqual(server.seen, []);
   });
 
   it('shows its client certificate, knows the server by its authority, and takes the new one when it is replaced', async () => {
@@ -287,9 +316,9 @@ describe('a kubeconfig', () => {
     },
     { name: 'has a server that is none', content: whole('ftp://a'), message: /server/ },
     {
-      name: 'has a user only removed plug-ins know',
-      content: whole('https://a', { 'auth-provider': { name: 'gcp' } }),
-      message: /auth-provider \(gcp\)/,
+      name: 'has a user of an auth-provider that nobody knows',
+      content: whole('https://a', { 'auth-provider': { name: 'openstack' } }),
+      message: /auth-provider that nobody knows \(openstack\)/,
     },
     { name: 'has a number for a token', content: whole('https://a', { token: 7 }), message: /token/ },
   ];
