@@ -1,7 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 
-/** A collection is worth its pause once in this time, milliseconds. */
+/** A collection is worth its pause once in this time, milliseconds, and never more than a fiftieth of all time. */
 const APART_MS = 10_000;
+const APART_TIMES = 50;
 /** The agent is idle when nothing happened for this long, milliseconds. */
 const IDLE_MS = 2_000;
 
@@ -28,23 +29,30 @@ export function idleCollector(
   served: () => number = () => 0,
 ): IdleCollector {
   let timer: NodeJS.Timeout | undefined;
-  let last = Number.NEGATIVE_INFINITY;
+  let next = Number.NEGATIVE_INFINITY;
   const worked = (): void => {
     if (collect === undefined) return;
     clearTimeout(timer);
     const before = served();
-    const wait = Math.max(idleMs, last + APART_MS - performance.now());
+    const wait = Math.max(idleMs, next - performance.now());
     timer = setTimeout(() => {
       if (served() !== before) {
         worked();
         return;
       }
-      last = performance.now();
+      const began = performance.now();
       collect(EVERYTHING);
+      const ended = performance.now();
+      next = ended + restAfter(ended - began);
     }, wait);
     timer.unref();
   };
   return { worked, close: () => clearTimeout(timer) };
+}
+
+/** How long none comes after one that took so long, milliseconds. */
+export function restAfter(tookMs: number): number {
+  return Math.max(APART_MS, tookMs * APART_TIMES);
 }
 
 /** How often it is looked whether somebody is served, milliseconds. */

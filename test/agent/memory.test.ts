@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { idleCollector, thrift } from '../../src/agent/memory.ts';
+import { idleCollector, restAfter, thrift } from '../../src/agent/memory.ts';
 
 describe('the collector', () => {
   it('collects once after the work, when it is quiet', async () => {
@@ -32,6 +32,11 @@ describe('the collector', () => {
     while (collected.length === 0) await sleep(5);
     assert.deepEqual(collected, [10]);
     collector.close();
+  });
+
+  it('never takes more than a fiftieth of the time, however much there is to collect', () => {
+    for (const took of [1, 150, 1_000, 30_000]) assert.ok(took / (took + restAfter(took)) < 0.02);
+    assert.equal(restAfter(1), 10_000);
   });
 
   it('does nothing where Node does not let it', () => {
