@@ -1,4 +1,5 @@
 import { isGlob } from '../model/glob.ts';
+import type { NameSet } from '../model/name-set.ts';
 import { literalWorkload, selects } from '../model/selector.ts';
 import { formatWorkload } from '../model/workload.ts';
 import type { KnownIdentity } from './input.ts';
@@ -38,6 +39,7 @@ export class IdentityIndex {
   #identities: ReadonlyMap<number, KnownIdentity> = new Map();
   #byWorkload: ReadonlyMap<string, readonly number[]> = new Map();
   #byNamespace: ReadonlyMap<string, readonly number[]> = new Map();
+  #sorted: readonly number[] = NOTHING;
   #byPortName: ReadonlyMap<string, readonly number[]> = new Map();
   readonly #selectors = new Map<string, Entry>();
   readonly #names = new Map<string, Entry>();
@@ -112,9 +114,17 @@ export class IdentityIndex {
       literal !== undefined
         ? this.#byWorkload.get(formatWorkload(literal))
         : isGlob(namespace)
-          ? [...this.#identities.keys()].sort((a, b) => a - b)
+          ? this.#inNamespaces(selector.namespaces)
           : this.#byNamespace.get(namespace);
     return candidates?.filter((slot) => this.#selects(selector, slot)) ?? NOTHING;
+  }
+
+  /** Ascending; of all namespaces where none are named. */
+  #inNamespaces(names: NameSet | undefined): readonly number[] {
+    if (names === undefined || names.size > this.#byNamespace.size) return this.#sorted;
+    const found: number[] = [];
+    for (const name of names.values()) for (const slot of this.#byNamespace.get(name) ?? NOTHING) found.push(slot);
+    return found.sort((a, b) => a - b);
   }
 
   #amend({ selector, slots }: Entry, changed: ReadonlySet<number>): readonly number[] {
@@ -133,7 +143,8 @@ export class IdentityIndex {
     const workloads = new Map<string, number[]>();
     const namespaces = new Map<string, number[]>();
     const portNames = new Map<string, number[]>();
-    for (const slot of [...this.#identities.keys()].sort((a, b) => a - b)) {
+    this.#sorted = [...this.#identities.keys()].sort((a, b) => a - b);
+    for (const slot of this.#sorted) {
       const identity = this.#identities.get(slot);
       if (identity === undefined) continue;
       append(workloads, formatWorkload(identity.workload), slot);

@@ -244,7 +244,7 @@ describe('policies of all tiers', function () {
           }
         }
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, endOnFailure: true },
     );
     assert.ok(exact > stricter && stricter > 0, `${exact} exact, ${stricter} stricter`);
   });
@@ -266,7 +266,7 @@ describe('policies of all tiers', function () {
           assert.ok(some.verdict !== Verdict.None && some.stagedVerdict !== Verdict.None);
         }
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, endOnFailure: true },
     );
   });
 
@@ -284,7 +284,7 @@ describe('policies of all tiers', function () {
           assert.deepEqual(plain(compiler.compile(input)), plain(fresh));
         }
       }),
-      { numRuns: RUNS / 3 },
+      { numRuns: Math.ceil(RUNS / 3), endOnFailure: true },
     );
   });
 
