@@ -1,8 +1,8 @@
 /** Making sockets, whom they reach, and UNIX sockets. */
 import { join } from 'node:path';
-import { DEED } from '../../rig/deeds.ts';
-import { Background, run } from '../../rig/process.ts';
-import { describeDeeds, type Stage, type Trial } from './deeds.ts';
+import { DEED } from '../../../rig/deeds.ts';
+import { Background, run } from '../../../rig/process.ts';
+import type { Deeds, Stage, Trial } from './deeds.ts';
 
 const refused = (act: string) => ({ act, free: 'ECONNREFUSED' });
 
@@ -130,4 +130,4 @@ const LOCAL: readonly Trial[] = [
   },
 ];
 
-describeDeeds('rules on sockets', prepare, [...MAKING, ...CONNECTIONS, ...LOCAL]);
+export const SOCKETS: Deeds = { what: 'rules on sockets', prepare, trials: [...MAKING, ...CONNECTIONS, ...LOCAL] };
