@@ -28,7 +28,6 @@ export function cleanupOf(agents: Manifest): Manifest {
   volumes.push(...parents.map(({ name, path }) => ({ name, hostPath: { path } })));
   pod.terminationGracePeriodSeconds = 0;
   pod.initContainers = [
-    ...(pod.initContainers ?? []),
     // Under the agent's name, which annotations of the pod speak of. Its state is not mounted: that would make it anew.
     {
       ...quiet,
