@@ -39,12 +39,12 @@ export async function deploy(options: DeployOptions, say: Say): Promise<void> {
   const { kubectl, root, kustomization } = options;
   const nodes = Nodes.parse(JSON.parse(await kubectl.run(['get', 'nodes', '-o', 'json']))).items;
   say(`cluster  ${await serverOf(kubectl)}, ${nodes.length} nodes`);
-  const agentSettings = [...prefixesOf(nodes, say), ...options.agentSettings];
+  say(`pods     ${podNetworks(nodes)}`);
 
   const image = options.image ?? (await loadBuilt(options, say));
   const apiVersions = await apiVersionsOf(kubectl);
   const rendered = readManifests(await kubectl.run(['kustomize', kustomization]));
-  const manifests = suit(rendered, { image, apiVersions, agentSettings });
+  const manifests = suit(rendered, { image, apiVersions, agentSettings: options.agentSettings });
 
   const kinds = readKinds(root);
   // Servers before 1.25 do not know rules in CEL; they leave them out.
@@ -95,14 +95,11 @@ async function serverOf(kubectl: Kubectl): Promise<string> {
   return kubectl.run(['config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}']);
 }
 
-/** Toward pods TCP bears tags, and toward nothing else. Some networks' pods have addresses no node tells of. */
-function prefixesOf(nodes: z.output<typeof Nodes>['items'], say: Say): string[] {
+/** Agents follow them by themselves. Some networks' pods have addresses no node tells of. */
+function podNetworks(nodes: z.output<typeof Nodes>['items']): string {
   const told = nodes.flatMap(({ spec }) => spec.podCIDRs ?? (spec.podCIDR === undefined ? [] : [spec.podCIDR]));
-  const prefixes = [...new Set(told)].sort();
-  say(
-    `pods     ${prefixes.join(', ') || 'no node tells their networks: name them, AGENT_SET=\'network.prefixes=["…"]\''}`,
-  );
-  return prefixes.length === 0 ? [] : [`network.prefixes=${JSON.stringify(prefixes)}`];
+  const networks = [...new Set(told)].sort().join(', ');
+  return networks || 'no node tells their networks: name them, AGENT_SET=\'network.prefixes=["…"]\'';
 }
 
 /** What `make image` made last; undefined where it was not run. */

@@ -23,6 +23,7 @@ export const kubernetes = z
     resync: duration('10m', 10_000, 86_400_000).describe('Everything is listed anew this often, whatever was watched'),
     networkPolicies: flag(true).describe('Kubernetes’ own network policies are enforced, with those of administrators'),
     probes: flag(true).describe('The kubelet may reach the ports its probes are declared on, whatever policies say'),
+    podNetworks: flag(true).describe('TCP toward the pods’ networks of all nodes bears tags, beside network.prefixes'),
     report: flag(true).describe('A NodeReport tells the cluster how this node stands'),
   })
   .prefault({});

@@ -15,6 +15,7 @@ import { openHost } from './host.ts';
 import { findObjects } from './installation.ts';
 import { openCluster } from './kubernetes/open.ts';
 import { startMetrics } from './metrics/server.ts';
+import { Neighbourhood } from './neighbourhood.ts';
 import { reload } from './reload.ts';
 import { Service } from './service.ts';
 import { ConfiguredWorld } from './world.ts';
@@ -52,7 +53,13 @@ export async function runAgent(
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  const onHangUp = reloader(agent, config, logger, readAgain);
+  const neighbourhood = new Neighbourhood({
+    configured: { prefixes: config.network.prefixes, agents: config.handshake.agents },
+    podNetworks: () => cluster?.podNetworks() ?? [],
+    tell: (neighbours) => agent.between.setNeighbours(neighbours),
+  });
+  cluster?.onChange(() => neighbourhood.look());
+  const onHangUp = reloader(neighbourhood, config, logger, readAgain);
   process.on('SIGHUP', onHangUp);
   try {
     // People can ask how it stands before it is ready.
@@ -71,12 +78,17 @@ function nodeName({ node }: Config): string {
 }
 
 /** One reading after the other, each against what the one before has left. */
-function reloader(agent: Agent, config: Config, logger: Logger, readAgain: () => Promise<Config>): () => void {
+function reloader(
+  neighbourhood: Neighbourhood,
+  config: Config,
+  logger: Logger,
+  readAgain: () => Promise<Config>,
+): () => void {
   let current = Promise.resolve(config);
   return () => {
     current = current.then(async (before) => {
       try {
-        return reload(before, await readAgain(), { between: agent.between, logger });
+        return reload(before, await readAgain(), { neighbourhood, logger });
       } catch (error) {
         logger.error({ err: error }, 'Cannot take over the configuration; the agent goes on as before');
         return before;

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { BetweenNodes } from './between/between-nodes.ts';
 import { type Config, settings } from './config.ts';
+import type { Neighbourhood } from './neighbourhood.ts';
 
 /** Settings that a running agent takes over; all others wait for the next start. */
 export const RELOADABLE: ReadonlySet<string> = new Set(['handshake.agents', 'network.prefixes', 'log.level']);
@@ -19,11 +19,11 @@ export function changedSettings(before: Config, after: Config): string[] {
  * @returns what the agent runs with now
  * @throws HandshakeError SETTINGS, and nothing has changed
  */
-export function reload(before: Config, after: Config, to: { between: BetweenNodes; logger: Logger }): Config {
+export function reload(before: Config, after: Config, to: { neighbourhood: Neighbourhood; logger: Logger }): Config {
   const changed = changedSettings(before, after);
   const waiting = changed.filter((key) => !RELOADABLE.has(key));
   if (changed.includes('handshake.agents') || changed.includes('network.prefixes')) {
-    to.between.setNeighbours({ prefixes: after.network.prefixes, agents: after.handshake.agents });
+    to.neighbourhood.configure({ prefixes: after.network.prefixes, agents: after.handshake.agents });
   }
   to.logger.level = after.log.level;
   to.logger.info({ changed: changed.filter((key) => RELOADABLE.has(key)) }, 'The configuration was read again');

@@ -8,11 +8,12 @@ import { type GivenOwner, PodOwners } from '../../sources/kubernetes/owners.ts';
 import { type KnownPod, projectPod } from '../../sources/kubernetes/pods.ts';
 import { KubernetesPolicies } from '../../sources/kubernetes/policies.ts';
 import { Reflector, type ReflectorStatistics } from '../../sources/kubernetes/reflector.ts';
-import { PODS, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
+import { NODES, PODS, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
 import type { Source, SourceStatus } from '../../sources/source.ts';
 import type { KubernetesSettings } from '../config-kubernetes.ts';
 import type { SourceHealth } from '../notices.ts';
 import { Followed } from './followed.ts';
+import { type KnownNode, NETWORKS_MOST, podNetworksOf, projectNode } from './nodes.ts';
 import { PROBES } from './probes.ts';
 import { RememberedMap } from './remembered.ts';
 import { UpstreamPolicies } from './upstream.ts';
@@ -54,6 +55,7 @@ export class Cluster {
   readonly #pods: Reflector<KnownPod>;
   readonly #owners: RememberedMap<GivenOwner>;
   readonly #identities: Followed<AnnouncedWorkload>;
+  readonly #nodes: Followed<KnownNode>;
   readonly #upstream: UpstreamPolicies | undefined;
   readonly #listeners = new Set<() => void>();
   #settled = false;
@@ -101,7 +103,10 @@ export class Cluster {
       gatherMs: GATHER_MANY_MS,
     });
     this.policies = new KubernetesPolicies(shared);
-    this.#upstream = settings.networkPolicies ? new UpstreamPolicies({ ...followed, saveMs: SAVE_MS }) : undefined;
+    this.#nodes = new Followed({ ...followed, resource: NODES, project: projectNode, saveMs: SAVE_MS });
+    this.#upstream = settings.networkPolicies
+      ? new UpstreamPolicies({ ...followed, nodes: this.#nodes, saveMs: SAVE_MS })
+      : undefined;
   }
 
   /** The server has told all, or has been waited for long enough: then what was known before counts. */
@@ -118,12 +123,14 @@ export class Cluster {
   async start(signal: AbortSignal): Promise<void> {
     const { settings } = this.#options;
     this.owners.remember(await this.#owners.load());
-    await Promise.all([this.#identities.load(), this.#upstream?.load()]);
+    await Promise.all([this.#identities.load(), this.#nodes.load(), this.#upstream?.load()]);
     this.#identities.reflector.onChange(() => this.#tell());
+    this.#nodes.reflector.onChange(() => this.#tell());
     this.#upstream?.onChange(() => this.#tell());
     const told = Promise.all([
       this.#pods.start(signal),
       this.#identities.start(signal),
+      this.#nodes.start(signal),
       this.policies.start(signal),
       this.#upstream?.start(signal),
     ]);
@@ -143,6 +150,15 @@ export class Cluster {
       this.#policies = { upstream, all: [...(probes ? [PROBES] : []), ...(upstream ?? [])] };
     }
     return this.#policies.all;
+  }
+
+  /** Networks of the pods of all nodes, this one's too; empty where the setting says so. */
+  podNetworks(): readonly string[] {
+    return this.#allPodNetworks().slice(0, NETWORKS_MOST);
+  }
+
+  #allPodNetworks(): readonly string[] {
+    return this.#options.settings.podNetworks ? podNetworksOf(this.#nodes.snapshot().values()) : [];
   }
 
   /** Who runs in the cluster, wherever; the same array while nothing changes. */
@@ -173,9 +189,13 @@ export class Cluster {
   problems(): string[] {
     const refused = this.refusedIdentities;
     const { problem } = this.policies;
+    const beyond = this.#allPodNetworks().length - NETWORKS_MOST;
     return [
       ...(problem === undefined ? [] : [problem]),
       ...this.upstreamProblems,
+      ...(beyond > 0
+        ? [`${beyond} nodes' pod networks are too many: name ones that cover them, network.prefixes`]
+        : []),
       ...(refused === 0 ? [] : [`${refused} WorkloadIdentity entries are not made from their attributes`]),
     ];
   }
@@ -185,6 +205,7 @@ export class Cluster {
     const all = [
       this.#pods,
       this.#identities.reflector,
+      this.#nodes.reflector,
       ...this.policies.reflectors,
       ...(this.#upstream?.reflectors ?? []),
     ];
@@ -208,7 +229,8 @@ export class Cluster {
 
   async close(): Promise<void> {
     this.owners.close();
-    await Promise.all([this.#pods.close(), this.#identities.close(), this.policies.close(), this.#upstream?.close()]);
+    await Promise.all([this.#pods.close(), this.#identities.close(), this.#nodes.close(), this.policies.close()]);
+    await this.#upstream?.close();
     await this.#owners.close();
     await this.connection.close();
   }

@@ -1,19 +1,19 @@
-import * as z from 'zod';
-import { formatAddress, parseAddress } from '../../model/address.ts';
 import type { Policy } from '../../model/policy.ts';
 import { translateNetworkPolicies } from '../../sources/kubernetes/network-policies.ts';
-import type { NodeFacts } from '../../sources/kubernetes/network-policies-selectors.ts';
 import {
   ADMIN_NETWORK_POLICIES,
   BASELINE_ADMIN_NETWORK_POLICIES,
   type LooseObject,
   NAMESPACES,
   NETWORK_POLICIES,
-  NODES,
 } from '../../sources/kubernetes/resource.ts';
 import { Followed, type FollowedOptions } from './followed.ts';
+import type { KnownNode } from './nodes.ts';
 
-export type UpstreamOptions = Omit<FollowedOptions<LooseObject>, 'resource' | 'project'>;
+export interface UpstreamOptions extends Omit<FollowedOptions<LooseObject>, 'resource' | 'project'> {
+  /** Followed by somebody else. */
+  readonly nodes: Followed<KnownNode>;
+}
 
 /** Kubernetes' own network policies, and those of administrators, in our words. */
 export class UpstreamPolicies {
@@ -21,13 +21,13 @@ export class UpstreamPolicies {
   readonly #admin: Followed<LooseObject>;
   readonly #baseline: Followed<LooseObject>;
   readonly #namespaces: Followed<Readonly<Record<string, string>>>;
-  readonly #nodes: Followed<NodeFacts>;
+  readonly #nodes: Followed<KnownNode>;
   readonly #all: readonly Followed<unknown>[];
   #made:
     | { readonly from: readonly unknown[]; readonly result: ReturnType<typeof translateNetworkPolicies> }
     | undefined;
 
-  constructor(options: UpstreamOptions) {
+  constructor({ nodes, ...options }: UpstreamOptions) {
     const follow = (resource: FollowedOptions<LooseObject>['resource']) =>
       new Followed<LooseObject>({ ...options, resource, project: projectPolicy });
     this.#policies = follow(NETWORK_POLICIES);
@@ -38,8 +38,8 @@ export class UpstreamPolicies {
       resource: NAMESPACES,
       project: ({ metadata }) => ({ ...metadata.labels }),
     });
-    this.#nodes = new Followed({ ...options, resource: NODES, project: projectNode });
-    this.#all = [this.#policies, this.#admin, this.#baseline, this.#namespaces, this.#nodes];
+    this.#nodes = nodes;
+    this.#all = [this.#policies, this.#admin, this.#baseline, this.#namespaces];
   }
 
   get reflectors() {
@@ -72,7 +72,7 @@ export class UpstreamPolicies {
   }
 
   #translate(): ReturnType<typeof translateNetworkPolicies> {
-    const from = this.#all.map((one) => one.snapshot());
+    const from = [...this.#all, this.#nodes].map((one) => one.snapshot());
     if (this.#made === undefined || this.#made.from.some((one, i) => one !== from[i])) {
       const objects = {
         networkPolicies: [...this.#policies.snapshot().values()],
@@ -97,13 +97,4 @@ function projectPolicy({ apiVersion, kind, metadata, spec }: LooseObject): Loose
     metadata: namespace === undefined ? { name } : { namespace, name },
     spec,
   };
-}
-
-const statusSchema = z.object({ addresses: z.array(z.object({ address: z.string() })).default([]) });
-
-/** Labels of a node, and its addresses; names are left out. */
-function projectNode({ metadata, status }: LooseObject): NodeFacts {
-  const { addresses = [] } = statusSchema.safeParse(status).data ?? {};
-  const parsed = addresses.flatMap(({ address }) => parseAddress(address) ?? []);
-  return { labels: { ...metadata.labels }, addresses: [...new Set(parsed.map(formatAddress))] };
 }

@@ -1,0 +1,42 @@
+import * as z from 'zod';
+import { formatAddress, formatNetwork, parseAddress, parseNetwork } from '../../model/address.ts';
+import type { NodeFacts } from '../../sources/kubernetes/network-policies-selectors.ts';
+import type { LooseObject } from '../../sources/kubernetes/resource.ts';
+
+/** Networks of all nodes together that count: the kernel's table has room for those of the configuration, too. */
+export const NETWORKS_MOST = 3_072;
+
+/** A node of the cluster, as far as packets are concerned. */
+export interface KnownNode extends NodeFacts {
+  /** Canonical CIDRs its pods have addresses of; none where the network plug-in gives out others. */
+  readonly podNetworks: readonly string[];
+}
+
+const statusSchema = z.object({ addresses: z.array(z.object({ address: z.string() })).default([]) });
+const specSchema = z.object({ podCIDR: z.string().optional(), podCIDRs: z.array(z.string()).optional() });
+
+/** Labels of a node, and its addresses; names are left out. */
+export function projectNode({ metadata, spec, status }: LooseObject): KnownNode {
+  const { addresses = [] } = statusSchema.safeParse(status).data ?? {};
+  const parsed = addresses.flatMap(({ address }) => parseAddress(address) ?? []);
+  const { podCIDR, podCIDRs } = specSchema.safeParse(spec).data ?? {};
+  const told = podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
+  const networks = told.flatMap((text) => {
+    const network = parseNetwork(text);
+    const written = 'family' in network ? formatNetwork(network) : undefined;
+    // A network of everything is no node's.
+    return written === undefined || written.endsWith('/0') ? [] : written;
+  });
+  return {
+    labels: { ...metadata.labels },
+    addresses: [...new Set(parsed.map(formatAddress))],
+    podNetworks: [...new Set(networks)],
+  };
+}
+
+/** Those of all nodes, sorted, however many. What an earlier version has remembered of a node has none. */
+export function podNetworksOf(nodes: Iterable<Partial<KnownNode>>): readonly string[] {
+  const all = new Set<string>();
+  for (const { podNetworks = [] } of nodes) for (const network of podNetworks) all.add(network);
+  return [...all].sort();
+}
