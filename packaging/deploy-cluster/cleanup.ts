@@ -24,16 +24,18 @@ export function cleanupOf(agents: Manifest): Manifest {
   const { startupProbe: _s, livenessProbe: _l, readinessProbe: _r, ports: _p, ...quiet } = agent;
   const mounts = (quiet.volumeMounts ?? []) as { name: string; mountPath: string }[];
   const parents = Object.entries(LEFT).map(([name, path]) => ({ name: `${name}-parent`, path }));
-  const volumes = pod.volumes as object[];
-  volumes.push(...parents.map(({ name, path }) => ({ name, hostPath: { path } })));
+  // What mounts a directory that is to go makes it anew: the kubelet, and the runtime, whenever they look again.
+  const stays = ({ name }: { readonly name: string }): boolean => !Object.hasOwn(LEFT, name);
+  const volumes = (pod.volumes as { readonly name: string }[]).filter(stays);
+  pod.volumes = [...volumes, ...parents.map(({ name, path }) => ({ name, hostPath: { path } }))];
   pod.terminationGracePeriodSeconds = 0;
   pod.initContainers = [
-    // Under the agent's name, which annotations of the pod speak of. Its state is not mounted: that would make it anew.
+    // Under the agent's name, which annotations of the pod speak of. An agent that still runs is seen by its socket.
     {
       ...quiet,
       image: agent.image,
-      args: ['--remove'],
-      volumeMounts: mounts.filter(({ name }) => name !== 'state'),
+      args: ['--remove', '--set', 'api.socket=/host/run/sallyport/agent.sock'],
+      volumeMounts: mounts.filter(stays),
     },
     {
       ...quiet,

@@ -19,6 +19,9 @@ export async function undeploy({ root, kustomization, kubectl }: Target, say: Sa
 
   const agents = await readAgents(kubectl, manifests);
   await remove(kubectl, manifests.filter(isWorkload));
+  // Their pods go after them. One that still ended would leave what is cleaned away meanwhile.
+  const { namespace = 'default' } = agents.metadata;
+  await kubectl.run(['delete', 'pods', '-n', namespace, '-l', 'app.kubernetes.io/part-of=sallyport', ...GONE]);
   // The manager made it, and would make it again; without one the API server asks nobody.
   await kubectl.run(['delete', 'validatingwebhookconfiguration', WEBHOOK, ...GONE]);
   say('stopped  agents and manager');

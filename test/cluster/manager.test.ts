@@ -41,7 +41,7 @@ spec: ${spec}
 `;
 
 describe('the manager of a cluster', function () {
-  this.timeout(180_000);
+  this.timeout(420_000);
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-manager-'));
   const name = uniqueName('manager')
     .toLowerCase()
@@ -95,7 +95,7 @@ describe('the manager of a cluster', function () {
     await ground.attempt(['delete', 'node', ...ghosts, ...quiet]);
     await ground.attempt(['delete', 'nodereports.sallyport.dev', ...ghosts, ...quiet]);
     if (brought.length > 0) await ground.attempt(['delete', 'crd', ...brought, ...quiet]);
-    await ground.attempt(['delete', 'namespace', shop, name, '--ignore-not-found', '--timeout=90s']);
+    await ground.attempt(['delete', 'namespace', shop, name, '--ignore-not-found', '--timeout=240s']);
     rmSync(directory, { recursive: true, force: true });
   });
 
@@ -225,7 +225,7 @@ spec:
     await waitFor('it has an identity object', there, 30_000);
     const failures = async () => metric((await leader())!, 'sallyport_manager_write_failures_total');
     const before = await failures();
-    await ground.kubectl('delete', 'namespace', gone, '--timeout=90s');
+    await ground.kubectl('delete', 'namespace', gone, '--timeout=240s');
     // By then it has heard of that, and looked again.
     await ground.kubectl('create', 'deployment', 'later', `--image=${IMAGE}`, '-n', shop);
     const later = async () => (await ground.attempt(['get', 'wid', 'deployment-later', '-n', shop])).status === 0;

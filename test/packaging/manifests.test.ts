@@ -71,7 +71,10 @@ describe('what cleans a node', () => {
 
   it('ends enforcement with the rights of an agent, then removes what was written', () => {
     const [remove, directories] = pod.initContainers!;
-    assert.deepEqual([remove!.command, remove!.args], [['agent-in-pod'], ['--remove']]);
+    assert.deepEqual(
+      [remove!.command, remove!.args],
+      [['agent-in-pod'], ['--remove', '--set', 'api.socket=/host/run/sallyport/agent.sock']],
+    );
     assert.deepEqual(remove!.securityContext, podSpecOf(agents!)!.containers[0]!.securityContext);
     assert.deepEqual(directories!.command, ['rm', '-rf', '/run-parent/sallyport', '/state-parent/sallyport']);
   });

@@ -92,7 +92,7 @@ export function describePrivileged(title: string, body: (this: Mocha.Suite) => v
   });
 }
 
-/** Hooks that remember the machine and then compare it. What is freed late by the kernel has five seconds for that, a minute under emulation. */
+/** Hooks that remember the machine and then compare it. What is freed late by the kernel has twenty seconds for that, a minute under emulation. */
 export function residueHooks(): { beforeAll(): Promise<void>; afterAll(): Promise<void> } {
   let start: Snapshot = new Map();
   return {
@@ -100,7 +100,7 @@ export function residueHooks(): { beforeAll(): Promise<void>; afterAll(): Promis
       start = await takeSnapshot();
     },
     async afterAll() {
-      const deadline = Date.now() + (process.env.SALLYPORT_VM === undefined ? 5000 : 60_000);
+      const deadline = Date.now() + (process.env.SALLYPORT_VM === undefined ? 20_000 : 60_000);
       let traces = residue(start, await takeSnapshot());
       while (traces.length > 0 && Date.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 100));
