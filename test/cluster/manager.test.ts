@@ -220,7 +220,20 @@ spec:
   it('makes nothing for what is gone with its namespace', async () => {
     const gone = `${shop}-gone`;
     await ground.kubectl('create', 'namespace', gone);
-    await ground.kubectl('create', 'deployment', 'web', `--image=${IMAGE}`, '-n', gone);
+    // What does not listen to SIGTERM would keep its namespace for half a minute.
+    await ground.apply(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web, namespace: ${gone} }
+spec:
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - { name: web, image: 'docker.io/library/${IMAGE}', imagePullPolicy: Never, command: [sleep, '3600'] }
+`);
     const there = async () => (await ground.attempt(['get', 'wid', 'deployment-web', '-n', gone])).status === 0;
     await waitFor('it has an identity object', there, 30_000);
     const failures = async () => metric((await leader())!, 'sallyport_manager_write_failures_total');
