@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { waitFor } from './cleanup.ts';
 import { type Background, CommandError, type Outcome, type RunOptions, run } from './process.ts';
 
 const SOURCES = join(import.meta.dirname, 'traffic');
@@ -284,15 +285,28 @@ export async function sendRaw(
   return parse(RawSent, command, await where.attempt(command, { input }));
 }
 
+export interface Sniffer {
+  /** Resolves when one like this was seen; rejects when none was in ten seconds. */
+  seen(wanted: (frame: Buffer) => boolean): Promise<void>;
+  /** Ends, and tells all that was seen. */
+  frames(): Promise<Buffer[]>;
+}
+
 /** Starts listening to the frames an interface receives; `frames()` ends that and returns them. */
-export async function sniff(where: Runner, ifname: string): Promise<{ frames(): Promise<Buffer[]> }> {
+export async function sniff(where: Runner, ifname: string): Promise<Sniffer> {
   const process = where.start([program(where), 'sniff', '--interface', ifname, '--duration', '60000']);
   await process.output(/ready/);
   return {
+    seen: (wanted) => waitFor('a frame', () => framesOf(process.stdout).some(wanted)),
     async frames() {
       process.close();
-      const { stdout } = await process.exited;
-      return stdout.split('\n').flatMap((line) => (/^[0-9a-f]+$/.test(line) ? [Buffer.from(line, 'hex')] : []));
+      return framesOf((await process.exited).stdout);
     },
   };
+}
+
+/** Whole lines only: the last one may still be on its way. */
+function framesOf(stdout: string): Buffer[] {
+  const lines = stdout.slice(0, stdout.lastIndexOf('\n') + 1).split('\n');
+  return lines.flatMap((line) => (/^[0-9a-f]+$/.test(line) ? [Buffer.from(line, 'hex')] : []));
 }

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { Attachments } from '../../../src/datapath/attachments.ts';
 import { Doors } from '../../../src/datapath/doors.ts';
 import { mapDirectory } from '../../../src/datapath/maps.ts';
@@ -77,12 +76,10 @@ describe('tags at the doors of containers', () => {
 
   /** Of the first SYN that `web` sends to `api`, which is no endpoint and refuses it. */
   async function tag(): Promise<bigint | undefined> {
-    const frames = await sniff(town.node.host, web.outside.name);
+    const sniffer = await sniff(town.node.host, web.outside.name);
     await connect(web, { address: api.ipv4, port: 9 }, { timeoutMs: 200 });
-    await setTimeout(100); // for the sniffer to have written what it saw
-    const tags = (await frames.frames()).map(tagOf).filter((found) => found !== null);
-    assert.ok(tags.length > 0, 'nothing was sent');
-    return tags[0];
+    await sniffer.seen((frame) => tagOf(frame) !== null);
+    return (await sniffer.frames()).map(tagOf).find((found) => found !== null);
   }
 
   const pin = () => join(town.options.pins, 'links', `cgroup_sock_ops-${web.cgroup.id}`);
