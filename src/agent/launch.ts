@@ -64,6 +64,9 @@ export async function runAgent(
   try {
     // People can ask how it stands before it is ready.
     await serve(agent, config, logger);
+    // Toward whom the last agent's kernel tags, this one's does from its first moment on.
+    await cluster?.load();
+    neighbourhood.look();
     await Promise.race([agent.start(), ended]);
     await ended;
   } finally {

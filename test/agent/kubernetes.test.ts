@@ -80,6 +80,7 @@ describe('an agent with a cluster', () => {
       await store.close();
       await cluster.close();
     });
+    await cluster.load();
     await Promise.all([store.start(stop.signal), cluster.start(stop.signal)]);
     return { cluster, store, faults, stop: ending.at(-1)! };
   }

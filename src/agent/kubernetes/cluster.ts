@@ -119,11 +119,15 @@ export class Cluster {
     this.#listeners.add(listener);
   }
 
+  /** What the server said to the last agent. To be called before `start`. */
+  async load(): Promise<void> {
+    this.owners.remember(await this.#owners.load());
+    await Promise.all([this.#identities.load(), this.#nodes.load(), this.#upstream?.load()]);
+  }
+
   /** Resolves when settled. */
   async start(signal: AbortSignal): Promise<void> {
     const { settings } = this.#options;
-    this.owners.remember(await this.#owners.load());
-    await Promise.all([this.#identities.load(), this.#nodes.load(), this.#upstream?.load()]);
     this.#identities.reflector.onChange(() => this.#tell());
     this.#nodes.reflector.onChange(() => this.#tell());
     this.#upstream?.onChange(() => this.#tell());
