@@ -57,6 +57,7 @@ export async function runAgent(
     configured: { prefixes: config.network.prefixes, agents: config.handshake.agents },
     podNetworks: () => cluster?.podNetworks() ?? [],
     tell: (neighbours) => agent.between.setNeighbours(neighbours),
+    onFault: (error) => logger.error({ err: error }, 'Cannot take over the networks that the cluster names'),
   });
   cluster?.onChange(() => neighbourhood.look());
   const onHangUp = reloader(neighbourhood, config, logger, readAgain);

@@ -6,6 +6,8 @@ export interface NeighbourhoodParts {
   readonly podNetworks: () => readonly string[];
   /** @throws HandshakeError SETTINGS */
   readonly tell: (neighbours: Neighbours) => void;
+  /** What the cluster names cannot be taken over; it is tried again when it names others. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** The other nodes, as the configuration and the cluster name them together. */
@@ -29,8 +31,12 @@ export class Neighbourhood {
   look(): void {
     const found = this.#parts.podNetworks();
     if (found.length === this.#podNetworks.length && found.every((cidr, i) => cidr === this.#podNetworks[i])) return;
-    this.#tell(this.#configured, found);
-    this.#podNetworks = found;
+    try {
+      this.#tell(this.#configured, found);
+      this.#podNetworks = found;
+    } catch (error) {
+      this.#parts.onFault(error);
+    }
   }
 
   #tell({ prefixes, agents }: Neighbours, podNetworks: readonly string[]): void {

@@ -9,6 +9,7 @@ describe('the neighbourhood of a node', () => {
   const live = () => {
     const told: Neighbours[] = [];
     const cluster = { networks: [] as string[], refuses: false };
+    const faults: unknown[] = [];
     const neighbourhood = new Neighbourhood({
       configured: { prefixes: ['10.0.0.0/8'], agents: [] },
       podNetworks: () => [...cluster.networks],
@@ -16,8 +17,9 @@ describe('the neighbourhood of a node', () => {
         if (cluster.refuses) throw new Error('no');
         told.push(neighbours);
       },
+      onFault: (error) => faults.push(error),
     });
-    return { told, cluster, neighbourhood };
+    return { told, cluster, neighbourhood, faults };
   };
 
   it('is what the configuration and the cluster name, each once, and told when it changes', () => {
@@ -38,6 +40,17 @@ describe('the neighbourhood of a node', () => {
         [['fd00::/64'], 1],
       ],
     );
+  });
+
+  it('survives that what the cluster names cannot be taken over, and tries again', () => {
+    const { told, cluster, neighbourhood, faults } = live();
+    cluster.refuses = true;
+    cluster.networks = ['10.244.1.0/24'];
+    neighbourhood.look();
+    assert.deepEqual([told.length, faults.length], [0, 1]);
+    cluster.refuses = false;
+    neighbourhood.look();
+    assert.deepEqual([told.length, faults.length], [1, 1]);
   });
 
   it('stays what it was where the new one is refused', () => {

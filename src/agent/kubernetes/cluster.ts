@@ -58,6 +58,7 @@ export class Cluster {
   readonly #nodes: Followed<KnownNode>;
   readonly #upstream: UpstreamPolicies | undefined;
   readonly #listeners = new Set<() => void>();
+  #networks: { readonly from: ReadonlyMap<string, KnownNode>; readonly all: readonly string[] } | undefined;
   #settled = false;
   #known: { readonly from: unknown; readonly identities: readonly KnownIdentity[]; readonly refused: number } = {
     from: undefined,
@@ -162,7 +163,11 @@ export class Cluster {
   }
 
   #allPodNetworks(): readonly string[] {
-    return this.#options.settings.podNetworks ? podNetworksOf(this.#nodes.snapshot().values()) : [];
+    if (!this.#options.settings.podNetworks) return [];
+    // Asked for at every change of anything; nodes seldom change.
+    const from = this.#nodes.snapshot();
+    if (this.#networks?.from !== from) this.#networks = { from, all: podNetworksOf(from.values()) };
+    return this.#networks.all;
   }
 
   /** Who runs in the cluster, wherever; the same array while nothing changes. */

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import * as z from 'zod';
 import { KubernetesError } from './error.ts';
@@ -93,7 +94,17 @@ export class Credentials {
 
   async #providedToken(provider: AuthProvider): Promise<string> {
     this.#provided ??= import('./client-node.ts').then(({ ProvidedToken }) => new ProvidedToken(provider));
-    return await (await this.#provided).current();
+    const provided = await this.#provided;
+    const late = new AbortController();
+    const limit = sleep(PLUGIN_MS, undefined, { signal: late.signal }).then(() => {
+      throw new KubernetesError('UNAUTHORIZED', `No token of auth-provider ${provider.name} in ${PLUGIN_MS} ms`);
+    });
+    try {
+      return await Promise.race([provided.current(), limit]);
+    } finally {
+      late.abort();
+      limit.catch(() => {}); // it is no longer waited for
+    }
   }
 
   #headers(token: string | undefined): Current['headers'] {
