@@ -20,6 +20,8 @@ export class Elsewhere {
   readonly #saved = new Map<string, Set<string>>();
   /** What was saved last of an agent; another object when that has changed. */
   readonly #last = new Map<string, object>();
+  /** Keys of agents that are none any more. */
+  readonly #dismissed: string[] = [];
 
   /** @param stored all that is in the store, of which this takes its own. @throws HandshakeError SETTINGS */
   constructor(domain: string, agents: readonly AgentSettings[], stored: ReadonlyMap<string, unknown>) {
@@ -33,11 +35,24 @@ export class Elsewhere {
       const keys = this.#saved.get(agentOf(key)) ?? new Set();
       this.#saved.set(agentOf(key), keys.add(key));
     }
+    this.#dismiss(agents);
   }
 
   /** @throws HandshakeError SETTINGS, and goes on with the former ones */
   setAgents(agents: readonly AgentSettings[]): void {
     this.#remembered.setAgents(agents);
+    this.#dismiss(agents);
+  }
+
+  /** What others than these have announced need not be stored any longer. */
+  #dismiss(agents: readonly AgentSettings[]): void {
+    const names = new Set(agents.map(({ name }) => name));
+    for (const [agent, keys] of this.#saved) {
+      if (names.has(agent)) continue;
+      this.#dismissed.push(...keys);
+      this.#saved.delete(agent);
+      this.#last.delete(agent);
+    }
   }
 
   /** @param announced what has been heard since the start */
@@ -49,7 +64,7 @@ export class Elsewhere {
   /** What is to be stored, and no longer stored, since the last call. */
   takeChanges(announced: Announced): { readonly saved: readonly Entry[]; readonly gone: readonly string[] } {
     const saved: Entry[] = [];
-    const gone: string[] = [];
+    const gone = this.#dismissed.splice(0);
     for (const [agent, known] of announced) {
       if (this.#last.get(agent) === known) continue;
       this.#last.set(agent, known);
