@@ -75,8 +75,14 @@ describe('a node of the cluster', () => {
     ]);
   });
 
-  it('has none where it says none, or nonsense, or everything', () => {
-    for (const spec of [undefined, {}, { podCIDR: 7 }, { podCIDRs: ['x', '0.0.0.0/0', '::/0'] }, 'x'])
+  it('has none where it says none, or nonsense, or half the world', () => {
+    for (const spec of [
+      undefined,
+      {},
+      { podCIDR: 7 },
+      { podCIDRs: ['x', '0.0.0.0/0', '::/0', '128.0.0.0/1', '2000::/3'] },
+      'x',
+    ])
       assert.deepEqual(networks(spec), []);
   });
 

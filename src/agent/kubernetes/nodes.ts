@@ -24,14 +24,18 @@ export function projectNode({ metadata, spec, status }: LooseObject): KnownNode 
   const networks = told.flatMap((text) => {
     const network = parseNetwork(text);
     const written = 'family' in network ? formatNetwork(network) : undefined;
-    // A network of everything is no node's.
-    return written === undefined || written.endsWith('/0') ? [] : written;
+    return written === undefined || isTooWide(written) ? [] : written;
   });
   return {
     labels: { ...metadata.labels },
     addresses: [...new Set(parsed.map(formatAddress))],
     podNetworks: [...new Set(networks)],
   };
+}
+
+/** No node has half the world behind it: whoever says so wants our tags sent there. */
+function isTooWide(network: string): boolean {
+  return Number(network.slice(network.indexOf('/') + 1)) < (network.includes(':') ? 16 : 8);
 }
 
 /** Those of all nodes, sorted, however many. What an earlier version has remembered of a node has none. */
