@@ -6,7 +6,7 @@ import type { Source } from '../source.ts';
 import type { KubernetesClient } from './client.ts';
 import type { KnownPod } from './pods.ts';
 import type { ResourceType } from './resource.ts';
-import { JOBS, REPLICA_SETS } from './resource.ts';
+import { JOBS, keyOf, REPLICA_SETS } from './resource.ts';
 
 /** What a pod's maker may have been made by: others are the top. */
 const MIDDLE: Readonly<Record<string, ResourceType>> = { ReplicaSet: REPLICA_SETS, Job: JOBS };
@@ -27,6 +27,8 @@ export interface PodOwnersOptions {
   /** There is a new answer that should be remembered. */
   readonly onGiven?: () => void;
 }
+
+type Controller = NonNullable<KnownPod['controller']>;
 
 /** Asked about one ReplicaSet or Job. */
 interface Inquiry {
@@ -55,11 +57,10 @@ export class PodOwners {
   readonly #given = new Map<string, GivenOwner>();
   /** When a pod was first asked for, and last. */
   readonly #asked = new Map<string, { readonly first: number; last: number }>();
+  /** By all that a pod says of its controller: anybody may write another's uid beside his own names. */
   readonly #inquiries = new Map<string, Inquiry>();
   readonly #listeners = new Set<() => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  #byUid: ReadonlyMap<string, KnownPod> = new Map();
-  #indexed: ReadonlyMap<string, KnownPod> | undefined;
   #unsubscribe: () => void = () => {};
   #closed = false;
 
@@ -90,8 +91,8 @@ export class PodOwners {
     asked.last = now();
     if (!this.#asked.has(pod.uid)) this.#first(pod.uid, asked);
     const waiting = now() - asked.first < waitMs;
-    const known = this.#pods().get(pod.uid);
-    if (known !== undefined) return this.#ofKnown(known, waiting);
+    const known = this.#options.pods.snapshot().get(keyOf(pod));
+    if (known !== undefined && isSame(known, pod)) return this.#ofKnown(known, pod.uid, waiting);
     const former = this.#given.get(pod.uid);
     if (former !== undefined) return former;
     if (waiting) return 'not yet';
@@ -104,12 +105,12 @@ export class PodOwners {
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
-  #ofKnown(pod: KnownPod, waiting: boolean): PodOwner | 'not yet' {
-    const { uid, namespace, controller, labels, ports } = pod;
+  #ofKnown(pod: KnownPod, uid: string, waiting: boolean): PodOwner | 'not yet' {
+    const { namespace, controller, labels, ports } = pod;
     const give = (workload: Workload, sure: boolean): PodOwner => this.#give(uid, { workload, ports, labels, sure });
     if (controller === undefined) return give(itself(pod), true);
     const direct = makeWorkload(namespace, controller.kind, controller.name) ?? itself(pod);
-    if (MIDDLE[controller.kind] === undefined) return give(direct, true);
+    if (!Object.hasOwn(MIDDLE, controller.kind)) return give(direct, true);
     const { workload, pending } = this.#inquire(namespace, controller);
     if (workload !== undefined) return give(workload, true);
     const former = this.#given.get(uid);
@@ -127,19 +128,19 @@ export class PodOwners {
   }
 
   /** The owner of a ReplicaSet or Job, asked for once: it does not change while that lives. */
-  #inquire(namespace: string, controller: NonNullable<KnownPod['controller']>): Inquiry {
-    const { uid, kind, name } = controller;
-    const known = this.#inquiries.get(uid);
+  #inquire(namespace: string, controller: Controller): Inquiry {
+    const key = inquiryKey(namespace, controller);
+    const known = this.#inquiries.get(key);
     if (known !== undefined && (known.pending || known.workload !== undefined || this.#options.now() < known.retryAt)) {
       return known;
     }
     const pending: Inquiry = { pending: true, retryAt: 0 };
-    this.#inquiries.set(uid, pending);
-    void this.#ask(namespace, kind, name, uid);
+    this.#inquiries.set(key, pending);
+    void this.#ask(key, namespace, controller);
     return pending;
   }
 
-  async #ask(namespace: string, kind: string, name: string, uid: string): Promise<void> {
+  async #ask(key: string, namespace: string, { kind, name, uid }: Controller): Promise<void> {
     const { client, now } = this.#options;
     const answer: Inquiry = { pending: false, retryAt: now() + RETRY_MS };
     const resource = MIDDLE[kind];
@@ -149,22 +150,13 @@ export class PodOwners {
       const top = metadata.ownerReferences?.find((one) => one.controller === true);
       const same = metadata.uid === undefined || metadata.uid === uid;
       const workload = same ? makeWorkload(namespace, top?.kind ?? kind, top?.name ?? name) : undefined;
-      this.#inquiries.set(uid, workload === undefined ? answer : { ...answer, workload });
+      this.#inquiries.set(key, workload === undefined ? answer : { ...answer, workload });
     } catch {
       // Whoever asks meanwhile gets a guess; why it cannot be asked the source of pods shows, and the doctor.
-      this.#inquiries.set(uid, answer);
+      this.#inquiries.set(key, answer);
       this.#later(RETRY_MS);
     }
     this.#tell();
-  }
-
-  #pods(): ReadonlyMap<string, KnownPod> {
-    const pods = this.#options.pods.snapshot();
-    if (pods !== this.#indexed) {
-      this.#indexed = pods;
-      this.#byUid = new Map([...pods.values()].map((pod) => [pod.uid, pod]));
-    }
-    return this.#byUid;
   }
 
   #first(uid: string, asked: { readonly first: number; last: number }): void {
@@ -190,13 +182,25 @@ export class PodOwners {
       this.#asked.delete(uid);
       this.#given.delete(uid);
     }
-    const inUse = new Set([...this.#pods().values()].map(({ controller }) => controller?.uid));
-    for (const uid of this.#inquiries.keys()) if (!inUse.has(uid)) this.#inquiries.delete(uid);
+    const inUse = new Set<string>();
+    for (const { namespace, controller } of this.#options.pods.snapshot().values()) {
+      if (controller !== undefined) inUse.add(inquiryKey(namespace, controller));
+    }
+    for (const key of this.#inquiries.keys()) if (!inUse.has(key)) this.#inquiries.delete(key);
   }
 
   #tell(): void {
     if (!this.#closed) for (const listener of [...this.#listeners]) listener();
   }
+}
+
+/** Whether the server's pod of a name is the one that runs: only of its own name is what it says of uids believed. */
+function isSame({ uid, hash }: KnownPod, pod: Pod): boolean {
+  return pod.uid === uid || pod.uid === hash;
+}
+
+function inquiryKey(namespace: string, { kind, name, uid }: Controller): string {
+  return JSON.stringify([namespace, kind, name, uid]);
 }
 
 function itself({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): Workload {

@@ -15,8 +15,9 @@ const MOST_PORTS = 512;
 export interface KnownPod {
   readonly namespace: string;
   readonly name: string;
-  /** By which its runtime knows it: of a static pod not the one of its mirror. */
   readonly uid: string;
+  /** By which the runtime knows a static pod. Anybody may write one: it counts for a pod of this name only. */
+  readonly hash?: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Who made it; absent: nobody, or the node itself. */
   readonly controller?: Pick<OwnerReference, 'kind' | 'name' | 'uid' | 'apiVersion'>;
@@ -67,11 +68,13 @@ export function projectPod({ metadata, spec }: LooseObject): KnownPod {
     ...(parsed?.ephemeralContainers ?? []),
   ];
   const controller = ownerReferences.find((one) => one.controller === true && one.kind !== 'Node');
+  const hash = annotations['kubernetes.io/config.hash'];
   const pod = {
     namespace,
     name,
+    uid,
     // A static pod has no uid of the server's: its runtime knows it by a hash of its file, which its mirror bears.
-    uid: annotations['kubernetes.io/config.hash'] ?? uid,
+    ...(hash === undefined ? {} : { hash }),
     labels: { ...labels },
     ports: distinct(all.flatMap(portsOf)).slice(0, MOST_PORTS),
   };

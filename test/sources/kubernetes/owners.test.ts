@@ -197,6 +197,51 @@ describe('the owner of a pod', () => {
     assert.equal(owner(), 'shop/Deployment/web');
   });
 
+  it('is of no other namespace, whosever uid a pod names as its owner’s', async () => {
+    answer = async () => replicaSet('Deployment');
+    know(known);
+    owner();
+    await sleep(1);
+    assert.equal(owner(), 'shop/Deployment/top');
+    const thief: Pod = { ...web, namespace: 'evil', uid: 'u2' };
+    answer = async () => {
+      throw new KubernetesError('NOT_FOUND', 'no such ReplicaSet');
+    };
+    for (const pod of [known, { ...known, namespace: 'evil', uid: 'u2' }]) {
+      pods.set(`${pod.namespace}/${pod.name}`, pod);
+    }
+    changed();
+    owner(thief);
+    await sleep(1);
+    assert.equal(owner(thief), 'evil/Deployment/web');
+    assert.equal(asked.length, 2);
+    assert.equal(owner(), 'shop/Deployment/top');
+  });
+
+  it('is found by the hash of a static pod’s file, and by no hash another pod claims', () => {
+    const { controller: _, ...alone } = known;
+    know({ ...alone, uid: 'of its mirror', hash: 'u1' });
+    assert.equal(owner(), `shop/Pod/${web.name}`);
+    // Named last, and with the victim's uid.
+    const thief: KnownPod = { ...alone, namespace: 'zoo', name: 'thief', uid: 'u9', hash: 'u1', labels: { app: 'x' } };
+    pods = new Map([
+      [`shop/${web.name}`, { ...alone, uid: 'u1' }],
+      ['zoo/thief', thief],
+    ]);
+    changed();
+    const found = owners.resolve(web);
+    assert.ok(found !== 'not yet');
+    assert.deepEqual([formatWorkload(found.workload), found.labels], [`shop/Pod/${web.name}`, labels]);
+  });
+
+  it('is its controller, also where that is called as something every object has', () => {
+    for (const kind of ['constructor', 'toString', 'hasOwnProperty']) {
+      know({ ...known, uid: kind, controller: { ...known.controller!, kind } });
+      assert.equal(owner({ ...web, uid: kind }), `shop/${kind}/web-${HASH}`);
+    }
+    assert.deepEqual(asked, []);
+  });
+
   it('is remembered only when it is news', async () => {
     know(known);
     owner();

@@ -67,11 +67,11 @@ describe('what is kept of a pod', () => {
     });
   }
 
-  it('is found by the uid its runtime has, also where it is the mirror of a static one', () => {
+  it('has the uid its runtime has beside the server’s, where it is the mirror of a static one', () => {
     const annotations = { 'kubernetes.io/config.hash': 'abc', 'kubernetes.io/config.mirror': 'abc' };
     const ownerReferences = [{ apiVersion: 'v1', kind: 'Node', name: 'node1', uid: 'n', controller: true }];
     const pod = projectPod({ metadata: { ...metadata, annotations, ownerReferences } });
-    assert.equal(pod.uid, 'abc');
+    assert.deepEqual([pod.uid, pod.hash], ['u1', 'abc']);
     // The node keeps it, and does not own it: it is a workload of its own.
     assert.equal(pod.controller, undefined);
   });
