@@ -88,41 +88,66 @@ export async function createAuthority(request: AuthorityRequest): Promise<Author
  * @throws TrustError INVALID, WRONG_DOMAIN, EXPIRED, MISMATCH
  */
 export async function issueCertificate(authority: Authority, request: CertificateRequest): Promise<IssuedCertificate> {
-  const { domain, node, days, now = Date.now() } = request;
+  const { days, now = Date.now() } = request;
+  wantNumber('days', days, DAYS_MOST);
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const certificate = await certify(authority, request, keys.publicKey, { now, lifetimeMs: days * DAY_MS });
+  return { certificate, key: await exportKey(keys.privateKey), authority: pem(authority.certificate) };
+}
+
+/** Whose key is signed, and for how long. */
+export interface SigningRequest extends Pick<CertificateRequest, 'domain' | 'node'> {
+  /** Of the curve P-256, SPKI in DER. */
+  readonly publicKey: Uint8Array;
+  /** Milliseconds. */
+  readonly lifetimeMs: number;
+  readonly now: number;
+}
+
+/**
+ * A certificate for an agent that keeps its key to itself, PEM. It ends with its authority at the latest.
+ * @throws TrustError INVALID, WRONG_DOMAIN, EXPIRED, MISMATCH
+ */
+export async function signCertificate(authority: Authority, request: SigningRequest): Promise<string> {
+  const publicKey = await importPublic(request.publicKey);
+  return await certify(authority, request, publicKey, request);
+}
+
+async function certify(
+  authority: Authority,
+  request: Omit<CertificateRequest, 'days'>,
+  publicKey: webcrypto.CryptoKey,
+  { now, lifetimeMs }: { readonly now: number; readonly lifetimeMs: number },
+): Promise<string> {
+  const { domain, node } = request;
   wantDomain(domain);
   if (!isNodeName(node)) {
     const wanted = 'letters, digits, dots, hyphens and underscores, at most 253';
     throw new TrustError('INVALID', `Cannot issue a certificate for node ${JSON.stringify(node)}: wanted ${wanted}`);
   }
-  wantNumber('days', days, DAYS_MOST);
   const names = subjectNames(request);
   const { signer, end } = checkAuthority(authority, domain, now);
   const x509 = await library();
-  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const issuer = new x509.X509Certificate(authority.certificate);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject: [{ CN: [node.slice(0, COMMON_NAME_MOST)] }],
     issuer: issuer.subjectName,
     notBefore: new Date(now - BACKDATED_MS),
-    notAfter: new Date(Math.min(now + days * DAY_MS, end)),
+    notAfter: new Date(Math.min(now + lifetimeMs, end)),
     signingAlgorithm: ALGORITHM,
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey: await importKey(signer),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
       new x509.SubjectAlternativeNameExtension(names),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],
   });
-  return {
-    certificate: pem(certificate.toString('pem')),
-    key: await exportKey(keys.privateKey),
-    authority: pem(authority.certificate),
-  };
+  return pem(certificate.toString('pem'));
 }
 
 /** The domain an authority that was made here is of; undefined for one that came from elsewhere. */
@@ -165,7 +190,12 @@ function readKey(key: string) {
   return signer;
 }
 
-function subjectNames({ domain, node, addresses = [], names = [] }: CertificateRequest): JsonGeneralName[] {
+function subjectNames({
+  domain,
+  node,
+  addresses = [],
+  names = [],
+}: Omit<CertificateRequest, 'days'>): JsonGeneralName[] {
   if (addresses.length + names.length > NAMES_MOST) {
     throw new TrustError('INVALID', `Cannot issue for node ${node}: more than ${NAMES_MOST} addresses and names`);
   }
@@ -214,6 +244,14 @@ async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
 
 function importKey(key: ReturnType<typeof createPrivateKey>): Promise<webcrypto.CryptoKey> {
   return webcrypto.subtle.importKey('pkcs8', key.export({ format: 'der', type: 'pkcs8' }), ALGORITHM, false, ['sign']);
+}
+
+async function importPublic(spki: Uint8Array): Promise<webcrypto.CryptoKey> {
+  try {
+    return await webcrypto.subtle.importKey('spki', Uint8Array.from(spki), ALGORITHM, true, ['verify']);
+  } catch (cause) {
+    throw new TrustError('INVALID', 'Cannot sign: the public key is not of the curve P-256', { cause });
+  }
 }
 
 /** One certificate as Node writes it, so that files end with a line feed and nothing stands around it. */
