@@ -115,6 +115,16 @@ export class KubernetesClient {
     return await this.#write('PUT', path, this.#whole(resource, object), options);
   }
 
+  /** Of a CertificateSigningRequest: that it is approved, or denied, has a right of its own. */
+  async updateApproval<T extends ApiObject>(
+    resource: ResourceType<T>,
+    object: T,
+    options: WriteOptions = {},
+  ): Promise<T> {
+    const path = this.#pathTo(resource, object.metadata, 'approval');
+    return await this.#write('PUT', path, this.#whole(resource, object), options);
+  }
+
   /** JSON merge patch (RFC 7396). */
   async patch<T extends ApiObject>(
     resource: ResourceType<T>,
