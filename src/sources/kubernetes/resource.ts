@@ -101,6 +101,13 @@ export const CUSTOM_RESOURCES = clusterWide(
   'customresourcedefinitions',
   'CustomResourceDefinition',
 );
+export const CONFIG_MAPS = namespaced('', 'v1', 'configmaps', 'ConfigMap');
+export const CERTIFICATE_REQUESTS = clusterWide(
+  'certificates.k8s.io',
+  'v1',
+  'certificatesigningrequests',
+  'CertificateSigningRequest',
+);
 export const ACCESS_REVIEWS = clusterWide(
   'authorization.k8s.io',
   'v1',
