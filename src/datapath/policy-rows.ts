@@ -21,11 +21,11 @@ const CLASS_BITS = 64 + 8;
 
 export type Row<K, V> = readonly [K, V];
 
-/** `flags` of a class as the `set` holds it. */
-export function classValue(kind: tables.Class, set: tables.PolicySet): Class {
+/** A class as a set holds it that has networks, or none. */
+export function classValue(kind: tables.Class, hasNetworks: boolean): Class {
   let flags = 0;
   for (const entry of kind.ports) flags |= entry.prefix === 16 ? ClassFlags.Ports : ClassFlags.Ranges;
-  if (set.networks.length > 0) flags |= ClassFlags.Networks;
+  if (hasNetworks) flags |= ClassFlags.Networks;
   return { id: kind.id, flags, any: kind.any };
 }
 

@@ -2,6 +2,7 @@
 import type { Plan, SetPatch, Step } from '../compile/diff.ts';
 import type { Class, PolicySet, PolicyTables, PortEntry, RuleInfo, Subject } from '../compile/tables.ts';
 import type { Tables } from './maps.ts';
+import { knownNetworkRows, LONG_LIST, networkRows } from './network-rows.ts';
 import * as rows from './policy-rows.ts';
 import { RowRemover, RowWriter } from './row-runs.ts';
 
@@ -74,15 +75,18 @@ type Ports = Pick<Class, 'id' | 'ports'>;
 
 /** Networks before peers: the peers' flag says that there are networks to look in. */
 function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Members[]): void {
-  const value = (set: bigint, kind: bigint) => rows.classValue(classOf(desired, kind), setOf(desired, set));
+  const kindOf = (id: bigint): Class => classOf(desired, id);
   const networks = new RowWriter(maps.networks);
-  for (const set of sets) {
-    for (const entry of set.networks) networks.put(rows.networkKey(set.id, entry), value(set.id, entry.class));
+  for (const { id, networks: list } of sets) {
+    if (list.length >= LONG_LIST) networks.putRows(networkRows(id, list, kindOf));
+    else for (const entry of list) networks.put(rows.networkKey(id, entry), rows.classValue(kindOf(entry.class), true));
   }
   networks.flush();
   const peers = new RowWriter(maps.peers);
   for (const set of sets) {
-    for (const [slot, kind] of set.peers) peers.put(rows.peerKey(set.id, slot), value(set.id, kind));
+    const hasNetworks = setOf(desired, set.id).networks.length > 0;
+    for (const [slot, kind] of set.peers)
+      peers.put(rows.peerKey(set.id, slot), rows.classValue(kindOf(kind), hasNetworks));
   }
   peers.flush();
 }
@@ -92,7 +96,11 @@ function removeMembers(maps: PolicyMaps, sets: readonly Members[]): void {
   for (const set of sets) for (const slot of set.peers.keys()) peers.remove(rows.peerKey(set.id, slot));
   peers.flush();
   const networks = new RowRemover(maps.networks);
-  for (const set of sets) for (const entry of set.networks) networks.remove(rows.networkKey(set.id, entry));
+  for (const { id, networks: list } of sets) {
+    const known = knownNetworkRows(id, list);
+    if (known !== undefined) networks.removeRows(known);
+    else for (const entry of list) networks.remove(rows.networkKey(id, entry));
+  }
   networks.flush();
 }
 

@@ -107,7 +107,7 @@ class LayoutWriter {
       '  },',
       '  write(value, buffer, offset) {',
       ...view,
-      ...(gaps ? [`    buffer.fill(0, offset, offset + ${size});`] : []),
+      ...(gaps ? [`    ${this.#use('clearBytes')}(buffer, offset, ${size});`] : []),
       this.#writes(fields),
       '  },',
       '};',

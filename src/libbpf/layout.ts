@@ -18,6 +18,9 @@ function outOfRange(type: string, value: unknown): never {
   throw new BpfError('LAYOUT', { attempted: `write ${String(value)} as ${type}`, reason: `it is not a ${type}` });
 }
 
+/** Up to this many are written one by one: calling out for them takes longer. */
+const FEW_BYTES = 64;
+
 /** The number itself; throws unless it fits. */
 export function u8(value: number): number {
   return (value & 0xff) === value ? value : outOfRange('u8', value);
@@ -61,7 +64,16 @@ export function readBytes(buffer: Buffer, offset: number, length: number): Uint8
 
 export function writeBytes(value: Uint8Array, buffer: Buffer, offset: number, length: number): void {
   if (!(value instanceof Uint8Array) || value.length !== length) outOfRange(`byte array of ${length}`, value);
-  buffer.set(value, offset);
+  if (offset + length > buffer.length) throw new RangeError(`no ${length} bytes at ${offset} of ${buffer.length}`);
+  if (length > FEW_BYTES) buffer.set(value, offset);
+  else for (let i = 0; i < length; i++) buffer[offset + i] = value[i]!;
+}
+
+/** Sets bytes to zero, of which there are mostly some few. */
+export function clearBytes(buffer: Buffer, offset: number, length: number): void {
+  if (offset + length > buffer.length) throw new RangeError(`no ${length} bytes at ${offset} of ${buffer.length}`);
+  if (length > FEW_BYTES) buffer.fill(0, offset, offset + length);
+  else for (let i = offset; i < offset + length; i++) buffer[i] = 0;
 }
 
 /** The array itself; throws unless it has `length` elements. */

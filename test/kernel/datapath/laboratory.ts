@@ -5,6 +5,7 @@ import { Compiler } from '../../../src/compile/compiler.ts';
 import { diff, EMPTY_TABLES } from '../../../src/compile/diff.ts';
 import type { KnownIdentity } from '../../../src/compile/input.ts';
 import type { PolicyTables, RuleInfo } from '../../../src/compile/tables.ts';
+import { driftOf } from '../../../src/datapath/drift.ts';
 import { readFlows } from '../../../src/datapath/flows.ts';
 import {
   type EndpointState,
@@ -14,8 +15,8 @@ import {
   type Settings,
   Slot,
 } from '../../../src/datapath/layouts.gen.ts';
-import { applyPolicyPlan } from '../../../src/datapath/policy-tables.ts';
-import type { DatapathSizes, FlowRecord, KernelRecord } from '../../../src/datapath/port.ts';
+import { applyPolicyPlan, readPolicyTables } from '../../../src/datapath/policy-tables.ts';
+import type { DatapathSizes, Drift, FlowRecord, KernelRecord } from '../../../src/datapath/port.ts';
 import { loadPrograms, type Programs } from '../../../src/datapath/programs.ts';
 import { decodeRecords } from '../../../src/datapath/records.ts';
 import { mountBpffs, RingBuffer } from '../../../src/libbpf/index.ts';
@@ -162,6 +163,11 @@ export class Laboratory {
   enforce(desired: PolicyTables): void {
     applyPolicyPlan(this.programs.tables, diff(this.#tables, desired), () => this.bump());
     this.#tables = desired;
+  }
+
+  /** Where the kernel's tables are other than what was last enforced. */
+  drift(): readonly Drift[] {
+    return driftOf(diff(readPolicyTables(this.programs.tables), this.#tables));
   }
 
   /** Whose packets the test's are from now on: of this slot, as the endpoint of the same number. */
