@@ -18,7 +18,7 @@ export interface Steps {
 }
 
 export const LONGEST_PATTERN = 1_024;
-export const MOST_PATTERNS = 256;
+export const MOST_PATTERNS = 4_096;
 /** States have numbers of 16 bits. */
 const MOST_STEPS = 0xffff;
 
