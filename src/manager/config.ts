@@ -68,6 +68,21 @@ export const managerSchema = z.strictObject({
       activateMinutes: number(15, 5, 1_440).describe('Time for a new key to reach every node before it signs'),
     })
     .prefault({}),
+  certificates: z
+    .strictObject({
+      signer: z
+        .string()
+        .regex(/^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/, 'wanted domain/name')
+        .default('sallyport.dev/agent')
+        .describe('`signerName` of the agents’ requests'),
+      account: name('sallyport-agent').describe('ServiceAccount of the agents, in the same namespace'),
+      secret: name('sallyport-ca').describe('Secret of the authority that signs them'),
+      bundle: name('sallyport-ca').describe('ConfigMap of the authorities that agents believe'),
+      hours: number(24, 1, 720).describe(
+        'Lifetime of an agent’s certificate; agents renew it when two thirds are over',
+      ),
+    })
+    .prefault({}),
   metrics: z
     .strictObject({
       address: address('0.0.0.0:9464').describe('Where /metrics, /healthz and /readyz are served'),

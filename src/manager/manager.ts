@@ -5,6 +5,8 @@ import type { Connection } from '../sources/kubernetes/connection.ts';
 import { KubernetesError } from '../sources/kubernetes/error.ts';
 import { CUSTOM_RESOURCES, POLICY_RESOURCES, VALIDATING_WEBHOOKS } from '../sources/kubernetes/resource.ts';
 import { Applier } from './applier.ts';
+import { AuthorityKeeper } from './certificates/keeper.ts';
+import { CertificateSigner } from './certificates/signer.ts';
 import { Cluster } from './cluster.ts';
 import type { ManagerConfig } from './config.ts';
 import { Controllers } from './controllers.ts';
@@ -48,11 +50,13 @@ export class Manager {
   readonly #identity: WebhookIdentity;
   readonly #webhook: WebhookServer;
   readonly #tagKeys: TagKeys;
+  readonly #authority: AuthorityKeeper;
   readonly #metrics: ManagerMetrics;
   readonly #closing = new AbortController();
   #applier: Applier;
   #events: Events;
   #controllers: Controllers | undefined;
+  #signer: CertificateSigner | undefined;
   /** Beginning and ending of leading, one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #http: HttpServer | undefined;
@@ -64,7 +68,7 @@ export class Manager {
   constructor(options: ManagerOptions) {
     this.#options = options;
     const { config, connection, namespace, replica, logger } = options;
-    const { webhook, election, tagKeys } = config;
+    const { webhook, election, tagKeys, certificates } = config;
     this.#client = new KubernetesClient(connection);
     this.#cluster = new Cluster(connection, Date.now);
     this.#view = new View(this.#cluster, config.domain);
@@ -99,6 +103,14 @@ export class Manager {
     this.#tagKeys = new TagKeys({
       secret: new SecretKeeper(this.#client, namespace, tagKeys.secret),
       plan: { rotateMs: tagKeys.rotateHours * 3_600_000, activateInMs: tagKeys.activateMinutes * 60_000 },
+      logger,
+      now: Date.now,
+    });
+    this.#authority = new AuthorityKeeper({
+      client: this.#client,
+      secret: new SecretKeeper(this.#client, namespace, certificates.secret),
+      bundle: { namespace, name: certificates.bundle },
+      plan: { domain: config.domain, lifetimeMs: certificates.hours * 3_600_000 },
       logger,
       now: Date.now,
     });
@@ -157,9 +169,10 @@ export class Manager {
 
   #lead(leading: boolean): void {
     this.#turn = this.#turn.then(async () => {
-      await this.#controllers?.close();
+      await Promise.all([this.#controllers?.close(), this.#signer?.close()]);
       await this.#applier.close();
-      this.#controllers = undefined;
+      this.#controllers = this.#signer = undefined;
+      this.#authority.reset();
       if (!leading || this.#closing.signal.aborted) return;
       [this.#applier, this.#events] = this.#hands();
       this.#controllers = new Controllers({
@@ -174,7 +187,24 @@ export class Manager {
         now: Date.now,
         monotonic: () => performance.now(),
       });
+      this.#signer = this.#openSigner();
       this.#wake();
+    });
+  }
+
+  #openSigner(): CertificateSigner {
+    const { config, connection, namespace, logger } = this.#options;
+    const { signer, account, hours } = config.certificates;
+    return new CertificateSigner({
+      client: this.#client,
+      connection,
+      installation: { domain: config.domain, namespace, account },
+      signer,
+      lifetimeMs: hours * 3_600_000,
+      authority: () => (this.leading ? this.#authority.signing : undefined),
+      logger,
+      onOutcome: (outcome) => this.#metrics.certificate(outcome),
+      now: Date.now,
     });
   }
 
@@ -192,6 +222,8 @@ export class Manager {
       if (this.leading) {
         await this.#try('webhook', () => this.#configure(signal));
         await this.#try('tag-keys', () => this.#tagKeys.round(signal));
+        await this.#try('authority', () => this.#authority.round(signal));
+        this.#signer?.look();
       }
       this.#lookedAt = performance.now();
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -24,11 +24,19 @@ export interface MetricSources {
 }
 
 /** The controllers, as metrics name them. */
-export type ControllerName = 'identities' | 'profiles' | 'status' | 'tag-keys' | 'certificate' | 'webhook';
+export type ControllerName =
+  | 'identities'
+  | 'profiles'
+  | 'status'
+  | 'tag-keys'
+  | 'certificate'
+  | 'webhook'
+  | 'authority';
 
 export class ManagerMetrics {
   readonly #registry = new Registry();
   readonly #rounds: Counter<'controller' | 'outcome'>;
+  readonly #certificates: Counter<'outcome'>;
   readonly #answers: Counter<'kind' | 'allowed'>;
   readonly #warnings: Counter;
   readonly #refused: Counter<'why'>;
@@ -41,6 +49,12 @@ export class ManagerMetrics {
       name: 'sallyport_manager_rounds_total',
       help: 'Rounds of controllers.',
       labelNames: ['controller', 'outcome'],
+      registers,
+    });
+    this.#certificates = new Counter({
+      name: 'sallyport_manager_certificates_total',
+      help: "Requests for agents' certificates.",
+      labelNames: ['outcome'],
       registers,
     });
     this.#answers = new Counter({
@@ -71,6 +85,10 @@ export class ManagerMetrics {
 
   round(controller: ControllerName, outcome: 'done' | 'failed'): void {
     this.#rounds.inc({ controller, outcome });
+  }
+
+  certificate(outcome: 'signed' | 'denied' | 'failed'): void {
+    this.#certificates.inc({ outcome });
   }
 
   answered({ kind, allowed, warnings }: Pick<Answer, 'kind' | 'allowed' | 'warnings'>, milliseconds: number): void {
