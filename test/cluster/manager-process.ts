@@ -18,6 +18,7 @@ export function permissions(name: string): string {
     .replaceAll('sallyport-system', name)
     .replace(/name: sallyport-manager/g, `name: ${name}`)
     .replaceAll('[sallyport-manager]', `[${name}]`)
+    .replaceAll('[sallyport.dev/agent]', `[sallyport.dev/${name}]`)
     .replaceAll('[sallyport]', `[${name}]`);
 }
 
@@ -53,6 +54,7 @@ export function startManager(
     'webhook.url': `https://127.0.0.1:${webhook}/validate`,
     'webhook.configuration': name,
     'election.lease': name,
+    'certificates.signer': `sallyport.dev/${name}`,
     'metrics.address': `127.0.0.1:${metrics}`,
     'identities.graceMinutes': '5',
   };
