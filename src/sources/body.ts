@@ -1,5 +1,7 @@
 import { SourceError } from './error.ts';
 
+const NEWLINE = 10;
+
 /** Reads a body to its end. Throws SourceError TOO_LARGE beyond `longest` bytes, having ended the body. */
 export async function readBounded(body: AsyncIterable<Uint8Array>, longest: number): Promise<string> {
   const chunks: Uint8Array[] = [];
@@ -14,16 +16,22 @@ export async function readBounded(body: AsyncIterable<Uint8Array>, longest: numb
 
 /** The lines of a body as they arrive, without empty ones. Throws SourceError TOO_LARGE beyond `longest` bytes in one. */
 export async function* readLines(body: AsyncIterable<Uint8Array>, longest: number): AsyncGenerator<string> {
-  let rest: Buffer = Buffer.alloc(0);
+  // A long line comes in many pieces, each of which is looked at once.
+  let pieces: Uint8Array[] = [];
+  let length = 0;
+  const add = (piece: Uint8Array): void => {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > longest) throw new SourceError('TOO_LARGE', `A line is longer than ${longest} bytes`);
+  };
   for await (const chunk of body) {
-    rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
     let start = 0;
-    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-      const line = rest.toString('utf8', start, end).trim();
-      start = end + 1;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      add(chunk.subarray(start, end));
+      const line = Buffer.concat(pieces).toString('utf8').trim();
+      [pieces, length, start] = [[], 0, end + 1];
       if (line !== '') yield line;
     }
-    rest = rest.subarray(start);
-    if (rest.length > longest) throw new SourceError('TOO_LARGE', `A line is longer than ${longest} bytes`);
+    add(chunk.subarray(start));
   }
 }

@@ -5,6 +5,8 @@ import { apiVersionOf, isApiObject, keyOf, pathOf } from './resource.ts';
 
 /** Objects asked for at once. */
 const PAGE_SIZE = 500;
+/** Of a page that is too long this part is asked for next. */
+const FEWER = 8;
 
 /** Bodies of a PATCH. */
 const MERGE = 'application/merge-patch+json';
@@ -72,18 +74,36 @@ export class KubernetesClient {
     return this.#object(await this.#connection.request(request), path);
   }
 
-  /** Pages of a list; objects without a name are left out. */
+  /**
+   * Pages of a list; objects without a name are left out. A page that is too long is asked for again with fewer objects:
+   * whoever may write large ones could otherwise keep us from all others.
+   */
   async *pages<T extends ApiObject>(
     resource: ResourceType<T>,
     options: ListOptions = {},
     signal?: AbortSignal,
   ): AsyncGenerator<Page<T>> {
+    const { pageSize = PAGE_SIZE } = options;
+    let { fromCache = false } = options;
+    let limit = fromCache ? 0 : pageSize;
     let next: string | undefined;
-    do {
-      const page: Page<T> = await this.#page(resource, options, next, signal);
+    for (;;) {
+      let page: Page<T>;
+      try {
+        page = await this.#page(resource, { ...options, fromCache, pageSize: limit }, next, signal);
+      } catch (thrown) {
+        const tooLarge = thrown instanceof KubernetesError && thrown.code === 'TOO_LARGE';
+        if (!tooLarge || limit === 1) throw thrown;
+        limit = limit === 0 ? PAGE_SIZE : Math.ceil(limit / FEWER);
+        // What is in the server's cache comes in one piece.
+        fromCache = false;
+        continue;
+      }
       yield page;
       next = page.continue;
-    } while (next !== undefined);
+      if (next === undefined) return;
+      limit = Math.min(pageSize || PAGE_SIZE, limit * 2);
+    }
   }
 
   async list<T extends ApiObject>(

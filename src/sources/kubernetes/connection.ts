@@ -8,10 +8,11 @@ import { KubernetesError, refusal } from './error.ts';
 import type { KubeconfigOptions, Target } from './kubeconfig.ts';
 import { loadTarget } from './kubeconfig.ts';
 
-/** One page of a list, or one object: etcd keeps none beyond 1.5 MiB. */
-const LONGEST_ANSWER = 64 << 20;
-/** One event of a watch. */
-const LONGEST_LINE = 8 << 20;
+/**
+ * One page of a list, one object, or one event of a watch, bytes. etcd keeps no object beyond 1.5 MiB; as JSON one byte of
+ * it may be six (`<` is `\u003c`).
+ */
+const LONGEST_ANSWER = 16 << 20;
 /** How long any answer may take, and the first word of a watch, milliseconds. */
 const ANSWER_MS = 30_000;
 const CONNECT_MS = 10_000;
@@ -53,6 +54,8 @@ export interface Connection {
 export interface ConnectionOptions {
   /** How long any answer may take, milliseconds. Default 30,000. */
   readonly answerMs?: number;
+  /** How long any answer and any event may be, bytes. Default 16 MiB. */
+  readonly longest?: number;
   readonly now?: () => number;
 }
 
@@ -72,13 +75,14 @@ class HttpConnection implements Connection {
   readonly #origin: string;
   readonly #base: string;
   readonly #answerMs: number;
+  readonly #longest: number;
   readonly #credentials: Credentials;
   /** The one new questions go through; those made with former credentials end with what is under way on them. */
   #way: { readonly dispatcher: Dispatcher; readonly tls: Tls } | undefined;
   readonly #open = new Set<Dispatcher>();
   #closed = false;
 
-  constructor(target: Target, { answerMs = ANSWER_MS, now = Date.now }: ConnectionOptions) {
+  constructor(target: Target, { answerMs = ANSWER_MS, longest = LONGEST_ANSWER, now = Date.now }: ConnectionOptions) {
     const url = new URL(target.server);
     checkPlain(url, target);
     this.server = target.server;
@@ -86,6 +90,7 @@ class HttpConnection implements Connection {
     this.#origin = url.origin;
     this.#base = url.pathname.replace(/\/+$/, '');
     this.#answerMs = answerMs;
+    this.#longest = longest;
     this.#credentials = new Credentials(target, now);
   }
 
@@ -95,7 +100,7 @@ class HttpConnection implements Connection {
     const { signal, done } = this.#limit(request.signal);
     try {
       const answer = await this.#ask(request, signal, attempted);
-      const text = await readBounded(answer.body, LONGEST_ANSWER);
+      const text = await readBounded(answer.body, this.#longest);
       if (answer.statusCode >= 200 && answer.statusCode < 300) return parseAnswer(text, attempted) as T;
       throw refusalOf(answer, text, attempted);
     } catch (thrown) {
@@ -116,12 +121,12 @@ class HttpConnection implements Connection {
     try {
       const answer = await this.#ask({ method: 'GET', path, query }, signal, attempted);
       if (answer.statusCode !== 200) {
-        throw refusalOf(answer, await readBounded(answer.body, LONGEST_ANSWER), attempted);
+        throw refusalOf(answer, await readBounded(answer.body, this.#longest), attempted);
       }
       // From here on silence is normal.
       done();
       onOpen();
-      yield* readLines(answer.body, LONGEST_LINE);
+      yield* readLines(answer.body, this.#longest);
     } catch (thrown) {
       throw this.#failure(thrown, attempted, parent);
     } finally {
@@ -210,7 +215,10 @@ class HttpConnection implements Connection {
   #failure(thrown: unknown, attempted: string, signal: AbortSignal | undefined): unknown {
     if (signal?.aborted) return signal.reason;
     if (thrown instanceof KubernetesError) return thrown;
-    if (thrown instanceof SourceError) return new KubernetesError('SERVER', `Cannot ${attempted}: ${thrown.message}`);
+    if (thrown instanceof SourceError) {
+      const code = thrown.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'SERVER';
+      return new KubernetesError(code, `Cannot ${attempted}: ${thrown.message}`);
+    }
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     const certificate = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO/.test(errnoOf(thrown) ?? '');
     return new KubernetesError('UNREACHABLE', `Cannot ${attempted}: ${reason}`, {

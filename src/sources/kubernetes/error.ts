@@ -10,6 +10,7 @@ export type KubernetesErrorCode =
   | 'EXPIRED' // a version of the past that is no longer kept
   | 'INVALID' // it cannot accept what was asked; the configuration, where nobody was asked
   | 'THROTTLED' // too many questions
+  | 'TOO_LARGE' // an answer longer than any is read
   | 'SERVER'; // anything else: its failures, and answers that are not what the protocol says
 
 export interface KubernetesErrorOptions {

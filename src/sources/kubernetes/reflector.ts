@@ -318,6 +318,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
 
 const SOURCE_CODES: Readonly<Partial<Record<KubernetesErrorCode, SourceErrorCode>>> = {
   UNREACHABLE: 'UNREACHABLE',
+  TOO_LARGE: 'TOO_LARGE',
   SERVER: 'MALFORMED',
 };
 

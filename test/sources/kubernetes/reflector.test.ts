@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../../../src/sources/kubernetes/connection.ts';
 import { connect } from '../../../src/sources/kubernetes/connection.ts';
+import type { KubernetesErrorCode } from '../../../src/sources/kubernetes/error.ts';
 import type { ReflectorOptions } from '../../../src/sources/kubernetes/reflector.ts';
 import { Reflector } from '../../../src/sources/kubernetes/reflector.ts';
 import { PODS } from '../../../src/sources/kubernetes/resource.ts';
@@ -191,6 +192,29 @@ describe('a reflector', () => {
     );
   });
 
+  for (const more of [{}, { fromCache: true }]) {
+    it(`is not kept from the others by objects that fill a page${more.fromCache ? ' of the cache' : ''}`, async () => {
+      await connection.close();
+      connection = await connect({ kubeconfig: server.kubeconfig(), longest: 4_000 });
+      const large = (name: string, bytes: number) => ({
+        metadata: { ...pod(name).metadata, annotations: { large: 'x'.repeat(bytes) } },
+      });
+      for (let i = 0; i < 30; i++) server.set(PATH, large(`web-${i}`, i < 10 ? 3_000 : 100));
+      await follow(more);
+      assert.equal(reflector.snapshot().size, 30);
+      const pages = lists().map(({ query }) => query.get('limit'));
+      // As many as fit, and more again where they do.
+      assert.deepEqual(
+        pages.slice(0, 5),
+        more.fromCache ? [null, '500', '63', '8', '1'] : ['500', '63', '8', '1', '2'],
+      );
+      assert.equal(reflector.status().healthy, true);
+      server.set(PATH, large('huge', 5_000));
+      await until(() => (reflector.statistics().failures.TOO_LARGE ?? 0) > 0);
+      assert.equal(reflector.snapshot().size, 30);
+    });
+  }
+
   it('makes a watch anew that says nothing, as one does whose connection is half open', async () => {
     server.set(PATH, pod('web'));
     await follow({ idleMs: 50 });
@@ -224,15 +248,15 @@ describe('a reflector', () => {
     assert.equal(lists().length, 1);
   });
 
-  const nonsense: readonly { name: string; text: string }[] = [
+  const nonsense: readonly { name: string; text: string; code?: KubernetesErrorCode }[] = [
     { name: 'is no JSON', text: '{"type":\n' },
     { name: 'is no event', text: '[1]\n' },
     { name: 'has no object', text: '{"type":"ADDED","object":{"metadata":{}}}\n' },
     { name: 'is an unknown type', text: '{"type":"EXPLODED","object":{"metadata":{"name":"x"}}}\n' },
-    { name: 'has no end', text: 'x'.repeat(9 << 20) },
+    { name: 'has no end', text: 'x'.repeat(17 << 20), code: 'TOO_LARGE' },
     { name: 'tells of a failure', text: '{"type":"ERROR","object":{"code":500,"message":"etcd is gone"}}\n' },
   ];
-  for (const { name, text } of nonsense) {
+  for (const { name, text, code = 'SERVER' } of nonsense) {
     it(`lists again after a line that ${name}`, async () => {
       server.set(PATH, pod('web'));
       await follow();
@@ -240,7 +264,7 @@ describe('a reflector', () => {
       server.write(PATH, text);
       await until(() => reflector.snapshot().has('shop/missed'));
       await until(() => reflector.status().healthy);
-      assert.equal(reflector.statistics().failures.SERVER, 1);
+      assert.equal(reflector.statistics().failures[code], 1);
     });
   }
 
