@@ -24,6 +24,17 @@ export const kubernetes = z
     networkPolicies: flag(true).describe('Kubernetes’ own network policies are enforced, with those of administrators'),
     probes: flag(true).describe('The kubelet may reach the ports its probes are declared on, whatever policies say'),
     podNetworks: flag(true).describe('TCP toward the pods’ networks of all nodes bears tags, beside network.prefixes'),
+    agents: flag(true).describe(
+      'Agents of all nodes shake hands, beside handshake.agents; where handshake.listen is set',
+    ),
+    certificates: flag(false).describe(
+      'The manager signs this agent’s certificate: handshake.certificate and handshake.key are written, and renewed',
+    ),
+    signer: z
+      .string()
+      .regex(/^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/, 'wanted domain/name')
+      .default('sallyport.dev/agent')
+      .describe('`signerName` of its requests, as the manager has it'),
     report: flag(true).describe('A NodeReport tells the cluster how this node stands'),
   })
   .prefault({});

@@ -15,7 +15,7 @@ import { openHost } from './host.ts';
 import { findObjects } from './installation.ts';
 import { openCluster } from './kubernetes/open.ts';
 import { startMetrics } from './metrics/server.ts';
-import { Neighbourhood } from './neighbourhood.ts';
+import { Neighbourhood, NOBODY } from './neighbourhood.ts';
 import { reload } from './reload.ts';
 import { Service } from './service.ts';
 import { ConfiguredWorld } from './world.ts';
@@ -55,9 +55,9 @@ export async function runAgent(
   });
   const neighbourhood = new Neighbourhood({
     configured: { prefixes: config.network.prefixes, agents: config.handshake.agents },
-    podNetworks: () => cluster?.podNetworks() ?? [],
+    found: () => cluster?.neighbours() ?? NOBODY,
     tell: (neighbours) => agent.between.setNeighbours(neighbours),
-    onFault: (error) => logger.error({ err: error }, 'Cannot take over the networks that the cluster names'),
+    onFault: (error) => logger.error({ err: error }, 'Cannot take over the nodes that the cluster names'),
   });
   cluster?.onChange(() => neighbourhood.look());
   const onHangUp = reloader(neighbourhood, config, logger, readAgain);

@@ -63,8 +63,14 @@ describe('an agent with a cluster', () => {
       node: 'node1',
       domain: 'local',
       state,
+      credentials: {
+        certificate: join(state, 'agent.crt'),
+        key: join(state, 'agent.key'),
+        authority: join(state, 'ca'),
+      },
       now: Date.now,
       onFault,
+      onNoCertificate: onFault,
     });
     const store = new PolicyStore({
       directory: join(state, 'directory'),

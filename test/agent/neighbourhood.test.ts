@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import type { Neighbours } from '../../src/agent/between/between-nodes.ts';
-import { podNetworksOf, projectNode } from '../../src/agent/kubernetes/nodes.ts';
-import { Neighbourhood } from '../../src/agent/neighbourhood.ts';
+import { AGENTS_MOST, agentsOf } from '../../src/agent/kubernetes/agents.ts';
+import { type KnownNode, podNetworksOf, projectNode } from '../../src/agent/kubernetes/nodes.ts';
+import { Neighbourhood, NOBODY } from '../../src/agent/neighbourhood.ts';
 
 const EAST = { name: 'east', address: '192.0.2.1:7350', cidrs: [], workloads: ['*/*/*'], direct: false };
 
 describe('the neighbourhood of a node', () => {
   const live = () => {
     const told: Neighbours[] = [];
-    const cluster = { networks: [] as string[], refuses: false };
+    const cluster = { found: NOBODY, refuses: false };
     const faults: unknown[] = [];
     const neighbourhood = new Neighbourhood({
       configured: { prefixes: ['10.0.0.0/8'], agents: [] },
-      podNetworks: () => [...cluster.networks],
+      found: () => cluster.found,
       tell: (neighbours) => {
         if (cluster.refuses) throw new Error('no');
         told.push(neighbours);
@@ -26,11 +27,11 @@ describe('the neighbourhood of a node', () => {
     const { told, cluster, neighbourhood } = live();
     neighbourhood.look();
     assert.equal(told.length, 0);
-    cluster.networks = ['10.0.0.0/8', '10.244.1.0/24'];
+    cluster.found = { prefixes: ['10.0.0.0/8', '10.244.1.0/24'], agents: [] };
     neighbourhood.look();
     neighbourhood.look();
     neighbourhood.configure({ prefixes: ['fd00::/64'], agents: [EAST] });
-    cluster.networks = [];
+    cluster.found = { prefixes: [], agents: [] };
     neighbourhood.look();
     assert.deepEqual(
       told.map((one) => [one.prefixes, one.agents.length]),
@@ -45,7 +46,7 @@ describe('the neighbourhood of a node', () => {
   it('survives that what the cluster names cannot be taken over, and tries again', () => {
     const { told, cluster, neighbourhood, faults } = live();
     cluster.refuses = true;
-    cluster.networks = ['10.244.1.0/24'];
+    cluster.found = { prefixes: ['10.244.1.0/24'], agents: [] };
     neighbourhood.look();
     assert.deepEqual([told.length, faults.length], [0, 1]);
     cluster.refuses = false;
@@ -58,9 +59,98 @@ describe('the neighbourhood of a node', () => {
     cluster.refuses = true;
     assert.throws(() => neighbourhood.configure({ prefixes: [], agents: [EAST] }));
     cluster.refuses = false;
-    cluster.networks = ['10.244.1.0/24'];
+    cluster.found = { prefixes: ['10.244.1.0/24'], agents: [] };
     neighbourhood.look();
     assert.deepEqual(told, [{ prefixes: ['10.0.0.0/8', '10.244.1.0/24'], agents: [] }]);
+  });
+});
+
+describe('a neighbourhood that both the configuration and the cluster name', () => {
+  it('has each agent once, as it is configured, and none that speaks for what another is configured to', () => {
+    const told: Neighbours[] = [];
+    const agent = (name: string, ...cidrs: string[]) => ({ ...EAST, name, cidrs });
+    const found = { prefixes: [], agents: [agent('east', '10.1.0.0/24'), agent('west', '10.2.0.0/24', '10.9.0.0/24')] };
+    const neighbourhood = new Neighbourhood({
+      configured: { prefixes: [], agents: [agent('east', '10.9.0.0/24')] },
+      found: () => found,
+      tell: (neighbours) => told.push(neighbours),
+      onFault: assert.fail,
+    });
+    neighbourhood.look();
+    assert.deepEqual(
+      told[0]?.agents.map(({ name, cidrs }) => [name, ...cidrs]),
+      [
+        ['east', '10.9.0.0/24'],
+        ['west', '10.2.0.0/24'],
+      ],
+    );
+  });
+});
+
+describe('the agents of a cluster’s nodes', () => {
+  const PORT = 9465;
+  const node = (internalAddress: string | undefined, ...podNetworks: string[]): Partial<KnownNode> => ({
+    podNetworks,
+    ...(internalAddress === undefined ? {} : { internalAddress }),
+  });
+  const found = (nodes: Record<string, Partial<KnownNode>>, own = 'a') =>
+    agentsOf(new Map(Object.entries(nodes)), own, PORT);
+
+  it('are reached where the nodes are, and speak for their pods', () => {
+    const { agents } = found({
+      c: node('fd00::1', 'fd01::/64'),
+      a: node('192.0.2.1', '10.1.0.0/24'),
+      b: node('192.0.2.2', '10.2.0.0/24'),
+    });
+    const rest = { workloads: ['*/*/*'], direct: false };
+    assert.deepEqual(agents, [
+      { name: 'b', address: '192.0.2.2:9465', cidrs: ['10.2.0.0/24'], ...rest },
+      { name: 'c', address: '[fd00::1]:9465', cidrs: ['fd01::/64'], ...rest },
+    ]);
+  });
+
+  it('are waited for where nobody says where they are, and speak for nobody where no networks are told', () => {
+    const { agents } = found({ a: {}, b: {}, c: node(undefined) });
+    assert.deepEqual(
+      agents.map(({ name, address, cidrs }) => [name, address, cidrs]),
+      [
+        ['b', '', []],
+        ['c', '', []],
+      ],
+    );
+  });
+
+  it('speak for no network that another node claims too: not this one’s, nor a third one’s', () => {
+    const { agents, disputed } = found({
+      a: node('192.0.2.1', '10.1.0.0/24'),
+      b: node('192.0.2.2', '10.2.0.0/24', '10.1.0.0/24'),
+      c: node('192.0.2.3', '10.3.0.0/24', '10.2.0.0/24'),
+    });
+    assert.deepEqual(
+      agents.map(({ cidrs }) => cidrs),
+      [[], ['10.3.0.0/24']],
+    );
+    assert.deepEqual(disputed, ['10.1.0.0/24', '10.2.0.0/24']);
+  });
+
+  it('are left out where their names are none that a certificate can bear', () => {
+    assert.deepEqual(found({ a: {}, '..': {}, 'x/y': {}, '': {} }).agents, []);
+  });
+
+  it('dial once for each pair where there are many, and are the same for everybody where there are too many', () => {
+    const count = AGENTS_MOST + 7;
+    const names = Array.from({ length: count }, (_, i) => `n${String(i).padStart(5, '0')}`);
+    const nodes = Object.fromEntries(names.map((name) => [name, node('192.0.2.1')]));
+    const dialled = (own: string, other: string) =>
+      found(nodes, own).agents.find(({ name }) => name === other)?.address !== '';
+    assert.deepEqual([dialled(names[3]!, names[8]!), dialled(names[8]!, names[3]!)], [true, false]);
+    const { agents, beyond } = found(nodes, names[3]);
+    assert.deepEqual([agents.length, beyond], [AGENTS_MOST - 1, 7]);
+    assert.equal(
+      agents.some(({ name }) => name === names[AGENTS_MOST]),
+      false,
+    );
+    assert.deepEqual(found(nodes, names[AGENTS_MOST]).agents, []);
   });
 });
 
@@ -73,6 +163,19 @@ describe('a node of the cluster', () => {
       '10.1.0.0/24',
       'fd00::/64',
     ]);
+  });
+
+  it('is reached at its first internal address, and at no other', () => {
+    const at = (...addresses: unknown[]) =>
+      projectNode({ metadata: { name: 'a' }, status: { addresses } }).internalAddress;
+    const one = (type: string, address: string) => ({ type, address });
+    const good = one('InternalIP', '192.0.2.1');
+    assert.equal(
+      at(one('Hostname', 'a'), one('ExternalIP', '198.51.100.1'), good, one('InternalIP', 'fd00::1')),
+      '192.0.2.1',
+    );
+    assert.equal(at(one('InternalIP', 'evil.example'), good), '192.0.2.1');
+    assert.equal(at(one('ExternalIP', '198.51.100.1')), undefined);
   });
 
   it('has none where it says none, or nonsense, or half the world', () => {

@@ -10,15 +10,20 @@ export const NETWORKS_MOST = 3_072;
 export interface KnownNode extends NodeFacts {
   /** Canonical CIDRs its pods have addresses of; none where the network plug-in gives out others. */
   readonly podNetworks: readonly string[];
+  /** Where its agent is reached: the first InternalIP. */
+  readonly internalAddress?: string;
 }
 
-const statusSchema = z.object({ addresses: z.array(z.object({ address: z.string() })).default([]) });
+const statusSchema = z.object({
+  addresses: z.array(z.object({ address: z.string(), type: z.string().default('') })).default([]),
+});
 const specSchema = z.object({ podCIDR: z.string().optional(), podCIDRs: z.array(z.string()).optional() });
 
 /** Labels of a node, and its addresses; names are left out. */
 export function projectNode({ metadata, spec, status }: LooseObject): KnownNode {
   const { addresses = [] } = statusSchema.safeParse(status).data ?? {};
   const parsed = addresses.flatMap(({ address }) => parseAddress(address) ?? []);
+  const internal = addresses.find(({ address, type }) => type === 'InternalIP' && parseAddress(address) !== undefined);
   const { podCIDR, podCIDRs } = specSchema.safeParse(spec).data ?? {};
   const told = podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
   const networks = told.flatMap((text) => {
@@ -30,6 +35,7 @@ export function projectNode({ metadata, spec, status }: LooseObject): KnownNode 
     labels: { ...metadata.labels },
     addresses: [...new Set(parsed.map(formatAddress))],
     podNetworks: [...new Set(networks)],
+    ...(internal === undefined ? {} : { internalAddress: internal.address }),
   };
 }
 

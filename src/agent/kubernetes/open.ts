@@ -30,9 +30,18 @@ export async function openCluster(config: Config, node: string, logger: Logger):
     node,
     domain: config.domain,
     state: config.state.directory,
+    ...portOf(config.handshake.listen),
+    credentials: config.handshake,
     now: Date.now,
     onFault: (error) => logger.error({ err: error }, 'Cannot remember what the cluster says'),
+    onNoCertificate: (error) =>
+      logger.warn({ err: error }, 'No handshake certificate, or none that is newer; it is asked for again'),
   });
+}
+
+/** All agents of a cluster listen at the same port. */
+function portOf(listen: string): { readonly handshakePort?: number } {
+  return listen === 'off' ? {} : { handshakePort: Number(listen.slice(listen.lastIndexOf(':') + 1)) };
 }
 
 /** What tells the cluster how this node stands; undefined where there is none, or it is not to be told. */
