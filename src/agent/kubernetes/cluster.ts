@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { KnownIdentity } from '../../compile/input.ts';
 import type { Policy } from '../../model/policy.ts';
 import { KubernetesClient } from '../../sources/kubernetes/client.ts';
@@ -10,8 +11,12 @@ import { KubernetesPolicies } from '../../sources/kubernetes/policies.ts';
 import { Reflector, type ReflectorStatistics } from '../../sources/kubernetes/reflector.ts';
 import { NODES, PODS, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
 import type { Source, SourceStatus } from '../../sources/source.ts';
+import type { CredentialFiles } from '../../trust/credentials.ts';
+import type { Neighbours } from '../between/between-nodes.ts';
 import type { KubernetesSettings } from '../config-kubernetes.ts';
 import type { SourceHealth } from '../notices.ts';
+import { agentsOf, type FoundAgents } from './agents.ts';
+import { Enrolment } from './enrolment.ts';
 import { Followed } from './followed.ts';
 import { type KnownNode, NETWORKS_MOST, podNetworksOf, projectNode } from './nodes.ts';
 import { PROBES } from './probes.ts';
@@ -26,9 +31,22 @@ export interface ClusterOptions {
   readonly domain: string;
   /** The agent's own. */
   readonly state: string;
+  /** Where agents listen for each other; undefined: they do not shake hands. */
+  readonly handshakePort?: number;
+  /** Where certificate and key of this agent are, and whom it believes. */
+  readonly credentials: CredentialFiles;
   readonly now: () => number;
   readonly onFault: (error: Error) => void;
+  /** There is no certificate, or no newer one. */
+  readonly onNoCertificate: (error: Error) => void;
 }
+
+/** What the cluster says about other nodes; the same object while that does not change. */
+interface Found extends Pick<FoundAgents, 'disputed' | 'beyond'> {
+  readonly neighbours: Neighbours;
+}
+
+const NOBODY: Found = { neighbours: { prefixes: [], agents: [] }, disputed: [], beyond: 0 };
 
 /** How often what is remembered may be written, milliseconds: of a few objects, and of those there are many of. */
 const SAVE_MS = 2_000;
@@ -58,7 +76,13 @@ export class Cluster {
   readonly #nodes: Followed<KnownNode>;
   readonly #upstream: UpstreamPolicies | undefined;
   readonly #listeners = new Set<() => void>();
-  #networks: { readonly from: ReadonlyMap<string, KnownNode>; readonly all: readonly string[] } | undefined;
+  readonly #enrolment: Enrolment | undefined;
+  readonly #ending = new AbortController();
+  #found: { readonly from: ReadonlyMap<string, KnownNode> | undefined; readonly found: Found } = {
+    from: undefined,
+    found: NOBODY,
+  };
+  #networks = 0;
   #settled = false;
   #known: { readonly from: unknown; readonly identities: readonly KnownIdentity[]; readonly refused: number } = {
     from: undefined,
@@ -103,6 +127,17 @@ export class Cluster {
       saveMs: SAVE_MANY_MS,
       gatherMs: GATHER_MANY_MS,
     });
+    this.#enrolment = settings.certificates
+      ? new Enrolment({
+          client: this.client,
+          domain: options.domain,
+          node,
+          signer: settings.signer,
+          files: options.credentials,
+          now,
+          onProblem: options.onNoCertificate,
+        })
+      : undefined;
     this.policies = new KubernetesPolicies(shared);
     this.#nodes = new Followed({ ...followed, resource: NODES, project: projectNode, saveMs: SAVE_MS });
     this.#upstream = settings.networkPolicies
@@ -129,6 +164,7 @@ export class Cluster {
   /** Resolves when settled. */
   async start(signal: AbortSignal): Promise<void> {
     const { settings } = this.#options;
+    this.#enrolment?.start(AbortSignal.any([signal, this.#ending.signal]));
     this.#identities.reflector.onChange(() => this.#tell());
     this.#nodes.reflector.onChange(() => this.#tell());
     this.#upstream?.onChange(() => this.#tell());
@@ -157,17 +193,25 @@ export class Cluster {
     return this.#policies.all;
   }
 
-  /** Networks of the pods of all nodes, this one's too; empty where the setting says so. */
-  podNetworks(): readonly string[] {
-    return this.#allPodNetworks().slice(0, NETWORKS_MOST);
+  /** The other nodes: networks of all pods, this node's too, and agents. The same object while they do not change. */
+  neighbours(): Neighbours {
+    return this.#look().neighbours;
   }
 
-  #allPodNetworks(): readonly string[] {
-    if (!this.#options.settings.podNetworks) return [];
-    // Asked for at every change of anything; nodes seldom change.
+  /** Asked for at every change of anything; nodes seldom change, and when they do it is mostly their heartbeat. */
+  #look(): Found {
+    const { settings, node, handshakePort } = this.#options;
     const from = this.#nodes.snapshot();
-    if (this.#networks?.from !== from) this.#networks = { from, all: podNetworksOf(from.values()) };
-    return this.#networks.all;
+    const last = this.#found;
+    if (last.from === from) return last.found;
+    const networks = settings.podNetworks ? podNetworksOf(from.values()) : [];
+    const known =
+      settings.agents && handshakePort !== undefined ? agentsOf(from, node, handshakePort) : { ...NOBODY, agents: [] };
+    const { agents, disputed, beyond } = known;
+    const found = { neighbours: { prefixes: networks.slice(0, NETWORKS_MOST), agents }, disputed, beyond };
+    this.#networks = networks.length;
+    this.#found = { from, found: isDeepStrictEqual(last.found, found) ? last.found : found };
+    return this.#found.found;
   }
 
   /** Who runs in the cluster, wherever; the same array while nothing changes. */
@@ -198,13 +242,18 @@ export class Cluster {
   problems(): string[] {
     const refused = this.refusedIdentities;
     const { problem } = this.policies;
-    const beyond = this.#allPodNetworks().length - NETWORKS_MOST;
+    const { disputed, beyond: agentless } = this.#look();
+    const beyond = this.#networks - NETWORKS_MOST;
+    const certificate = this.#enrolment?.problem;
     return [
       ...(problem === undefined ? [] : [problem]),
       ...this.upstreamProblems,
       ...(beyond > 0
         ? [`${beyond} nodes' pod networks are too many: name ones that cover them, network.prefixes`]
         : []),
+      ...(agentless > 0 ? [`${agentless} nodes are too many: their agents shake no hands`] : []),
+      ...(disputed.length === 0 ? [] : [`more than one node claims ${disputed.slice(0, 3).join(', ')}`]),
+      ...(certificate === undefined ? [] : [certificate]),
       ...(refused === 0 ? [] : [`${refused} WorkloadIdentity entries are not made from their attributes`]),
     ];
   }
@@ -237,7 +286,9 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
+    this.#ending.abort();
     this.owners.close();
+    await this.#enrolment?.ended();
     await Promise.all([this.#pods.close(), this.#identities.close(), this.#nodes.close(), this.policies.close()]);
     await this.#upstream?.close();
     await this.#owners.close();
