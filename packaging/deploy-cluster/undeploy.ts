@@ -24,6 +24,8 @@ export async function undeploy({ root, kustomization, kubectl }: Target, say: Sa
   await kubectl.run(['delete', 'pods', '-n', namespace, '-l', 'app.kubernetes.io/part-of=sallyport', ...GONE]);
   // The manager made it, and would make it again; without one the API server asks nobody.
   await kubectl.run(['delete', 'validatingwebhookconfiguration', WEBHOOK, ...GONE]);
+  // Kubernetes would forget them in an hour.
+  await kubectl.run(['delete', 'certificatesigningrequests', '-l', 'app.kubernetes.io/managed-by=sallyport', ...GONE]);
   say('stopped  agents and manager');
 
   await cleanNodes(kubectl, cleanupOf(agents));
