@@ -1,6 +1,7 @@
 import type { HardeningProfileResource } from '../model/schema/hardening-profile.ts';
 import { type WorkloadIdentityResource, workloadIdentitySchema } from '../model/schema/workload-identity.ts';
 import type { Connection } from '../sources/kubernetes/connection.ts';
+import { isOfNamespace } from '../sources/kubernetes/identities.ts';
 import { Reflector, type ReflectorStatistics } from '../sources/kubernetes/reflector.ts';
 import {
   HARDENING_PROFILES,
@@ -120,10 +121,12 @@ function generated({ metadata, spec }: LooseObject): GeneratedObject {
   return { uid: metadata.uid ?? '', generation: metadata.generation ?? 0, digest: digest(spec) };
 }
 
-function identityFacts(object: LooseObject): IdentityFacts {
-  const parsed = workloadIdentitySchema.safeParse(object);
+/** Of a WorkloadIdentity that is there. */
+export function identityFacts(object: LooseObject): IdentityFacts {
+  const parsed = workloadIdentitySchema.safeParse(object).data;
+  const own = parsed !== undefined && isOfNamespace(parsed.spec.workload, object.metadata.namespace);
   // What is not as we write it is written anew; nothing of it is taken over.
-  const { spec, status } = parsed.data ?? { spec: { workload: '', identities: [] }, status: undefined };
+  const { spec, status } = own ? parsed : { spec: { workload: '', identities: [] }, status: undefined };
   return { ...generated(object), spec, status };
 }
 

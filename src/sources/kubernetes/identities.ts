@@ -46,9 +46,19 @@ const specSchema = z.object({
     .default([]),
 });
 
-/** Of a WorkloadIdentity, what the agent needs. Throws where it is not what it should be. */
-export function projectIdentities({ spec }: LooseObject): AnnouncedWorkload {
-  return specSchema.parse(spec);
+/**
+ * Of a WorkloadIdentity, what the agent needs. Throws where it is not what it should be, and where it is about another
+ * namespace than its own: names of ports are not part of what an identity is made from.
+ */
+export function projectIdentities({ metadata, spec }: LooseObject): AnnouncedWorkload {
+  const announced = specSchema.parse(spec);
+  if (isOfNamespace(announced.workload, metadata.namespace)) return announced;
+  throw new Error(`${announced.workload} is not announced by its namespace`);
+}
+
+/** Whether a workload, `shop/Deployment/web`, is of this namespace: nobody tells of another's. */
+export function isOfNamespace(workload: string, namespace: string | undefined): boolean {
+  return workload.split('/')[0] === namespace;
 }
 
 /**

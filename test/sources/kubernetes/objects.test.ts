@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { identityFacts } from '../../../src/manager/cluster.ts';
 import { deriveIdentity, formatIdentity } from '../../../src/model/identity.ts';
 import { parsePolicyFile } from '../../../src/model/policy-file.ts';
 import { connect } from '../../../src/sources/kubernetes/connection.ts';
@@ -101,7 +102,7 @@ describe('announced identities', () => {
   const written = { container: 'web', labels: { app: 'web' }, id: formatIdentity(identity.id), ports: [] };
   const announced = (more: object) =>
     projectIdentities({
-      metadata: { name: 'x' },
+      metadata: { namespace: 'shop', name: 'x' },
       spec: { workload: 'shop/Deployment/web', identities: [{ ...written, ...more }] },
     });
 
@@ -121,6 +122,16 @@ describe('announced identities', () => {
     assert.equal(identitiesOf('elsewhere', announced({})).refused, 1);
     for (const text of ['', 'web', 'a/b/c/d', 'a/b/*']) {
       assert.equal(identitiesOf('local', { ...announced({}), workload: text }).refused, 1, text);
+    }
+  });
+
+  it('are told of by their own namespace, and by no other', () => {
+    for (const namespace of ['evil', 'sho', 'shop/Deployment', '', undefined]) {
+      const spec = { workload: 'shop/Deployment/web', identities: [written] };
+      const metadata = { name: 'x', ...(namespace === undefined ? {} : { namespace }) };
+      const object = { apiVersion: 'sallyport.dev/v1alpha1', kind: 'WorkloadIdentity', metadata, spec };
+      assert.throws(() => projectIdentities(object), String(namespace));
+      assert.deepEqual(identityFacts(object).spec.identities, [], String(namespace));
     }
   });
 
