@@ -109,7 +109,12 @@ export class Agent {
   }
 
   /** What its API answers at a path. */
-  get<T>(path: string): Promise<T> {
+  async get<T>(path: string): Promise<T> {
+    return JSON.parse(await this.text(path)) as T;
+  }
+
+  /** The same, as it is sent. */
+  text(path: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const call = request({ socketPath: join(this.#directory, 'agent.sock'), path }, (response) => {
         const chunks: Buffer[] = [];
@@ -117,7 +122,7 @@ export class Agent {
         response.on('error', reject);
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString();
-          if (response.statusCode === 200) resolve(JSON.parse(text) as T);
+          if (response.statusCode === 200) resolve(text);
           else reject(new Error(`bench: the agent answered ${response.statusCode}: ${text.slice(0, 500)}`));
         });
       });

@@ -13,13 +13,16 @@ import { buildTraffic } from '../test/rig/traffic.ts';
 import { type BenchRecord, SCENARIOS, type ScenarioName, SUBJECTS, type SubjectName } from './record.ts';
 import { formatReport } from './report.ts';
 import { type Contestant, runRounds } from './rounds.ts';
+import { applyToEnforced } from './scenarios/apply-to-enforced.ts';
 import { bpfCost } from './scenarios/bpf-cost.ts';
 import { firstDatagram } from './scenarios/first-datagram.ts';
 import { FULL_NODE_SCENARIOS, fullNode } from './scenarios/full-node.ts';
 import { load } from './scenarios/load.ts';
 import { LSM_SCENARIOS, lsm } from './scenarios/lsm.ts';
 import { pairRate } from './scenarios/pair-rate.ts';
+import { podStart } from './scenarios/pod-start.ts';
 import { policyLatency } from './scenarios/policy-latency.ts';
+import { scale } from './scenarios/scale.ts';
 import { start } from './scenarios/start.ts';
 import { TAG_SCENARIOS, tags } from './scenarios/tags.ts';
 import { trafficScenarios } from './scenarios/traffic.ts';
@@ -144,6 +147,12 @@ async function main(): Promise<void> {
     if (scenarios.includes('pair-rate')) {
       say('pair-rate');
       records.push(...(await pairRate()));
+    }
+    const ofClusters = { 'apply-to-enforced': applyToEnforced, 'pod-start': podStart, scale } as const;
+    for (const [name, measure] of Object.entries(ofClusters)) {
+      if (!scenarios.includes(name as ScenarioName)) continue;
+      say(`${name} in a cluster`);
+      records.push(...(await measure()));
     }
   }
   const judged = LSM_SCENARIOS.filter((name) => scenarios.includes(name));

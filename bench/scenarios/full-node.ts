@@ -51,8 +51,9 @@ function workloadOf({ name, cgroup }: { name: string; cgroup: { name: string } }
   return { cgroup: cgroup.name, workload: `bench/Unit/${name}` };
 }
 
-async function fill(node: Node): Promise<void> {
-  const names = Array.from({ length: ENDPOINTS }, (_, index) => `e${index}`);
+/** Adds endpoints `e0`, `e1`…, in each of which something runs. */
+export async function fill(node: Node, count: number = ENDPOINTS): Promise<void> {
+  const names = Array.from({ length: count }, (_, index) => `e${index}`);
   const makers = Array.from({ length: 4 }, async () => {
     for (let name = names.shift(); name !== undefined; name = names.shift()) {
       const endpoint = await node.createEndpoint(name);

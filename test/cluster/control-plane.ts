@@ -15,6 +15,9 @@ export class ControlPlane {
   readonly #directory: string;
   readonly #plan: Plan;
   readonly #running: Background[] = [];
+  /** Of the API server. */
+  #command: readonly string[] = [];
+  #server: Background | undefined;
 
   constructor(directory: string, plan: Plan) {
     this.#directory = directory;
@@ -22,7 +25,8 @@ export class ControlPlane {
     this.kubeconfig = join(directory, 'kubeconfig');
   }
 
-  async start(): Promise<void> {
+  /** @param alone only etcd and the API server, for those who write pods that nothing runs; there are no accounts then */
+  async start({ alone = false }: { readonly alone?: boolean } = {}): Promise<void> {
     const { address, services } = this.#plan;
     const inside = (name: string) => join(this.#directory, name);
     mkdirSync(this.#directory, { recursive: true });
@@ -35,7 +39,8 @@ export class ControlPlane {
     const store = ['--data-dir', inside('etcd'), '--listen-client-urls', etcd, '--advertise-client-urls', etcd];
     // What is stored need not outlive a power cut.
     this.#start(['etcd', ...store, '--listen-peer-urls', `http://${address}:2380`, '--unsafe-no-fsync']);
-    this.#kubernetes('kube-apiserver', [
+    this.#command = [
+      program('kube-apiserver'),
       `--etcd-servers=${etcd}`,
       `--bind-address=${address}`,
       `--advertise-address=${address}`,
@@ -50,10 +55,12 @@ export class ControlPlane {
       '--kubelet-preferred-address-types=InternalIP',
       // There is no kube-proxy on this side: webhooks are reached at their pods.
       '--enable-aggregator-routing=true',
-    ]);
+      ...(alone ? ['--disable-admission-plugins=ServiceAccount'] : []),
+    ];
     const authority = inside('certificates/apiserver.crt');
     writeFileSync(this.kubeconfig, kubeconfig(this.#plan.server, authority, token), { mode: 0o600 });
-    await waitFor('the API server is ready', () => this.#ready(), START_TIMEOUT_MS);
+    await this.startServer();
+    if (alone) return;
     // Nobody asks these two anything, and their ports may be another cluster's.
     const client = [`--kubeconfig=${this.kubeconfig}`, '--leader-elect=false', '--port=0', '--secure-port=0'];
     this.#kubernetes('kube-controller-manager', [
@@ -67,18 +74,39 @@ export class ControlPlane {
     this.#kubernetes('kube-scheduler', client);
   }
 
+  /** Starts the API server, at first and after `stopServer`, and waits until it is ready. */
+  async startServer(): Promise<void> {
+    this.#server = new Background(this.#command, { cwd: this.#directory });
+    await waitFor('the API server is ready', () => this.#ready(), START_TIMEOUT_MS);
+  }
+
+  /** Ends the API server as a crash does; what it has stored stays. */
+  async stopServer(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    server?.kill('SIGKILL');
+    await server?.exited;
+    server?.close();
+  }
+
   /** What its programs said last. */
   logs(): string {
-    return this.#running.map(({ command, stderr }) => `== ${command[0]}\n${stderr.slice(-4000)}`).join('\n');
+    return this.#all.map(({ command, stderr }) => `== ${command[0]}\n${stderr.slice(-4000)}`).join('\n');
   }
 
   stop(): void {
-    for (const one of this.#running.splice(0).reverse()) one.close();
+    for (const one of this.#all.reverse()) one.close();
+    this.#running.length = 0;
+    this.#server = undefined;
+  }
+
+  get #all(): Background[] {
+    return [...this.#running, ...(this.#server === undefined ? [] : [this.#server])];
   }
 
   /** Throws with what it said when one of its programs has ended. */
   check(): void {
-    for (const one of this.#running) {
+    for (const one of this.#all) {
       if (!one.running) throw new Error(`cluster: ${one.command[0]} ended: ${one.stderr.slice(-3000)}`);
     }
   }

@@ -23,7 +23,11 @@ export function permissions(name: string): string {
 }
 
 /** Makes namespace and permissions, and a kubeconfig to ask with them. */
-export async function install(ground: Cluster, name: string, directory: string): Promise<Installation> {
+export async function install(
+  ground: Pick<Cluster, 'apply' | 'kubectl'>,
+  name: string,
+  directory: string,
+): Promise<Installation> {
   await ground.apply(`apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name} }\n---\n${permissions(name)}`);
   const config = JSON.parse(await ground.kubectl('config', 'view', '--raw', '--flatten', '-o', 'json')) as {
     users: { user: Record<string, unknown> }[];

@@ -21,6 +21,10 @@ export interface PodOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hostNetwork?: boolean;
+  /** As its API server calls it; another one for each unless told. */
+  readonly uid?: string;
+  /** Of its cgroup, below all pods' own. */
+  readonly cgroup?: string;
 }
 
 /** The plug-ins of the Debian package, unpacked into the cache where they are not installed. */
@@ -128,7 +132,7 @@ state = "${directory}/state"
   async createPod(options: PodOptions): Promise<Pod> {
     this.#pods += 1;
     const namespace = options.namespace ?? 'default';
-    const uid = `00000000-0000-4000-8000-${String(this.#pods).padStart(12, '0')}`;
+    const uid = options.uid ?? `00000000-0000-4000-8000-${String(this.#pods).padStart(12, '0')}`;
     const config = {
       metadata: { name: options.name, uid, namespace, attempt: 0 },
       logDirectory: join(this.#daemon.directory, 'logs', uid),
@@ -140,7 +144,7 @@ state = "${directory}/state"
       },
       annotations: { ...options.annotations },
       linux: {
-        cgroupParent: `${this.cgroupParent}/pod${uid}`,
+        cgroupParent: join(this.cgroupParent, options.cgroup ?? '', `pod${uid}`),
         securityContext: { namespaceOptions: { network: options.hostNetwork ? 2 : 0 } },
       },
     };
