@@ -1,4 +1,4 @@
-import { lookup } from '../compile/lookup.ts';
+import { isJudgedHere, lookup } from '../compile/lookup.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import { type PolicyAnswer, type PolicyOracle, type PolicyQuestion, WORLD } from '../handshake/port.ts';
 import { parseAddress } from '../model/address.ts';
@@ -32,12 +32,18 @@ export class TablesOracle implements PolicyOracle {
     return refused;
   }
 
+  restricts(subject: bigint): boolean {
+    const slot = this.#options.slotOf(subject);
+    const known = slot === undefined ? undefined : this.#options.tables().subjects.get(slot);
+    return known === undefined || known.egress !== 0n;
+  }
+
   #ask(identity: bigint, question: PolicyQuestion): PolicyAnswer | undefined {
     const { direction, peer, address, protocol, port } = question;
     const tables = this.#options.tables();
     const subject = this.#options.slotOf(identity);
     const slot = peer === WORLD ? Slot.World : this.#options.slotOf(peer);
-    if (subject === undefined || slot === undefined || !tables.subjects.has(subject)) return undefined;
+    if (subject === undefined || slot === undefined || !isJudgedHere(tables, subject)) return undefined;
     const bytes = parseAddress(address);
     const decision = lookup(tables, {
       subject,

@@ -5,7 +5,7 @@ import { PatchedMap } from './patched-map.ts';
 import { Roster } from './roster.ts';
 import { Selection } from './selection.ts';
 import { Shelf } from './shelf.ts';
-import type { PolicyTables, Subject } from './tables.ts';
+import { type PolicyTables, SET_ELSEWHERE, type Subject } from './tables.ts';
 
 /**
  * Turns policies into decision tables. Keeps what it made before, by content, and works out only what follows from
@@ -48,6 +48,8 @@ class State {
   readonly #selection = new Selection(this.#index);
   readonly #shelf = new Shelf(this.#index);
   readonly #uses = new Map<number, Use>();
+  /** As in the last input. */
+  #here: ReadonlySet<number> | undefined;
   #subjects = new PatchedMap<number, Subject>();
   #tables: PolicyTables | undefined;
 
@@ -57,7 +59,8 @@ class State {
     const roster = this.#roster.update(input.policies);
     const identities = this.#index.update(input.identities);
     const selected = this.#selection.update(roster, identities);
-    const touched = new Set([...selected, ...identities.slots]);
+    const touched = new Set([...selected, ...identities.slots, ...this.#moved(input)]);
+    this.#here = input.here;
     for (const slot of touched) this.#reassign(slot, input.identities.get(slot));
     this.#shelf.settle(identities);
     if (touched.size > 0) this.#subjects = this.#updatedSubjects(touched, input.identities);
@@ -69,9 +72,22 @@ class State {
     return this.#tables ?? { subjects: this.#subjects, sets, classes, rules };
   }
 
+  /** Who has come to be judged here, or no longer is. */
+  #moved({ here, identities }: CompileInput): Iterable<number> {
+    const before = this.#here;
+    if (here === before) return [];
+    // Once in a life, if at all.
+    if (here === undefined || before === undefined) return identities.keys();
+    return [...here, ...before].filter((slot) => here.has(slot) !== before.has(slot));
+  }
+
+  #isHere(slot: number): boolean {
+    return this.#here?.has(slot) ?? true;
+  }
+
   #reassign(slot: number, identity: KnownIdentity | undefined): void {
     const before = this.#uses.get(slot) ?? UNUSED;
-    if (identity === undefined) {
+    if (identity === undefined || !this.#isHere(slot)) {
       this.#uses.delete(slot);
     } else {
       const egress = this.#shelf.take(this.#selection.partsOf(slot, 'egress'), undefined, before.egress);
@@ -94,7 +110,8 @@ class State {
         continue;
       }
       const use = this.#uses.get(slot) ?? UNUSED;
-      const [egress, ingress] = [this.#shelf.idOf(use.egress), this.#shelf.idOf(use.ingress)];
+      const idOf = (key: string): bigint => (this.#isHere(slot) ? this.#shelf.idOf(key) : SET_ELSEWHERE);
+      const [egress, ingress] = [idOf(use.egress), idOf(use.ingress)];
       const known = subjects.get(slot);
       const same = known?.identity === identity.id && known.egress === egress && known.ingress === ingress;
       if (!same) subjects.set(slot, { slot, identity: identity.id, egress, ingress });

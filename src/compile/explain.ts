@@ -8,13 +8,16 @@ import { Slot } from '../model/slot.ts';
 import { Verdict, verdictName, verdictOf } from '../model/verdict.ts';
 import { type Answer, byPrecedence, deciding, evaluate, type Match } from './evaluate.ts';
 import type { CompileInput, Question } from './input.ts';
-import { lookup, UNSELECTED } from './lookup.ts';
+import { isJudgedHere, lookup, UNSELECTED } from './lookup.ts';
 import type { Decision, PolicyTables } from './tables.ts';
 
-/** A rule that matches, or a default, with its number and how it ranks. */
-export interface ExplainedMatch extends Match {
+interface NumberedMatch extends Match {
   /** 0 where the tables know no such rule. */
   readonly rule: number;
+}
+
+/** A rule that matches, or a default, with its number and how it ranks. */
+export interface ExplainedMatch extends NumberedMatch {
   readonly decides: boolean;
   readonly decidesStaged: boolean;
 }
@@ -22,7 +25,7 @@ export interface ExplainedMatch extends Match {
 /** One end's judgement. */
 export interface Explanation {
   readonly question: Question;
-  /** What the tables say. */
+  /** What the tables say; of who is judged on another node, what the policies say. */
   readonly decision: Decision;
   /** False: no policy selects the subject in this direction. */
   readonly selected: boolean;
@@ -62,17 +65,17 @@ export interface Conversation {
  * @throws TypeError where the subject is not in the input or the tables are not whole
  */
 export function explain(input: CompileInput, tables: PolicyTables, question: Question): Explanation {
-  const decision = lookup(tables, question);
   const { enforced, staged, matches } = evaluate(input, question);
   const numbers = new Map([...tables.rules.values()].map((info) => [refKey(info), info.id]));
-  const numbered = matches.map((match) => ({ match, rule: numbers.get(refKey(match)) ?? 0 }));
+  const numbered = matches.map((match) => ({ ...match, rule: numbers.get(refKey(match)) ?? 0 }));
   // Stable: matches come in the order of evaluation, which leaves open only what the number decides.
-  numbered.sort((a, b) => byPrecedence(a.match, b.match) || a.rule - b.rule);
-  const explained = numbered.map(({ match, rule }) => ({
+  numbered.sort((a, b) => byPrecedence(a, b) || a.rule - b.rule);
+  const here = isJudgedHere(tables, question.subject);
+  const decision = here ? lookup(tables, question) : decisionElsewhere(enforced, staged, numbered);
+  const explained = numbered.map((match) => ({
     ...match,
-    rule,
-    decides: rule !== 0 && rule === decision.rule,
-    decidesStaged: rule !== 0 && rule === decision.stagedRule,
+    decides: match.rule !== 0 && match.rule === decision.rule,
+    decidesStaged: match.rule !== 0 && match.rule === decision.stagedRule,
   }));
   const disagreement = disagreementOf(tables, decision, enforced, staged, explained);
   return {
@@ -81,6 +84,18 @@ export function explain(input: CompileInput, tables: PolicyTables, question: Que
     selected: matches.length > 0,
     matches: explained,
     ...(disagreement === undefined ? {} : { disagreement }),
+  };
+}
+
+/** What a node decides that has the same policies: this one has no tables for who is judged there. */
+function decisionElsewhere(enforced: Answer, staged: Answer, matches: readonly NumberedMatch[]): Decision {
+  const enforcing = matches.filter((match) => match.mode === 'Enforce');
+  return {
+    ...UNSELECTED,
+    verdict: verdictOf(enforced.action),
+    rule: deciding(enforcing)?.rule ?? 0,
+    stagedVerdict: verdictOf(staged.action),
+    stagedRule: deciding(matches)?.rule ?? 0,
   };
 }
 

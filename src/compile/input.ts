@@ -14,6 +14,8 @@ export interface CompileInput {
   readonly policies: readonly Policy[];
   /** By slot; slots are `Slot.First` or more. */
   readonly identities: ReadonlyMap<number, KnownIdentity>;
+  /** Slots of those who are judged here: nobody else gets rules, only names. Absent: all of them are. */
+  readonly here?: ReadonlySet<number>;
 }
 
 /** What the kernel asks the tables about the first packet of a flow. */

@@ -3,7 +3,14 @@ import { Slot } from '../model/slot.ts';
 import { Verdict } from '../model/verdict.ts';
 import type { Question } from './input.ts';
 import { RANK_DEFAULT } from './rank.ts';
-import type { Class, Decision, NetworkEntry, PolicySet, PolicyTables } from './tables.ts';
+import {
+  type Class,
+  type Decision,
+  type NetworkEntry,
+  type PolicySet,
+  type PolicyTables,
+  SET_ELSEWHERE,
+} from './tables.ts';
 
 /** What holds where no policy selects the subject in a direction (set 0). */
 export const UNSELECTED: Decision = {
@@ -14,6 +21,12 @@ export const UNSELECTED: Decision = {
   verdict: Verdict.Allow,
   stagedVerdict: Verdict.Allow,
 };
+
+/** Whether the tables say what becomes of a subject's packets: not so of those that are judged on other nodes. */
+export function isJudgedHere(tables: PolicyTables, slot: number): boolean {
+  const subject = tables.subjects.get(slot);
+  return subject !== undefined && subject.egress !== SET_ELSEWHERE && subject.ingress !== SET_ELSEWHERE;
+}
 
 /**
  * Reads the tables as the kernel program does, one lookup after the other: the reference for it, and the ground

@@ -46,6 +46,12 @@ export interface PolicySet {
   readonly networks: readonly NetworkEntry[];
 }
 
+/**
+ * In place of the sets of who is judged on other nodes only. None has this name, and by a set that is not there the kernel
+ * lets nothing pass: should one of them ever stand at a door here, he waits for his rules.
+ */
+export const SET_ELSEWHERE = 0xffff_ffff_ffff_ffffn;
+
 export interface Subject {
   readonly slot: number;
   readonly identity: bigint;

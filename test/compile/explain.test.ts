@@ -140,6 +140,21 @@ describe('an explanation', () => {
     );
   });
 
+  it('says of who is judged on another node what is decided there', () => {
+    fc.assert(
+      fc.property(worlds, ({ input: any, questions }) => {
+        const [there, here] = [compile(any), compile({ ...any, here: new Set() })];
+        for (const question of questions) {
+          const { decision, ...rest } = explain(any, here, question);
+          const { decision: wanted, ...same } = explain(any, there, question);
+          assert.deepEqual(rest, same);
+          assert.equal(decision.verdict, wanted.verdict);
+          assert.equal(decision.stagedVerdict, wanted.stagedVerdict);
+        }
+      }),
+    );
+  });
+
   it('agrees with the tables in every world, and marks the rule they name', () => {
     fc.assert(
       fc.property(worlds, ({ input: any, questions }) => {

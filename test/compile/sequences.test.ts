@@ -48,6 +48,7 @@ const change = fc.oneof(
   { weight: 6, arbitrary: fc.record({ policy: fc.nat(SIZE + 20), rules }) },
   { weight: 2, arbitrary: fc.record({ policy: fc.nat(SIZE + 20), rules: fc.constant(undefined) }) },
   { weight: 1, arbitrary: fc.record({ identity: fc.nat(SIZE + 10) }) },
+  { weight: 1, arbitrary: fc.record({ moved: fc.nat(SIZE + 10) }) },
 );
 
 describe('a thousand changes, one after the other', function () {
@@ -59,6 +60,7 @@ describe('a thousand changes, one after the other', function () {
       fc.property(changes, (all) => {
         const policies = new Map(Array.from({ length: SIZE }, (_, n) => [n, policyOf(n, [])]));
         let identities = new Map(Array.from({ length: SIZE }, (_, n) => [Slot.First + n, identityOf(n)]));
+        let here: ReadonlySet<number> = new Set(Array.from({ length: SIZE / 2 }, (_, n) => Slot.First + n));
         const compiler = new Compiler();
         const kernel = kernelWith(EMPTY_TABLES);
         let tables = EMPTY_TABLES;
@@ -68,18 +70,21 @@ describe('a thousand changes, one after the other', function () {
             identities = new Map(identities);
             const slot = Slot.First + one.identity;
             if (!identities.delete(slot)) identities.set(slot, identityOf(one.identity));
+          } else if ('moved' in one) {
+            const slot = Slot.First + one.moved;
+            here = here.has(slot) ? new Set([...here].filter((other) => other !== slot)) : new Set([...here, slot]);
           } else if (one.rules === undefined) {
             policies.delete(one.policy);
           } else {
             policies.set(one.policy, policyOf(one.policy, one.rules));
           }
-          const next = compiler.compile({ policies: [...policies.values()], identities });
+          const next = compiler.compile({ policies: [...policies.values()], identities, here });
           applyPlan(kernel, diff(tables, next));
           tables = next;
           assert.ok(next.rules instanceof PatchedMap);
           bases.add(next.rules.base);
           if (i % 10 !== 0 && i < all.length - 10) continue;
-          assert.deepEqual(normal(next), normal(compile({ policies: [...policies.values()], identities })));
+          assert.deepEqual(normal(next), normal(compile({ policies: [...policies.values()], identities, here })));
           assert.deepEqual(normal(kernel), normal(next));
         }
         // Both ways of comparing were gone.
