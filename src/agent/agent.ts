@@ -80,7 +80,7 @@ export class Agent {
   #fill: { readonly at: number; readonly found: readonly MapFill[] } = { at: 0, found: [] };
   #health: readonly SourceHealth[] = [];
   /** Packets wait while memory is collected. */
-  readonly #collector = idleCollector(undefined, undefined, () => this.between.served);
+  readonly #collector = idleCollector({ served: () => this.between.served });
   readonly #thrift: { close(): void };
   #closing: Promise<void> | undefined;
 
@@ -329,7 +329,7 @@ export class Agent {
       const hardening = ledger.hardening.map((located) => located.policy);
       const elsewhere = [...this.between.elsewhere(), ...(cluster?.identities() ?? [])];
       const wanted = { endpoints, frontends, complete, hostRevision, policies, hardening, elsewhere };
-      await this.enforcement.apply(wanted, anew);
+      await this.enforcement.apply(cluster?.named(wanted) ?? wanted, anew);
       this.between.applied(this.enforcement.applied, before);
     } catch (error) {
       // Still not applied, and as old as it was.

@@ -1,6 +1,7 @@
 import { Compiler } from '../compile/compiler.ts';
 import { diff, type Plan } from '../compile/diff.ts';
 import type { KnownIdentity } from '../compile/input.ts';
+import { isJudgedHere } from '../compile/lookup.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
 import type { Endpoint, Frontend, NamedPort } from '../model/endpoint.ts';
@@ -8,6 +9,8 @@ import type { HardeningPolicy } from '../model/hardening.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Policy } from '../model/policy.ts';
 import { Slot } from '../model/slot.ts';
+import { formatWorkload, type Workload } from '../model/workload.ts';
+import type { NodePeers } from '../sources/kubernetes/node-peers.ts';
 import { AgentError } from './errors.ts';
 
 /** What the kernel should enforce. */
@@ -24,6 +27,8 @@ export interface Wanted {
   readonly hardening: readonly HardeningPolicy[];
   /** What runs on other nodes, as their agents announce it. */
   readonly elsewhere: readonly KnownIdentity[];
+  /** What nodes mean as peers. Absent: there is no cluster that has any. */
+  readonly nodes?: NodePeers;
 }
 
 /** By id. */
@@ -73,6 +78,8 @@ export class Enforcement {
   #attached = false;
   /** Of the applied and of the ones before them that are still in the tables. */
   #identities: Identities = new Map();
+  /** Of them those at whose doors programs of ours stand, or may still stand. */
+  #here: ReadonlySet<bigint> = new Set();
   /** What was last made, and from what: sources give the same objects while nothing changes. */
   #made: { readonly wanted: Wanted; readonly identities: Identities } = {
     wanted: NOTHING_WANTED,
@@ -105,11 +112,15 @@ export class Enforcement {
     const wantedIdentities = this.#identitiesOf(wanted);
     const present = this.#identities;
     const all = present === wantedIdentities ? present : new Map([...present, ...wantedIdentities]);
+    const here = judgedHere(wanted.endpoints);
     this.#identities = all;
+    this.#here = new Set([...this.#here, ...here]);
     this.#applyTables(all, wanted);
     const unhardened = await this.#hardening.apply(wanted, anew).catch((error: unknown) => ({ error }));
     const failed = anew || !this.#attached || differ(wanted, this.#applied) ? await this.#applyEndpoints(wanted) : [];
-    if (all.size > wantedIdentities.size) this.#applyTables(wantedIdentities, wanted);
+    const fewer = all.size > wantedIdentities.size || this.#here.size > here.size;
+    this.#here = here;
+    if (fewer) this.#applyTables(wantedIdentities, wanted);
     this.#identities = wantedIdentities;
     this.#applied = wanted;
     const [first] = failed;
@@ -120,10 +131,19 @@ export class Enforcement {
     throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
   }
 
+  /** The policies in force as they were compiled: with what nodes mean as peers. */
+  get meant(): readonly Policy[] {
+    return meantBy(this.#applied.policies, this.#applied);
+  }
+
   /** What `apply` with these policies would do to the tables. Changes nothing. */
   preview(policies: readonly Policy[]): Plan {
     const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
-    const desired = new Compiler().compile({ policies, identities: bySlotOf(this.#identities, slots) });
+    const desired = new Compiler().compile({
+      policies: meantBy(policies, this.#applied),
+      identities: bySlotOf(this.#identities, slots),
+      here: this.#slotsHere(),
+    });
     return diff(this.#datapath.currentTables(), desired);
   }
 
@@ -143,11 +163,17 @@ export class Enforcement {
   }
 
   #applyTables(identities: Identities, wanted: Wanted): void {
-    const compiled = this.#compiler.compile({ policies: wanted.policies, identities: this.#bySlot(identities) });
+    const policies = meantBy(wanted.policies, wanted);
+    const bySlot = this.#bySlot(identities);
+    const compiled = this.#compiler.compile({ policies, identities: bySlot, here: this.#slotsHere() });
     const current = this.#datapath.currentTables();
     const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled));
     // An empty plan is applied too: it is what frees the slots of identities that are gone.
     this.#datapath.applyPlan(plan);
+  }
+
+  #slotsHere(): ReadonlySet<number> {
+    return new Set([...this.#here].flatMap((id) => this.#datapath.slotOf(id) ?? []));
   }
 
   /** With the slots they have or get. */
@@ -157,6 +183,10 @@ export class Enforcement {
     this.#slotted = { identities, bySlot };
     return bySlot;
   }
+}
+
+function meantBy(policies: readonly Policy[], { nodes }: Pick<Wanted, 'nodes'>): readonly Policy[] {
+  return nodes === undefined ? policies : nodes.resolve(policies);
 }
 
 /** @throws AgentError KERNEL where one has none */
@@ -187,12 +217,21 @@ function differ(a: Wanted, b: Wanted): boolean {
   return !same || a.complete !== b.complete || a.hostRevision !== b.hostRevision;
 }
 
+/** Identities that packets of these endpoints are judged by; all others are peers only. */
+function judgedHere(endpoints: readonly Endpoint[]): ReadonlySet<bigint> {
+  return new Set(
+    endpoints.flatMap(({ identity, containers }) => [identity.id, ...containers.map((one) => one.identity.id)]),
+  );
+}
+
 /** All identities, here and elsewhere, each once, with all names its ports have. */
 function identitiesOf({ endpoints, elsewhere }: Wanted): Identities {
   const found = new Map<bigint, KnownIdentity>();
   const add = (identity: Identity, named: readonly NamedPort[]): void => {
-    const ports = mergePorts(found.get(identity.id)?.ports ?? [], named);
-    found.set(identity.id, { ...identity, ports });
+    const known = found.get(identity.id);
+    const aliases = mergeAliases(known?.aliases ?? [], identity.aliases ?? []);
+    const ports = mergePorts(known?.ports ?? [], named);
+    found.set(identity.id, { ...identity, ports, ...(aliases.length === 0 ? {} : { aliases }) });
   };
   for (const { identity, containers, ports } of endpoints) {
     add(identity, ports);
@@ -200,6 +239,12 @@ function identitiesOf({ endpoints, elsewhere }: Wanted): Identities {
   }
   for (const identity of elsewhere) add(identity, identity.ports);
   return found;
+}
+
+/** Whoever runs here has a name more than the same one elsewhere: the node's. */
+function mergeAliases(known: readonly Workload[], more: readonly Workload[]): readonly Workload[] {
+  if (known.length === 0 || known === more) return more;
+  return [...new Map([...known, ...more].map((one) => [formatWorkload(one), one])).values()];
 }
 
 function mergePorts(known: readonly NamedPort[], more: readonly NamedPort[]): readonly NamedPort[] {
@@ -220,7 +265,8 @@ export function withSubjectsOf(current: PolicyTables, desired: PolicyTables): Po
     if (known !== undefined && !classes.has(id)) classes.set(id, known);
   };
   for (const [slot, subject] of current.subjects) {
-    if (subjects.has(slot)) continue;
+    // Somebody known from elsewhere may run here, too, and not be told of yet.
+    if (desired.subjects.has(slot) && isJudgedHere(desired, slot)) continue;
     subjects.set(slot, subject);
     for (const id of [subject.egress, subject.ingress]) {
       const set = current.sets.get(id);

@@ -7,6 +7,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import { parseProtocol, protocolName } from '../model/protocol.ts';
 import { Slot } from '../model/slot.ts';
 import { verdictName } from '../model/verdict.ts';
+import type { NodePeers } from '../sources/kubernetes/node-peers.ts';
 import type { ExplainRequest } from './api/contract.ts';
 import type { ExplainSide, ExplainView } from './api/explanation.ts';
 import { AgentError } from './errors.ts';
@@ -17,6 +18,8 @@ export interface InForce {
   readonly input: CompileInput;
   readonly tables: PolicyTables;
   readonly endpoints: readonly Endpoint[];
+  /** Absent: no cluster has any. */
+  readonly nodes?: NodePeers | undefined;
   readonly slotOf: (identity: bigint) => number | undefined;
 }
 
@@ -64,10 +67,22 @@ function endOf({ slot, address }: NamedEnd): End {
 function findEnd(text: string, namespace: string | undefined, inForce: InForce): NamedEnd {
   if (text === 'host') return { name: text, slot: Slot.Host };
   if (text === 'world') return { name: text, slot: Slot.World };
+  if (text.startsWith('Node/')) return findNode(text, inForce);
   const address = parseAddress(text);
   if (address !== undefined) return findAddress(address, inForce);
   const identity = pickIdentity(text, [...inForce.input.identities.values()], namespace);
   return identityEnd(identity, addressOf(identity, inForce.endpoints), inForce);
+}
+
+/** The host network of a node: of this one the host, of another its first address. */
+function findNode(text: string, { nodes }: InForce): NamedEnd {
+  const node = nodes?.find(text.slice('Node/'.length));
+  const [first] = node?.addresses ?? [];
+  const address = first === undefined ? undefined : parseAddress(first);
+  if (node === undefined)
+    throw new AgentError('NOT_FOUND', `${text} is no node of the cluster, or it has told of none`);
+  const slot = node.own ? Slot.Host : Slot.World;
+  return { name: text, slot, ...(address === undefined || node.own ? {} : { address }) };
 }
 
 function findAddress(address: Address, inForce: InForce): NamedEnd {

@@ -1,5 +1,5 @@
 import { formatIdentity, type Identity } from '../model/identity.ts';
-import { formatWorkload } from '../model/workload.ts';
+import { formatWorkload, type Workload } from '../model/workload.ts';
 import { AgentError } from './errors.ts';
 import { shortId } from './identifiers.ts';
 
@@ -21,10 +21,15 @@ function means(text: string, identity: Identity): boolean {
   if (match === null) return false;
   const [, path = '', container] = match;
   if (container !== undefined && container !== identity.container) return false;
-  const { namespace, kind, name } = identity.workload;
   const written = path.split('/');
+  // By what else it is called only where that is written out: a Service mostly has the name of what it leads to.
+  const names = [identity.workload, ...(written.length === 1 ? [] : (identity.aliases ?? []))];
+  return written.length <= 3 && names.some((one) => endsWith(one, written));
+}
+
+function endsWith({ namespace, kind, name }: Workload, written: readonly string[]): boolean {
   const actual = [namespace, kind, name].slice(-written.length);
-  return written.length <= 3 && written.every((part, index) => part === actual[index]);
+  return written.every((part, index) => part === actual[index]);
 }
 
 /** Lists what was meant, for the error of a name that means several things or none. */

@@ -131,11 +131,12 @@ export class Service implements AgentService {
       const slot = parts.datapath.slotOf(id);
       if (slot !== undefined) bySlot.set(slot, identity);
     }
-    const input: CompileInput = { policies: enforcement.applied.policies, identities: bySlot };
+    const input: CompileInput = { policies: enforcement.meant, identities: bySlot };
     return explainRequest(request, {
       input,
       tables: parts.datapath.currentTables(),
       endpoints: enforcement.applied.endpoints,
+      nodes: enforcement.applied.nodes,
       slotOf: (id) => parts.datapath.slotOf(id),
     });
   }

@@ -1,7 +1,7 @@
 import { isGlob } from '../model/glob.ts';
 import type { NameSet } from '../model/name-set.ts';
 import { literalWorkload, selects } from '../model/selector.ts';
-import { formatWorkload } from '../model/workload.ts';
+import { formatWorkload, type Workload } from '../model/workload.ts';
 import type { KnownIdentity } from './input.ts';
 import { type KeyedSelector, nameKey, type PortName } from './rules.ts';
 
@@ -147,8 +147,10 @@ export class IdentityIndex {
     for (const slot of this.#sorted) {
       const identity = this.#identities.get(slot);
       if (identity === undefined) continue;
-      append(workloads, formatWorkload(identity.workload), slot);
-      append(namespaces, identity.workload.namespace, slot);
+      for (const name of [identity.workload, ...(identity.aliases ?? [])]) {
+        append(workloads, formatWorkload(name), slot);
+        append(namespaces, name.namespace, slot);
+      }
       for (const { protocol, name } of identity.ports) append(portNames, `${protocol}/${name}`, slot);
     }
     this.#byWorkload = workloads;
@@ -172,7 +174,15 @@ function changedSlots(
 }
 
 function sameIdentity(a: KnownIdentity, b: KnownIdentity): boolean {
-  return a.id === b.id && a.ports.length === b.ports.length && a.ports.every((port, i) => samePort(port, b.ports[i]));
+  return a.id === b.id && samePorts(a.ports, b.ports) && sameAliases(a.aliases ?? [], b.aliases ?? []);
+}
+
+function samePorts(a: KnownIdentity['ports'], b: KnownIdentity['ports']): boolean {
+  return a.length === b.length && a.every((port, i) => samePort(port, b[i]));
+}
+
+function sameAliases(a: readonly Workload[], b: readonly Workload[]): boolean {
+  return a === b || (a.length === b.length && a.every((one, i) => formatWorkload(one) === formatWorkload(b[i] ?? one)));
 }
 
 function samePort(a: KnownIdentity['ports'][number], b: KnownIdentity['ports'][number] | undefined): boolean {

@@ -14,8 +14,10 @@ import {
   POLICY_RESOURCES,
   REPLICA_SETS,
   type ResourceType,
+  SERVICES,
   WORKLOAD_IDENTITIES,
 } from '../sources/kubernetes/resource.ts';
+import { type KnownService, projectService } from '../sources/kubernetes/services.ts';
 import type { SourceStatus } from '../sources/source.ts';
 import { MANAGED_SELECTOR } from './names.ts';
 import { type Middle, middleOf } from './owners.ts';
@@ -50,6 +52,7 @@ export class Cluster {
   /** Those where something can be made: not on their way out. */
   readonly namespaces: Reflector<true, LooseObject>;
   readonly nodes: Reflector<true, LooseObject>;
+  readonly services: Reflector<KnownService, LooseObject>;
   readonly reports: Reflector<Report, LooseObject>;
   readonly policies: readonly Reflector<PolicyObject, LooseObject>[];
   readonly profiles: Reflector<ProfileFacts, LooseObject>;
@@ -75,6 +78,7 @@ export class Cluster {
       metadata.deletionTimestamp === undefined ? true : undefined,
     );
     this.nodes = follow(NODES, () => true as const);
+    this.services = follow(SERVICES, projectService);
     this.reports = follow(NODE_REPORTS, reportOf);
     this.policies = POLICY_RESOURCES.map((resource) => follow(resource, (object) => policyObject(resource, object)));
     this.profiles = follow(HARDENING_PROFILES, profileFacts, MANAGED_SELECTOR);
@@ -82,8 +86,9 @@ export class Cluster {
   }
 
   get all(): readonly Any[] {
-    const { pods, replicaSets, jobs, namespaces, nodes, reports, policies, profiles, identities } = this;
-    return [pods, replicaSets, jobs, namespaces, nodes, reports, ...policies, profiles, identities] as readonly Any[];
+    const { pods, replicaSets, jobs, namespaces, nodes, services, reports, policies, profiles, identities } = this;
+    const known = [pods, replicaSets, jobs, namespaces, nodes, services, reports];
+    return [...known, ...policies, profiles, identities] as readonly Any[];
   }
 
   get synced(): boolean {

@@ -3,6 +3,8 @@ import type { NamedPort } from '../model/endpoint.ts';
 import { deriveIdentity, formatIdentity, type Identity } from '../model/identity.ts';
 import { WORKLOAD_IDENTITY_LIMITS, type WorkloadIdentityResource } from '../model/schema/workload-identity.ts';
 import { formatWorkload, type Workload } from '../model/workload.ts';
+import type { Aliases } from '../sources/kubernetes/aliases.ts';
+import { HOST_NETWORK_LABEL } from '../sources/naming.ts';
 import { objectName } from './names.ts';
 import { type Between, workloadOf } from './owners.ts';
 import type { PodFacts } from './pods.ts';
@@ -69,6 +71,22 @@ export function workloadsOf(
     }
   }
   return new Map([...gathered].map(([key, { nodes, ...rest }]) => [key, { ...rest, nodes: nodes.size }]));
+}
+
+/** The same with what else they are called; by nodes too, where they share the network of one. */
+export function named(workloads: Workloads, aliases: Aliases): Workloads {
+  const nameOne = (identity: PlacedIdentity): PlacedIdentity => {
+    const known = aliases.name(identity);
+    if (identity.labels[HOST_NETWORK_LABEL] !== 'true') return known;
+    const nodes = [...identity.nodes.keys()].map((name): Workload => ({ namespace: '', kind: 'Node', name }));
+    return { ...known, aliases: [...nodes, ...(known.aliases ?? [])] };
+  };
+  return new Map(
+    [...workloads].map(([key, facts]) => {
+      const identities = new Map([...facts.identities].map(([id, identity]) => [id, nameOne(identity)]));
+      return [key, { ...facts, identities }];
+    }),
+  );
 }
 
 /** What several containers share by the network is nobody's of them: it has an identity with an empty name. */

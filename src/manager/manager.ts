@@ -88,6 +88,7 @@ export class Manager {
       present: () => ({
         policies: this.#cluster.policyObjects(),
         identities: this.#cluster.synced ? this.#view.identities() : undefined,
+        hasService: this.#cluster.synced ? (...of) => this.#cluster.services.snapshot().has(of.join('/')) : undefined,
       }),
       onAnswer: (answer, milliseconds) => this.#metrics.answered(answer, milliseconds),
       onRefused: (why) => this.#metrics.refused(why),

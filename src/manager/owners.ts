@@ -1,5 +1,6 @@
 /** Whose pods are: the top owner, as users name it. */
 import type { Workload } from '../model/workload.ts';
+import { makerOf } from '../sources/kubernetes/pods.ts';
 import type { ApiObject } from '../sources/kubernetes/resource.ts';
 import { makeWorkload } from '../sources/naming.ts';
 
@@ -20,9 +21,9 @@ export interface Between {
   readonly jobs: ReadonlyMap<string, Middle>;
 }
 
-/** The controller of an object; undefined where it has none, or the node itself, which keeps static pods. */
+/** Who made an object; undefined where nobody did, or the node itself, which keeps static pods. */
 export function controllerOf({ metadata }: ApiObject): Controller | undefined {
-  const owner = metadata.ownerReferences?.find((one) => one.controller === true && one.kind !== 'Node');
+  const owner = makerOf(metadata);
   return owner === undefined ? undefined : { kind: owner.kind, name: owner.name };
 }
 

@@ -1,7 +1,8 @@
 /** Pods, as much of them as the manager wants: everything else is dropped where it arrives. */
 import type { NamedPort } from '../model/endpoint.ts';
+import { credentialsOf } from '../sources/kubernetes/pods.ts';
 import type { ApiObject } from '../sources/kubernetes/resource.ts';
-import { identityLabels } from '../sources/naming.ts';
+import { podLabels } from '../sources/naming.ts';
 import { type Controller, controllerOf } from './owners.ts';
 
 export interface PodContainer {
@@ -59,7 +60,7 @@ export function podFacts(object: ApiObject): PodFacts | undefined {
     namespace,
     name,
     ...(controller === undefined ? {} : { controller }),
-    labels: identityLabels(labels),
+    labels: podLabels(labels, credentialsOf(spec)),
     containers: [...stay, ...others],
     running: stay.map((container) => container.name),
     node,

@@ -8,7 +8,6 @@ import { isHardening } from '../model/any-policy.ts';
 import type { HardeningPolicy } from '../model/hardening.ts';
 import { formatIdentity } from '../model/identity.ts';
 import { HARDENING_PROFILE_LIMITS, type HardeningProfileResource } from '../model/schema/hardening-profile.ts';
-import { selects } from '../model/selector.ts';
 import { SelectorIndex } from '../model/selector-index.ts';
 import { formatWorkload } from '../model/workload.ts';
 import type { PlacedIdentity, WorkloadFacts, Workloads } from './identities.ts';
@@ -113,11 +112,10 @@ function groupsOf(
   rank: ReadonlyMap<JudgedPolicy, number>,
 ): Map<string, ProfileGroup> {
   const groups = new Map<string, ProfileGroup & { readonly identities: PlacedIdentity[] }>();
-  const near = [...index.intersecting({ workload: facts.workload, container: '*', labels: {} })];
   for (const identity of facts.identities.values()) {
     if (identity.container === '') continue;
-    const policies = near
-      .filter(({ policy }) => policy !== undefined && selects(policy.subject, identity))
+    const policies = [...index.selecting(identity)]
+      .filter(({ policy }) => policy !== undefined)
       .sort((a, b) => rank.get(a)! - rank.get(b)!);
     if (policies.length === 0) continue;
     const name = policies.map(({ object }) => `${object.uid}/${object.generation}`).join(' ');

@@ -1,5 +1,6 @@
 /** What is said of policies: by themselves, and by what the nodes report. Pure. */
 import type { AnyPolicy } from '../model/any-policy.ts';
+import { globMatch } from '../model/glob.ts';
 import type { ReportedPolicy } from '../model/schema/node-report.ts';
 import type { PolicyStatus } from '../model/schema/status.ts';
 import { selects } from '../model/selector.ts';
@@ -34,17 +35,15 @@ export type IdentityIndex = SelectorIndex<PlacedIdentity>;
 export function indexOf(workloads: Workloads): IdentityIndex {
   const index = new SelectorIndex<PlacedIdentity>();
   for (const { identities } of workloads.values()) {
-    for (const identity of identities.values()) {
-      const { workload, container, labels } = identity;
-      index.add({ workload, container, labels }, identity);
-    }
+    for (const identity of identities.values()) index.addIdentity(identity, identity);
   }
   return index;
 }
 
 /** Whom a policy selects. */
 export function selectedBy(policy: AnyPolicy, index: IdentityIndex): PlacedIdentity[] {
-  return [...index.intersecting(policy.subject)].filter((identity) => selects(policy.subject, identity));
+  const near = new Set(index.intersecting(policy.subject));
+  return [...near].filter((identity) => selects(policy.subject, identity));
 }
 
 /** The status every policy should have, by its key. */
@@ -57,6 +56,12 @@ export function statuses({ policies, index, reports, now }: StatusInput): Map<st
   );
 }
 
+/** Whoever is called by a node is meant there, and not where else the same workload runs. */
+function isMeant(policy: AnyPolicy | undefined, node: string): boolean {
+  const { kind, name } = policy?.subject.workload ?? {};
+  return kind !== 'Node' || name === undefined || globMatch(name, node);
+}
+
 /** Where a policy is, by what pods there are and what nodes say. */
 export function spreadOf(
   { object, policy }: JudgedPolicy,
@@ -65,7 +70,10 @@ export function spreadOf(
 ): Spread {
   const nodes = new Map<string, number>();
   for (const identity of policy === undefined ? [] : selectedBy(policy, index)) {
-    for (const [node, containers] of identity.nodes) nodes.set(node, (nodes.get(node) ?? 0) + containers);
+    for (const [node, containers] of identity.nodes) {
+      if (!isMeant(policy, node)) continue;
+      nodes.set(node, (nodes.get(node) ?? 0) + containers);
+    }
   }
   // A node knows containers that are of no pod.
   for (const [node, { state, containers }] of reported) {

@@ -1,7 +1,8 @@
 /** What the followed objects mean, worked out again only where one of them changed. */
 import type { Identity } from '../model/identity.ts';
+import { Aliases } from '../sources/kubernetes/aliases.ts';
 import type { Cluster } from './cluster.ts';
-import { type Workloads, workloadsOf } from './identities.ts';
+import { named, type Workloads, workloadsOf } from './identities.ts';
 import { type JudgedPolicy, judgePolicies } from './policies.ts';
 import { byPolicy, freshReports, type PolicyReports, type Report } from './reports.ts';
 import { type IdentityIndex, indexOf } from './status.ts';
@@ -11,6 +12,7 @@ export class View {
   readonly #domain: string;
   readonly #derived = new Map<string, Identity>();
   readonly #workloads = memo<Workloads>();
+  readonly #named = memo<Workloads>();
   readonly #index = memo<IdentityIndex>();
   readonly #policies = memo<readonly JudgedPolicy[]>();
 
@@ -19,7 +21,14 @@ export class View {
     this.#domain = domain;
   }
 
+  /** With all that their pods are called. */
   workloads(): Workloads {
+    const services = this.#cluster.services.snapshot();
+    const workloads = this.#unnamed();
+    return this.#named([workloads, services], () => named(workloads, new Aliases(services.values())));
+  }
+
+  #unnamed(): Workloads {
     const { pods, replicaSets, jobs, namespaces } = this.#cluster;
     const from = [pods.snapshot(), replicaSets.snapshot(), jobs.snapshot(), namespaces.snapshot()] as const;
     return this.#workloads(from, () => {

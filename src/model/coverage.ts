@@ -8,6 +8,7 @@ import { sameExpression } from './label-expression.ts';
 import type { NameSet } from './name-set.ts';
 import type { Peer, PortMatch, Rule } from './policy.ts';
 import type { WorkloadSelector } from './selector.ts';
+import { isAliasKind, type Workload } from './workload.ts';
 
 /** Whether every packet `inner` matches is matched by `outer` too, both in the same policy and direction. */
 export function ruleCovers(outer: Rule, inner: Rule): boolean {
@@ -47,14 +48,19 @@ function peerCovers(outer: Peer, inner: Peer): boolean {
 
 function selectorCovers(outer: WorkloadSelector, inner: WorkloadSelector): boolean {
   return (
-    patternCovers(outer.workload.namespace, inner.workload.namespace) &&
-    patternCovers(outer.workload.kind, inner.workload.kind) &&
-    patternCovers(outer.workload.name, inner.workload.name) &&
+    workloadCovers(outer.workload, inner.workload) &&
     patternCovers(outer.container, inner.container) &&
     Object.entries(outer.labels).every(([key, value]) => inner.labels[key] === value) &&
     (outer.namespaces === undefined || namesCover(outer.namespaces, inner)) &&
     (outer.expressions ?? []).every((wanted) => inner.expressions?.some((other) => sameExpression(wanted, other)))
   );
+}
+
+function workloadCovers(outer: Workload, inner: Workload): boolean {
+  if (!patternCovers(outer.namespace, inner.namespace) || !patternCovers(outer.kind, inner.kind)) return false;
+  // Whom a Service or an account means was made by something of another name; a node is more than its pods.
+  if (isAliasKind(inner.kind) && inner.kind !== outer.kind) return inner.kind !== 'Node' && outer.name === '*';
+  return patternCovers(outer.name, inner.name);
 }
 
 function namesCover(names: NameSet, inner: WorkloadSelector): boolean {

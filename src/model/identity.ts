@@ -8,6 +8,8 @@ export interface IdentityAttributes {
   readonly container: string;
   /** Only labels that tell workloads apart; per-instance ones (hashes, numbers) are left out by the source. */
   readonly labels: Readonly<Record<string, string>>;
+  /** What else it is called in its cluster, of `ALIAS_KINDS`, sorted: no part of what it is. Absent: nothing. */
+  readonly aliases?: readonly Workload[];
 }
 
 /** Who a container is, the same on every node of the domain with no allocator. */

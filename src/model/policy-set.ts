@@ -257,10 +257,7 @@ export function* selectingNothing(
   identities: readonly Identity[],
 ): Generator<PolicyProblem> {
   const present = new SelectorIndex<Identity>();
-  for (const identity of identities) {
-    const { workload, container, labels } = identity;
-    present.add({ workload, container, labels }, identity);
-  }
+  for (const identity of identities) present.addIdentity(identity, identity);
   for (const { policy, origin } of policies) {
     let found = false;
     for (const identity of present.intersecting(policy.subject)) {

@@ -1,5 +1,6 @@
 import { isGlob } from './glob.ts';
-import { literalWorkload, selectorsIntersect, type WorkloadSelector } from './selector.ts';
+import type { IdentityAttributes } from './identity.ts';
+import { literalWorkload, selectorsIntersect, selects, type WorkloadSelector } from './selector.ts';
 import { formatWorkload } from './workload.ts';
 
 interface Entry<T> {
@@ -31,6 +32,22 @@ export class SelectorIndex<T> {
     }
   }
 
+  /** The same of an identity, under each name it has. */
+  addIdentity(identity: IdentityAttributes, item: T): void {
+    for (const name of namesOf(identity)) this.add(name, item);
+  }
+
+  /** Items whose selectors mean an identity, each once. */
+  selecting(identity: IdentityAttributes): ReadonlySet<T> {
+    const found = new Set<T>();
+    for (const name of namesOf(identity)) {
+      for (const entries of this.#candidates(name)) {
+        for (const { selector, item } of entries) if (selects(selector, identity)) found.add(item);
+      }
+    }
+    return found;
+  }
+
   /** Items whose selectors intersect with this one. */
   *intersecting(selector: WorkloadSelector): Generator<T> {
     for (const entries of this.#candidates(selector)) {
@@ -53,6 +70,10 @@ export class SelectorIndex<T> {
       yield this.#globByNamespace.get(namespace) ?? [];
     }
   }
+}
+
+function namesOf({ workload, aliases = [], container, labels }: IdentityAttributes): WorkloadSelector[] {
+  return [workload, ...aliases].map((name) => ({ workload: name, container, labels }));
 }
 
 function append<T>(map: Map<string, T[]>, key: string, item: T): void {

@@ -2,7 +2,7 @@ import { globMatch, globsIntersect, isGlob } from './glob.ts';
 import type { IdentityAttributes } from './identity.ts';
 import { excludes, formatExpression, type LabelExpression, meets } from './label-expression.ts';
 import type { NameSet } from './name-set.ts';
-import type { Workload } from './workload.ts';
+import { isAliasKind, type Workload } from './workload.ts';
 
 /** Which identities are meant. Each part of the workload and the container are patterns with `*` and `?`. */
 export interface WorkloadSelector {
@@ -20,9 +20,7 @@ export interface WorkloadSelector {
 /** Whether the selector means this identity. */
 export function selects(selector: WorkloadSelector, identity: IdentityAttributes): boolean {
   return (
-    globMatch(selector.workload.namespace, identity.workload.namespace) &&
-    globMatch(selector.workload.kind, identity.workload.kind) &&
-    globMatch(selector.workload.name, identity.workload.name) &&
+    isCalled(identity, selector.workload) &&
     globMatch(selector.container, identity.container) &&
     (selector.namespaces === undefined || selector.namespaces.has(identity.workload.namespace)) &&
     Object.entries(selector.labels).every(
@@ -33,7 +31,20 @@ export function selects(selector: WorkloadSelector, identity: IdentityAttributes
   );
 }
 
-/** Whether some identity could be meant by both. May say so wrongly where several expressions exclude one another. */
+/** By what made it, or, where the pattern writes out one of `ALIAS_KINDS`, by what else it is called. */
+function isCalled({ workload, aliases }: IdentityAttributes, pattern: Workload): boolean {
+  if (matches(pattern, workload)) return true;
+  return isAliasKind(pattern.kind) && aliases?.some((alias) => matches(pattern, alias)) === true;
+}
+
+function matches(pattern: Workload, { namespace, kind, name }: Workload): boolean {
+  return globMatch(pattern.namespace, namespace) && globMatch(pattern.kind, kind) && globMatch(pattern.name, name);
+}
+
+/**
+ * Whether some identity could be meant by both. May say so wrongly where several expressions exclude one another; of what
+ * is called by different kinds it is not said, though a pod may have both names.
+ */
 export function selectorsIntersect(a: WorkloadSelector, b: WorkloadSelector): boolean {
   for (const [key, value] of Object.entries(a.labels)) {
     if (Object.hasOwn(b.labels, key) && b.labels[key] !== value) return false;

@@ -21,7 +21,20 @@ export const NOISE: readonly string[] = [
   'batch.kubernetes.io/*',
   'statefulset.kubernetes.io/pod-name',
   'apps.kubernetes.io/pod-index',
+  // Ours say what no pod may say of itself.
+  'sallyport.dev/*',
 ];
+
+/** What an identity has as labels of ours, of pods that the API server has told of, and only of those. */
+export const SERVICE_ACCOUNT_LABEL = 'sallyport.dev/service-account';
+export const HOST_NETWORK_LABEL = 'sallyport.dev/host-network';
+
+/** Of a pod, what makes part of its identity beside names and labels: the same for all pods of one template. */
+export interface PodCredentials {
+  /** Whose token it has; empty where it has none. */
+  readonly serviceAccount: string;
+  readonly hostNetwork: boolean;
+}
 
 /** Bounds of what one container may put into its identity, 36 KiB together; what is beyond is left out. */
 const MOST_LABELS = 64;
@@ -41,6 +54,20 @@ export function identityLabels(
     .filter(([key]) => !noise.some((pattern) => globMatch(pattern, key)))
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(kept.slice(0, MOST_LABELS));
+}
+
+/** The labels that make part of a pod's identity. */
+export function podLabels(
+  labels: Readonly<Record<string, string>>,
+  credentials: PodCredentials | undefined,
+  noise?: readonly string[],
+): Record<string, string> {
+  const own = identityLabels(labels, noise);
+  for (const key of [SERVICE_ACCOUNT_LABEL, HOST_NETWORK_LABEL]) delete own[key];
+  if (credentials === undefined) return own;
+  own[SERVICE_ACCOUNT_LABEL] = credentials.serviceAccount;
+  if (credentials.hostNetwork) own[HOST_NETWORK_LABEL] = 'true';
+  return own;
 }
 
 const PART = /^[A-Za-z0-9._:@-]+$/;

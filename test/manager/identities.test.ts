@@ -36,7 +36,11 @@ describe('identities of workloads', () => {
     const named = [...facts.identities.values()].map(({ container, labels }) => `${container} ${labels.track ?? ''}`);
     assert.deepEqual(named.sort(), [' ', ' canary', 'app ', 'app canary', 'side ']);
     const workload = { namespace: 'shop', kind: 'Deployment', name: 'web' };
-    const { id } = deriveIdentity('local', { workload, container: 'side', labels: { app: 'web' } });
+    const { id } = deriveIdentity('local', {
+      workload,
+      container: 'side',
+      labels: { app: 'web', 'sallyport.dev/service-account': '' },
+    });
     assert.ok(facts.identities.has(id));
   });
 

@@ -9,6 +9,7 @@ import type { LooseObject } from '../../src/sources/kubernetes/resource.ts';
 import { DEPLOYMENT, pod, policy } from './facts.ts';
 
 const IDENTITIES = indexOf(workloadsOf([pod({ name: 'web', owner: ['ReplicaSet', 'web-1'] })], DEPLOYMENT, 'local'));
+const hasService = (namespace: string, name: string): boolean => namespace === 'shop' && name === 'front';
 const SPEC = { subject: { workload: 'Deployment/web' }, ingress: [] };
 
 interface Asked {
@@ -45,7 +46,7 @@ function ask({
     oldObject: old === undefined ? null : { ...object, spec: old },
   };
   const review = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
-  const said = answer(review, () => ({ policies: present, identities: IDENTITIES }));
+  const said = answer(review, () => ({ policies: present, identities: IDENTITIES, hasService }));
   assert.ok(said !== undefined);
   const { response } = said.body as { response: Response };
   assert.equal(response.uid, '1');
@@ -54,6 +55,31 @@ function ask({
 }
 
 describe('the webhook', () => {
+  it('warns of a Service that is not there, as subject and as peer', () => {
+    const from = [{ workload: 'Service/front' }, { workload: 'Service/gone' }, { workload: 'other/Service/front' }];
+    assert.deepEqual(ask({ spec: { subject: { workload: 'Deployment/web' }, ingress: [{ from }] } }).warnings, [
+      'there is no shop/Service/gone: it means nobody',
+      'there is no other/Service/front: it means nobody',
+    ]);
+    assert.deepEqual(ask({ spec: { subject: { workload: 'Service/gone' }, ingress: [] } }).warnings, [
+      'spec.subject: shop/Service/gone selects no pod there is',
+      'there is no shop/Service/gone: it means nobody',
+    ]);
+  });
+
+  it('refuses a node with a namespace, as the subject of one, and with labels', () => {
+    const causes = (spec: object, kind?: string) =>
+      ask({ spec, ...(kind === undefined ? {} : { kind }) }).status?.details.causes.map(({ field }) => field);
+    const subject = 'spec.subject.workload';
+    assert.deepEqual(causes({ subject: { workload: 'Node/one' }, ingress: [] }), [subject]);
+    assert.deepEqual(causes({ subject: { workload: 'shop/Node/one' }, ingress: [] }), [subject]);
+    const from = [{ workload: 'Node/one', labels: { zone: 'a' } }];
+    const peers = { subject: { workload: 'Deployment/web' }, ingress: [{ from }] };
+    assert.deepEqual(causes(peers), ['spec.ingress[0].from[0].labels']);
+    const cluster = 'ClusterWorkloadNetworkPolicy';
+    assert.equal(causes({ subject: { workload: 'Node/one' }, ingress: [] }, cluster), undefined);
+  });
+
   it('lets a good policy pass without a word', () => {
     assert.deepEqual(ask({}), { uid: '1', allowed: true });
   });

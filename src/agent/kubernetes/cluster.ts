@@ -9,15 +9,18 @@ import { type GivenOwner, PodOwners } from '../../sources/kubernetes/owners.ts';
 import { type KnownPod, projectPod } from '../../sources/kubernetes/pods.ts';
 import { KubernetesPolicies } from '../../sources/kubernetes/policies.ts';
 import { Reflector, type ReflectorStatistics } from '../../sources/kubernetes/reflector.ts';
-import { NODES, PODS, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
+import { NODES, PODS, SERVICES, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
+import { type KnownService, projectService } from '../../sources/kubernetes/services.ts';
 import type { Source, SourceStatus } from '../../sources/source.ts';
 import type { CredentialFiles } from '../../trust/credentials.ts';
 import type { Neighbours } from '../between/between-nodes.ts';
 import type { KubernetesSettings } from '../config-kubernetes.ts';
+import type { Wanted } from '../enforcement.ts';
 import type { SourceHealth } from '../notices.ts';
 import { agentsOf, type FoundAgents } from './agents.ts';
 import { Enrolment } from './enrolment.ts';
 import { Followed } from './followed.ts';
+import { Naming } from './naming.ts';
 import { type KnownNode, NETWORKS_MOST, podNetworksOf, projectNode } from './nodes.ts';
 import { PROBES } from './probes.ts';
 import { RememberedMap } from './remembered.ts';
@@ -74,6 +77,8 @@ export class Cluster {
   readonly #owners: RememberedMap<GivenOwner>;
   readonly #identities: Followed<AnnouncedWorkload>;
   readonly #nodes: Followed<KnownNode>;
+  readonly #services: Followed<KnownService>;
+  readonly #naming: Naming;
   readonly #upstream: UpstreamPolicies | undefined;
   readonly #listeners = new Set<() => void>();
   readonly #enrolment: Enrolment | undefined;
@@ -140,6 +145,12 @@ export class Cluster {
       : undefined;
     this.policies = new KubernetesPolicies(shared);
     this.#nodes = new Followed({ ...followed, resource: NODES, project: projectNode, saveMs: SAVE_MS });
+    this.#services = new Followed({ ...followed, resource: SERVICES, project: projectService, saveMs: SAVE_MS });
+    this.#naming = new Naming({
+      services: () => this.#services.snapshot(),
+      nodes: () => this.#nodes.snapshot(),
+      node,
+    });
     this.#upstream = settings.networkPolicies
       ? new UpstreamPolicies({ ...followed, nodes: this.#nodes, saveMs: SAVE_MS })
       : undefined;
@@ -158,7 +169,7 @@ export class Cluster {
   /** What the server said to the last agent. To be called before `start`. */
   async load(): Promise<void> {
     this.owners.remember(await this.#owners.load());
-    await Promise.all([this.#identities.load(), this.#nodes.load(), this.#upstream?.load()]);
+    await Promise.all([this.#identities.load(), this.#nodes.load(), this.#services.load(), this.#upstream?.load()]);
   }
 
   /** Resolves when settled. */
@@ -167,11 +178,13 @@ export class Cluster {
     this.#enrolment?.start(AbortSignal.any([signal, this.#ending.signal]));
     this.#identities.reflector.onChange(() => this.#tell());
     this.#nodes.reflector.onChange(() => this.#tell());
+    this.#services.reflector.onChange(() => this.#tell());
     this.#upstream?.onChange(() => this.#tell());
     const told = Promise.all([
       this.#pods.start(signal),
       this.#identities.start(signal),
       this.#nodes.start(signal),
+      this.#services.start(signal),
       this.policies.start(signal),
       this.#upstream?.start(signal),
     ]);
@@ -181,6 +194,11 @@ export class Cluster {
     clearTimeout(timer);
     this.#settled = true;
     this.#tell();
+  }
+
+  /** What is wanted, with all names that the cluster has for pods, and what its nodes mean. */
+  named(wanted: Wanted): Wanted {
+    return this.#naming.named(wanted);
   }
 
   /** Policies that no file says: the built-in one, and Kubernetes' own kinds in our words. */
@@ -264,6 +282,7 @@ export class Cluster {
       this.#pods,
       this.#identities.reflector,
       this.#nodes.reflector,
+      this.#services.reflector,
       ...this.policies.reflectors,
       ...(this.#upstream?.reflectors ?? []),
     ];
@@ -289,7 +308,13 @@ export class Cluster {
     this.#ending.abort();
     this.owners.close();
     await this.#enrolment?.ended();
-    await Promise.all([this.#pods.close(), this.#identities.close(), this.#nodes.close(), this.policies.close()]);
+    await Promise.all([
+      this.#pods.close(),
+      this.#identities.close(),
+      this.#nodes.close(),
+      this.#services.close(),
+      this.policies.close(),
+    ]);
     await this.#upstream?.close();
     await this.#owners.close();
     await this.connection.close();

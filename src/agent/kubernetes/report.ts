@@ -3,7 +3,6 @@ import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
 import type { Container, Endpoint } from '../../model/endpoint.ts';
 import { policyKey } from '../../model/policy.ts';
 import { NODE_REPORT_POLICIES, type NodeReportStatus, type ReportedPolicy } from '../../model/schema/node-report.ts';
-import { selects } from '../../model/selector.ts';
 import { SelectorIndex } from '../../model/selector-index.ts';
 import type { ClusterPolicy } from '../../sources/kubernetes/policies.ts';
 import type { Ledger, LedgerProblem } from '../policy-ledger.ts';
@@ -111,8 +110,7 @@ function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStat
   for (const endpoint of endpoints) {
     const unjudged = unjudgedOf(endpoint, status.get(endpoint.id));
     for (const { id, identity } of endpoint.containers) {
-      for (const policy of index.intersecting(identity)) {
-        if (!selects(policy.subject, identity)) continue;
+      for (const policy of index.selecting(identity)) {
         const entry = selected.get(policy) ?? { containers: 0 };
         entry.containers += 1;
         const failure = isHardening(policy) ? unhardenedOf(hardening, protections.get(id)) : unjudged;

@@ -1,10 +1,11 @@
 /** What the webhook says of a policy: the same parser and checks that the agents use. Pure. */
-import { isHardening } from '../../model/any-policy.ts';
+import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
 import { hardeningSetErrors } from '../../model/hardening-set.ts';
 import { MAX_PROBLEMS, type PolicyFile } from '../../model/policy-file.ts';
 import { policySetErrors, policySetWarnings } from '../../model/policy-set.ts';
 import type { PolicyProblem } from '../../model/problem.ts';
-import { formatSelector, selectorsIntersect } from '../../model/selector.ts';
+import { formatSelector, literalWorkload, selectorsIntersect } from '../../model/selector.ts';
+import { formatWorkload } from '../../model/workload.ts';
 import { formatObjectProblem, type PolicyObject, READY_NAMES } from '../policies.ts';
 import { type IdentityIndex, selectedBy } from '../status.ts';
 import { shadows } from './shadows.ts';
@@ -15,6 +16,8 @@ export interface Present {
   readonly policies: Iterable<PolicyObject>;
   /** Who there is; undefined: not known yet, and nothing is said of it. */
   readonly identities: IdentityIndex | undefined;
+  /** Whether a Service is there; undefined: not known yet. */
+  readonly hasService?: ((namespace: string, name: string) => boolean) | undefined;
 }
 
 export interface Judgement {
@@ -27,7 +30,8 @@ export interface Judgement {
 const MOST_NEIGHBOURS = 500;
 const MOST_WARNINGS = 20;
 
-export function judge(file: PolicyFile, { policies, identities }: Present): Judgement {
+export function judge(file: PolicyFile, present: Present): Judgement {
+  const { policies } = present;
   if (file.problems.length > 0) return { errors: file.problems, warnings: [] };
   const others = [...policies]
     .map((one) => one.file)
@@ -42,16 +46,17 @@ export function judge(file: PolicyFile, { policies, identities }: Present): Judg
     new Set(file.hardening),
   );
   const errors = [...network, ...hardening].filter(fault).slice(0, MAX_PROBLEMS);
-  return { errors, warnings: errors.length > 0 ? [] : warningsOf(file, others, identities) };
+  return { errors, warnings: errors.length > 0 ? [] : warningsOf(file, others, present) };
 }
 
-function warningsOf(file: PolicyFile, others: readonly PolicyFile[], identities: IdentityIndex | undefined): string[] {
+function warningsOf(file: PolicyFile, others: readonly PolicyFile[], { identities, hasService }: Present): string[] {
   const own = [...file.policies, ...file.hardening][0]?.policy;
   if (own === undefined) return [];
+  const absent = hasService === undefined ? [] : absentServices(own, hasService);
   const nothing =
     identities !== undefined && selectedBy(own, identities).length === 0
-      ? [`spec.subject: ${formatSelector(own.subject)} selects no pod there is`]
-      : [];
+      ? [`spec.subject: ${formatSelector(own.subject)} selects no pod there is`, ...absent]
+      : absent;
   if (isHardening(own)) return nothing;
   const near = others
     .flatMap((one) => one.policies)
@@ -65,4 +70,15 @@ function warningsOf(file: PolicyFile, others: readonly PolicyFile[], identities:
   const all = [...nothing, ...found.map(formatObjectProblem), ...shadowed];
   const more = all.length - MOST_WARNINGS;
   return more > 0 ? [...all.slice(0, MOST_WARNINGS), `and ${more} more warnings`] : all;
+}
+
+/** One line for each Service that is named and not there: whoever comes by that name will be meant. */
+function absentServices(policy: AnyPolicy, has: (namespace: string, name: string) => boolean): string[] {
+  const rules = isHardening(policy) ? [] : [...(policy.ingress?.rules ?? []), ...(policy.egress?.rules ?? [])];
+  const peers = rules
+    .flatMap((rule) => rule.peers ?? [])
+    .flatMap((peer) => (peer.type === 'workload' ? peer.selector : []));
+  const named = [policy.subject, ...peers].flatMap((selector) => literalWorkload(selector) ?? []);
+  const absent = named.filter(({ kind, namespace, name }) => kind === 'Service' && !has(namespace, name));
+  return [...new Set(absent.map(formatWorkload))].map((name) => `there is no ${name}: it means nobody`);
 }

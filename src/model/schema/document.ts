@@ -19,7 +19,8 @@ export const subjectSchema = z
     {
       workload: field.workload.describe(
         'Which workloads the policy is about, as `kind/name` or `namespace/kind/name`. `*` stands for any run of ' +
-          'characters and `?` for one, within a part.',
+          'characters and `?` for one, within a part. In Kubernetes the kind is that of the top owner of pods, or one of ' +
+          '`Service`, `ServiceAccount`, `Node`, written out: see docs/kubernetes.md.',
       ),
       container: field.container.optional().meta({ description: 'Which of their containers.', default: '*' }),
       labels: field.labels.optional().describe('Labels they must have, all of them, with exactly these values.'),
@@ -103,14 +104,15 @@ export function checkSubject(
 ): void {
   const subject = parseWorkload(reference, namespace);
   if (subject === undefined || subject.namespace === namespace) return;
-  const other = isGlob(subject.namespace) ? 'several namespaces' : 'another namespace';
+  const elsewhere = isGlob(subject.namespace) ? 'several namespaces' : 'another namespace';
+  const other = subject.namespace === '' ? 'a node is in no namespace' : elsewhere;
   const hint = `${other}: use kind ${clusterKind}`;
   issue(context, ['spec', 'subject', 'workload'], `a workload of namespace ${namespace}`, hint);
 }
 
 /** The same of a policy's subject, in CEL. */
 export const CLUSTER_SUBJECT = {
-  rule: "self.spec.subject.workload.matches('^[^/]+/[^/]+/[^/]+$')",
+  rule: "self.spec.subject.workload.matches('^([^/]+/[^/]+|Node)/[^/]+$')",
   message: 'spec.subject.workload: wanted a workload as namespace/kind/name (a cluster-wide policy has no namespace)',
 } as const;
 

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { parseNetwork } from '../address.ts';
 import { PROTOCOLS } from '../protocol.ts';
-import { WORKLOAD_REFERENCE } from '../workload.ts';
+import { parseWorkload, WORKLOAD_REFERENCE } from '../workload.ts';
 
 /** Most entries of each list and mapping. */
 export const LIMITS = { rules: 10_000, peers: 1_000, ports: 256, except: 256, labels: 64, annotations: 64 } as const;
@@ -51,7 +51,9 @@ export const workload = text(
   new RegExp(WORKLOAD_REFERENCE),
   381,
   'a workload as kind/name or namespace/kind/name, "*" and "?" allowed in each part',
-);
+).refine((reference) => parseWorkload(reference, 'any') !== undefined, {
+  error: 'a node as Node/name: it is in no namespace',
+});
 
 export const container = text(
   /^[A-Za-z0-9._*?-]{1,253}$/,

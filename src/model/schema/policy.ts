@@ -59,6 +59,8 @@ const peerSchema = z
     for (const name of ['container', 'labels'] as const) {
       if (peer[name] !== undefined && kinds[0] !== 'workload')
         issue(context, [name], `no such field beside ${kinds[0]}`);
+      else if (peer[name] !== undefined && peer.workload?.startsWith('Node/'))
+        issue(context, [name], 'no such field beside a node, which is known by its addresses');
     }
     if (peer.except === undefined) return;
     if (peer.cidr === undefined) {

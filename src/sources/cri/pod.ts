@@ -2,7 +2,7 @@ import { formatAddress, parseAddress } from '../../model/address.ts';
 import type { NamedPort } from '../../model/endpoint.ts';
 import type { Workload } from '../../model/workload.ts';
 import type { Candidate } from '../candidate.ts';
-import { identityLabels, makeWorkload } from '../naming.ts';
+import { makeWorkload, type PodCredentials, podLabels } from '../naming.ts';
 import type { SeenAddress } from '../source.ts';
 import type { ContainerStatus, PodContainer, PodSandbox, SandboxStatus } from './runtime.ts';
 
@@ -21,6 +21,8 @@ export interface PodOwner {
   readonly ports: readonly NamedPort[];
   /** The pod's labels as they are now; its runtime knows those it began with. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Absent: nobody has told. */
+  readonly credentials?: PodCredentials;
 }
 
 /** Undefined where there is none; `not yet` where the pod should not be told of before that is known. */
@@ -53,7 +55,8 @@ export function toCandidates(facts: PodFacts, resolve: ResolveOwner, noise?: rea
     kind: 'Pod',
     name: sandbox.id.slice(0, 12),
   };
-  const attributes = { workload: owner?.workload ?? own, labels: identityLabels(owner?.labels ?? pod.labels, noise) };
+  const labels = podLabels(owner?.labels ?? pod.labels, owner?.credentials, noise);
+  const attributes = { workload: owner?.workload ?? own, labels };
   const common = { runtime: 'cri', sandbox: sandbox.id, published: [] } as const;
   const itself: Candidate = {
     ...common,

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import type { NamedPort } from '../../model/endpoint.ts';
 import type { Identity } from '../../model/identity.ts';
 import { deriveIdentity, formatIdentity } from '../../model/identity.ts';
+import { isAliasKind } from '../../model/workload.ts';
 import { makeWorkload } from '../naming.ts';
 import type { LooseObject } from './resource.ts';
 
@@ -70,7 +71,7 @@ export function identitiesOf(
   { workload: text, identities }: AnnouncedWorkload,
 ): { readonly known: readonly (Identity & { readonly ports: readonly NamedPort[] })[]; readonly refused: number } {
   const [namespace = '', kind = '', name = '', ...rest] = text.split('/');
-  const workload = rest.length === 0 ? makeWorkload(namespace, kind, name) : undefined;
+  const workload = rest.length === 0 && !isAliasKind(kind) ? makeWorkload(namespace, kind, name) : undefined;
   if (workload === undefined) return { known: [], refused: identities.length };
   const known = identities.flatMap(({ container, labels, id, ports }) => {
     const identity = deriveIdentity(domain, { workload, container, labels });

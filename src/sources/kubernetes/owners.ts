@@ -4,7 +4,7 @@ import type { Pod, PodOwner } from '../cri/pod.ts';
 import { makeWorkload } from '../naming.ts';
 import type { Source } from '../source.ts';
 import type { KubernetesClient } from './client.ts';
-import type { KnownPod } from './pods.ts';
+import { type KnownPod, makerOf } from './pods.ts';
 import type { ResourceType } from './resource.ts';
 import { JOBS, keyOf, REPLICA_SETS } from './resource.ts';
 
@@ -106,8 +106,9 @@ export class PodOwners {
   }
 
   #ofKnown(pod: KnownPod, uid: string, waiting: boolean): PodOwner | 'not yet' {
-    const { namespace, controller, labels, ports } = pod;
-    const give = (workload: Workload, sure: boolean): PodOwner => this.#give(uid, { workload, ports, labels, sure });
+    const { namespace, controller, labels, ports, credentials } = pod;
+    const give = (workload: Workload, sure: boolean): PodOwner =>
+      this.#give(uid, { workload, ports, labels, credentials, sure });
     if (controller === undefined) return give(itself(pod), true);
     const direct = makeWorkload(namespace, controller.kind, controller.name) ?? itself(pod);
     if (!Object.hasOwn(MIDDLE, controller.kind)) return give(direct, true);
@@ -147,7 +148,7 @@ export class PodOwners {
     if (resource === undefined) return;
     try {
       const { metadata } = await client.getMetadata(resource, { namespace, name });
-      const top = metadata.ownerReferences?.find((one) => one.controller === true);
+      const top = makerOf(metadata);
       const same = metadata.uid === undefined || metadata.uid === uid;
       const workload = same ? makeWorkload(namespace, top?.kind ?? kind, top?.name ?? name) : undefined;
       this.#inquiries.set(key, workload === undefined ? answer : { ...answer, workload });

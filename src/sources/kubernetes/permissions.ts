@@ -12,6 +12,7 @@ import {
   PODS,
   POLICY_RESOURCES,
   REPLICA_SETS,
+  SERVICES,
   WORKLOAD_IDENTITIES,
 } from './resource.ts';
 
@@ -29,6 +30,7 @@ export const AGENT_PERMISSIONS: readonly Permission[] = [
   { resource: PODS, verbs: FOLLOW },
   { resource: NAMESPACES, verbs: FOLLOW },
   { resource: NODES, verbs: FOLLOW },
+  { resource: SERVICES, verbs: FOLLOW },
   { resource: REPLICA_SETS, verbs: ['get'] },
   { resource: JOBS, verbs: ['get'] },
   ...[NETWORK_POLICIES, ADMIN_NETWORK_POLICIES, BASELINE_ADMIN_NETWORK_POLICIES].map((resource) => ({

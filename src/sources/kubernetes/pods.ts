@@ -1,6 +1,8 @@
 import * as z from 'zod';
 import type { NamedPort } from '../../model/endpoint.ts';
-import type { LooseObject, OwnerReference } from './resource.ts';
+import { ALIAS_KINDS } from '../../model/workload.ts';
+import type { PodCredentials } from '../naming.ts';
+import type { LooseObject, ObjectMeta, OwnerReference } from './resource.ts';
 
 /**
  * The name under which the ports that kubelets probe are known; a rule of our own allows them. Nobody can call a port
@@ -23,6 +25,7 @@ export interface KnownPod {
   readonly controller?: Pick<OwnerReference, 'kind' | 'name' | 'uid' | 'apiVersion'>;
   /** With names, of all its containers; and those its kubelet probes. */
   readonly ports: readonly NamedPort[];
+  readonly credentials: PodCredentials;
 }
 
 const portNumber = z.int().min(1).max(65_535);
@@ -57,17 +60,36 @@ type Container = z.output<typeof containerSchema>;
 
 const containers = z.array(containerSchema).nullish().catch(undefined);
 const specSchema = z.object({ containers, initContainers: containers, ephemeralContainers: containers });
+const credentialsSchema = z.object({
+  serviceAccountName: z.string().default('').catch(''),
+  hostNetwork: z.boolean().default(false).catch(false),
+});
+
+/** As what, and where, a pod runs. */
+export function credentialsOf(spec: unknown): PodCredentials {
+  const { serviceAccountName = '', hostNetwork = false } = credentialsSchema.safeParse(spec).data ?? {};
+  return { serviceAccount: serviceAccountName, hostNetwork };
+}
+
+/**
+ * Who made an object. Not the node, which keeps static pods; nor what pods are called by beside their makers: who may
+ * write an owner into a pod must not be able to name it after a Service or an account that it has nothing to do with.
+ */
+export function makerOf({ ownerReferences }: Pick<ObjectMeta, 'ownerReferences'>): OwnerReference | undefined {
+  const others: readonly string[] = ALIAS_KINDS;
+  return ownerReferences?.find((one) => one.controller === true && !others.includes(one.kind));
+}
 
 /** Of a pod, what its containers' names and ports come from. */
 export function projectPod({ metadata, spec }: LooseObject): KnownPod {
-  const { namespace = 'default', name, uid = '', labels = {}, annotations = {}, ownerReferences = [] } = metadata;
+  const { namespace = 'default', name, uid = '', labels = {}, annotations = {} } = metadata;
   const parsed = specSchema.safeParse(spec).data;
   const all = [
     ...(parsed?.containers ?? []),
     ...(parsed?.initContainers ?? []),
     ...(parsed?.ephemeralContainers ?? []),
   ];
-  const controller = ownerReferences.find((one) => one.controller === true && one.kind !== 'Node');
+  const controller = makerOf(metadata);
   const hash = annotations['kubernetes.io/config.hash'];
   const pod = {
     namespace,
@@ -77,6 +99,7 @@ export function projectPod({ metadata, spec }: LooseObject): KnownPod {
     ...(hash === undefined ? {} : { hash }),
     labels: { ...labels },
     ports: distinct(all.flatMap(portsOf)).slice(0, MOST_PORTS),
+    credentials: credentialsOf(spec),
   };
   if (controller === undefined) return pod;
   const { kind, name: owner, uid: ownerUid, apiVersion } = controller;

@@ -14,6 +14,7 @@ const web: Pod = { namespace: 'shop', name: `web-${HASH}-x9h7s`, uid: 'u1', labe
 const known: KnownPod = {
   ...web,
   ports: [{ name: 'http', protocol: 'TCP', port: 80 }],
+  credentials: { serviceAccount: 'web', hostNetwork: false },
   controller: { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `web-${HASH}`, uid: 'rs1' },
 };
 const replicaSet = (owner?: string): ApiObject => ({

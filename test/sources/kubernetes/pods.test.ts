@@ -16,6 +16,7 @@ describe('what is kept of a pod', () => {
         uid: 'u1',
         labels: { app: 'web' },
         ports: [],
+        credentials: { serviceAccount: '', hostNetwork: false },
       },
     );
   });

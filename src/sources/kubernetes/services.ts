@@ -1,0 +1,76 @@
+import * as z from 'zod';
+import { formatAddress, parseAddress } from '../../model/address.ts';
+import type { LooseObject } from './resource.ts';
+
+/** A port under which a Service can be reached, and what it leads to. */
+export interface ServicePort {
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  readonly port: number;
+  /** Of the pods: a number, or what they call it. */
+  readonly target: number | string;
+  /** At every address of every node. */
+  readonly nodePort?: number;
+}
+
+/** A Service, as far as names and packets are concerned. Plain data. */
+export interface KnownService {
+  readonly namespace: string;
+  readonly name: string;
+  /** Labels of the pods it selects, all of them wanted; absent: it selects none by itself. */
+  readonly selector?: Readonly<Record<string, string>>;
+  /** Canonical text: of the cluster, of a load balancer, and external ones. */
+  readonly addresses: readonly string[];
+  readonly ports: readonly ServicePort[];
+}
+
+/** Bounds of one Service; what is beyond is left out. */
+const MOST_ADDRESSES = 64;
+const MOST_PORTS = 1_024;
+
+const portNumber = z.int().min(1).max(65_535);
+const specSchema = z.object({
+  type: z.string().optional(),
+  selector: z.record(z.string(), z.string()).nullish().catch(undefined),
+  clusterIP: z.string().optional(),
+  clusterIPs: z.array(z.string()).optional(),
+  externalIPs: z.array(z.string()).optional(),
+  ports: z
+    .array(
+      z.object({
+        protocol: z.enum(['TCP', 'UDP', 'SCTP']).default('TCP'),
+        port: portNumber,
+        targetPort: z.union([portNumber, z.string()]).optional().catch(undefined),
+        nodePort: portNumber.optional().catch(undefined),
+      }),
+    )
+    .nullish()
+    .catch(undefined),
+});
+const statusSchema = z.object({
+  loadBalancer: z.object({ ingress: z.array(z.object({ ip: z.string().optional() })).default([]) }),
+});
+
+/** Of a Service, whom it selects and where it is reached. A name of somewhere else (`ExternalName`) is neither. */
+export function projectService({ metadata, spec, status }: LooseObject): KnownService {
+  const { namespace = 'default', name } = metadata;
+  const parsed = specSchema.safeParse(spec).data;
+  if (parsed === undefined || parsed.type === 'ExternalName') return { namespace, name, addresses: [], ports: [] };
+  const { selector, clusterIP, clusterIPs, externalIPs, ports } = parsed;
+  const given = statusSchema.safeParse(status).data?.loadBalancer.ingress.flatMap(({ ip }) => ip ?? []) ?? [];
+  const written = [clusterIP ?? '', ...(clusterIPs ?? []), ...(externalIPs ?? []), ...given];
+  // "None" is no address.
+  const addresses = written.flatMap((text) => parseAddress(text) ?? []).map(formatAddress);
+  const selects = selector !== undefined && selector !== null && Object.keys(selector).length > 0;
+  return {
+    namespace,
+    name,
+    ...(selects ? { selector: { ...selector } } : {}),
+    addresses: [...new Set(addresses)].slice(0, MOST_ADDRESSES),
+    ports: (ports ?? []).slice(0, MOST_PORTS).map(({ protocol, port, targetPort, nodePort }) => ({
+      protocol,
+      port,
+      target: targetPort ?? port,
+      ...(nodePort === undefined ? {} : { nodePort }),
+    })),
+  };
+}
