@@ -119,16 +119,44 @@ static __always_inline bool may_tell(const struct packet *p, const struct questi
 /* An agent whose last word is older than this is dead, as far as anybody who waits is concerned. */
 #define AGENT_STALE (5 * SECOND)
 
-/* True where what is unknown must wait: an agent speaks for the address, and ours is there to ask it, or nothing may
- * pass without. */
-static __always_inline bool must_ask(const struct question *q)
-{
-	struct settings *settings;
+/* How long what could not be asked goes as to the world before somebody is looked for again, in seconds. */
+#define UNASKED_TRUST 5
 
+/* True where a packet can wait for an answer: it is met before routing, and our agent is there to ask. */
+static __always_inline bool can_ask(const struct settings *settings)
+{
+#ifdef WITH_HOLD
+	return settings->hold_mark && bpf_ktime_get_coarse_ns() < settings->heartbeat + AGENT_STALE;
+#else
+	return false;
+#endif
+}
+
+/* Whether a policy says whom the endpoint may open to. */
+FUNCTION is_restricted(const struct question *q)
+{
+	struct subject *subject;
+	__u32 slot;
+
+	if (!q)
+		return true;
+	slot = q->me.slot;
+	subject = bpf_map_lookup_elem(&subjects, &slot);
+	return !subject || subject->sets[DIRECTION_EGRESS];
+}
+
+/*
+ * True where nothing may pass before somebody is asked: an agent speaks for the address. Where nobody can ask it, that
+ * holds for whom a policy restricts. Who may open to anybody goes as to the world: the other end judges strangers.
+ */
+static __always_inline bool must_ask(struct question *q, const struct settings *settings)
+{
 	if (!(q->domain & DOMAIN_HOLD))
 		return false;
-	settings = settings_now();
-	return !settings || !settings->hold_open || bpf_ktime_get_coarse_ns() < settings->heartbeat + AGENT_STALE;
+	if (!settings || can_ask(settings) || (!settings->hold_open && is_restricted(q)))
+		return true;
+	q->expires = bpf_ktime_get_coarse_ns() / SECOND + UNASKED_TRUST;
+	return false;
 }
 
 /*
@@ -137,7 +165,8 @@ static __always_inline bool must_ask(const struct question *q)
  */
 static __always_inline enum reason next_step(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
-	bool tcp = p->protocol == IPPROTO_TCP, hold = must_ask(q);
+	struct settings *settings = settings_now();
+	bool tcp = p->protocol == IPPROTO_TCP, hold = must_ask(q, settings);
 
 	if (q->direction == DIRECTION_INGRESS) {
 		if (q->pending && tcp && p->tcp_flags & TCP_RST && !tcp_payload(skb, p)) {
@@ -151,7 +180,9 @@ static __always_inline enum reason next_step(struct __sk_buff *skb, const struct
 	if (tcp && opens_tcp(p)) {
 		bool payload = tcp_payload(skb, p);
 
-		if (q->own_tag && q->domain & DOMAIN_TAG && !payload && (!q->pending || !hold))
+		/* Sent again: nobody has answered with a tag. Where nobody can ask either, the answer's tag is all there is. */
+		if (q->own_tag && q->domain & DOMAIN_TAG && !payload &&
+		    (!q->pending || !hold || !settings || !can_ask(settings)))
 			q->step = STEP_GO;
 		else if (hold)
 			q->step = STEP_HOLD;

@@ -22,6 +22,8 @@ export interface PeerAgents {
 /** Ways to the other agents: `Mesh`. */
 export interface Post {
   connected(agent: string): boolean;
+  /** There has been no connection for so long that nobody waits for one. */
+  absent(agent: string): boolean;
   /** Where its connections come from, or lead to: canonical text. */
   addressesOf(agent: string): readonly string[];
   /** False: there is no connection. True: it has been queued, which is no promise. */

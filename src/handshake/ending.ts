@@ -60,8 +60,16 @@ export function finish(context: Context, asked: Asked, ending: Ending): void {
   tell(context, asked, ending);
 }
 
-/** Nobody of the domain is there: the address decides, which is asked before anything goes on. */
-export function goToWorld(context: Context, asked: Asked & { readonly local: LocalEnd }, step: Step): void {
+/**
+ * Nobody of the domain is there, or can be asked: the address decides, which is asked before anything goes on.
+ * @param why `unreachable`: it is believed for as short as a refusal, and then looked for again
+ */
+export function goToWorld(
+  context: Context,
+  asked: Asked & { readonly local: LocalEnd },
+  step: Step,
+  why: 'not-here' | 'unreachable' | 'no-way' = 'not-here',
+): void {
   const { policy, outcomes, held, timing } = context;
   const { flow, local } = asked;
   const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
@@ -69,11 +77,11 @@ export function goToWorld(context: Context, asked: Asked & { readonly local: Loc
   const answer = policy.decide(questionOf(question, flow.conversation.destination.port));
   const allowed = answer?.allowed ?? false;
   const kind = allowed ? 'world' : 'refused';
-  const written = outcomes.write(pair, kind, timing[kind]);
+  const written = outcomes.write(pair, kind, timing[why === 'not-here' ? kind : 'refused']);
   if (allowed && written) held.release(flow.id);
   else held.drop(flow.id, 'refused');
   const result = allowed && !written ? 'limited' : kind;
-  tell(context, asked, { result, step, reason: 'not-here', rule: answer?.rule ?? '' });
+  tell(context, asked, { result, step, reason: why, rule: answer?.rule ?? '' });
 }
 
 /** Leaves a record. */

@@ -213,6 +213,7 @@ export function openHandshake(options: HandshakeOptions): Handshake {
       agents: directory,
       post: {
         connected: (agent) => begun && mesh.connected(agent),
+        absent: (agent) => mesh.absent(agent),
         addressesOf: (agent) => mesh.addressesOf(agent),
         send: (agent: string, message: Message) => begun && mesh.send(agent, message),
         announce: (identity) => {

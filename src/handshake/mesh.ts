@@ -18,6 +18,8 @@ const CONNECTIONS_MOST = 1_024;
 const CONNECTIONS_OF_ONE = 4;
 
 const TROUBLES_PER_SECOND = 5;
+/** Who has not been connected for so long is not waited for, milliseconds: an agent is replaced faster. */
+const ABSENT_MS = 15_000;
 
 export interface MeshTiming {
   readonly connection: ConnectionLimits;
@@ -85,6 +87,8 @@ export class Mesh {
   readonly #connections = new Set<Connection>();
   /** Those that are up, by agent, in the order they came up. */
   readonly #up = new Map<string, Connection[]>();
+  /** Since when there is no connection, by agent, on the clock of `performance`. */
+  readonly #alone = new Map<string, number>();
   readonly #closes = new Map<CloseReason, number>();
   readonly #diallers = new Map<string, { readonly address: string; readonly dialler: Dialler }>();
   #identification: Identification;
@@ -115,6 +119,9 @@ export class Mesh {
     for (const connection of [...this.#connections])
       if (!this.#agents.has(connection.agent)) connection.close('dismissed');
     for (const name of this.#standings.names) if (!this.#agents.has(name)) this.#standings.delete(name);
+    for (const name of this.#alone.keys()) if (!this.#agents.has(name)) this.#alone.delete(name);
+    for (const name of this.#agents.keys())
+      if (!this.#alone.has(name) && !this.#up.has(name)) this.#alone.set(name, performance.now());
     if (this.#dials) this.#dial();
   }
 
@@ -151,6 +158,12 @@ export class Mesh {
 
   connected(agent: string): boolean {
     return this.#up.has(agent);
+  }
+
+  /** There has been no connection for so long that nobody waits for one. */
+  absent(agent: string): boolean {
+    const since = this.#alone.get(agent);
+    return since !== undefined && performance.now() - since > ABSENT_MS;
   }
 
   /** The far ends of its connections. */
@@ -324,6 +337,7 @@ export class Mesh {
     const up = this.#up.get(agent) ?? [];
     this.#up.set(agent, [...up, connection]);
     this.#standings.connected(agent);
+    this.#alone.delete(agent);
     this.#options.onConnection(connection);
     if (up.length === 0 && !connection.closed) this.#options.onRoute(agent);
   }
@@ -335,8 +349,9 @@ export class Mesh {
     const up = this.#up.get(agent) ?? [];
     const at = up.indexOf(connection);
     const rest = up.filter((one) => one !== connection);
-    if (rest.length === 0) this.#up.delete(agent);
-    else this.#up.set(agent, rest);
+    if (rest.length === 0) {
+      if (this.#up.delete(agent) && this.#agents.has(agent)) this.#alone.set(agent, performance.now());
+    } else this.#up.set(agent, rest);
     if (reason !== 'closed' && reason !== 'dismissed')
       this.#trouble(agent, error ?? new Error(`Connection closed: ${reason}`));
     // Not from within whatever sent on the one that broke.

@@ -56,6 +56,8 @@ export const WORLD = 0n;
 export interface PolicyOracle {
   /** Undefined while the subject or the peer has no slot. */
   decide(question: PolicyQuestion): PolicyAnswer | undefined;
+  /** Whether a policy says whom the subject may open to; true where that is not known. */
+  restricts(subject: bigint): boolean;
 }
 
 /** Of `PeerTables` of the datapath. */

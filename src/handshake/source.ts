@@ -1,7 +1,7 @@
 import type { Context } from './context.ts';
 import { type Asked, type Ending, finish, goToWorld, tell, type UnderWay } from './ending.ts';
 import type { Pair } from './entries.ts';
-import type { Accept, Arrived, Reason, Refuse } from './messages.ts';
+import { type Accept, type Arrived, type Reason, type Refuse, refusal } from './messages.ts';
 import type { HeldFlow, LocalEnd, PolicyAnswer, Step } from './port.ts';
 import { questionOf, type VerifiedTable } from './verified.ts';
 
@@ -51,7 +51,7 @@ export class SourceMachine {
   /** A flow waits. */
   held(flow: HeldFlow): void {
     if (this.#byFlow.has(flow.id)) return;
-    const { node, agents, limits, timing, timer, counters } = this.#context;
+    const { node, agents, limits, timing, timer, counters, post } = this.#context;
     const { source, destination, protocol } = flow.conversation;
     const local = node.senderAt(source, protocol);
     const agent = agents.agentAt(destination.address);
@@ -62,6 +62,10 @@ export class SourceMachine {
     }
     if (agent === undefined) {
       goToWorld(this.#context, { ...asked, local }, 'connect');
+      return;
+    }
+    if (post.absent(agent) && this.#mayGoUnasked(flow, local)) {
+      goToWorld(this.#context, { ...asked, local }, 'connect', 'unreachable');
       return;
     }
     if (this.#byId.size >= limits.asSource) {
@@ -193,7 +197,7 @@ export class SourceMachine {
   }
 
   #offer(asking: Asking, message: Accept): void {
-    const { agents, held, timing, timer } = this.#context;
+    const { agents, held, timing, timer, post } = this.#context;
     if (message.token === undefined) {
       if (agents.direct(asking.agent)) this.#agree(asking, message, 'accept');
       // Whoever cannot be reached along the flow's way would have a place in our tables all the same.
@@ -205,6 +209,10 @@ export class SourceMachine {
     asking.destination = message.destination;
     const { token } = message;
     if (!held.sendToken(asking.flow.id, token)) {
+      if (this.#goUnasked(asking, 'token', 'no-way')) {
+        post.send(asking.agent, refusal(asking.id, 'timeout', false, undefined, asking.destination));
+        return;
+      }
       const end = { result: 'timeout', step: 'token', reason: 'no-way', fate: 'expired', tagGoesOn: true } as const;
       this.#end(asking, { ...end, tell: 'timeout' });
       return;
@@ -276,6 +284,7 @@ export class SourceMachine {
   /** The deadline has passed, or the hold has let the flow go. */
   #late(asking: Asking, why: 'deadline' | 'dropped' = 'deadline'): void {
     if (asking.state === 'waiting') {
+      if (this.#goUnasked(asking, 'connect', 'unreachable')) return;
       const end = { result: 'unreachable', step: 'connect', reason: 'unreachable', fate: 'unreachable' } as const;
       this.#end(asking, { ...end, tagGoesOn: true });
       return;
@@ -283,6 +292,22 @@ export class SourceMachine {
     const reason = why === 'dropped' ? 'dropped' : asking.undecided === undefined ? 'timeout' : 'undecided';
     const end = { result: 'timeout', step: stepOf(asking), reason, fate: 'expired', tell: 'timeout' } as const;
     this.#end(asking, { ...end, tagGoesOn: true });
+  }
+
+  /**
+   * Nobody can be asked who is there: what may open to anybody goes as to the world, and the other end judges a stranger.
+   * Where a policy restricts it nothing goes. False: it does not go.
+   */
+  #goUnasked(asking: Asking, step: Step, why: 'unreachable' | 'no-way'): boolean {
+    if (this.#byId.get(asking.id) !== asking || !this.#mayGoUnasked(asking.flow, asking.local)) return false;
+    this.#forget(asking);
+    goToWorld(this.#context, asking, step, why);
+    return true;
+  }
+
+  /** Who has a tag needs no answer. */
+  #mayGoUnasked({ tagged }: HeldFlow, { identity }: LocalEnd): boolean {
+    return !tagged && !this.#context.policy.restricts(identity);
   }
 
   #end(asking: Asking, ending: Ending): void {

@@ -67,7 +67,7 @@ export class TestAgent {
       onIdentities: () => {
         this.changes += 1;
       },
-      policy: { decide: () => ({ allowed: true, rule: '' }) },
+      policy: { decide: () => ({ allowed: true, rule: '' }), restricts: () => true },
       node: {
         senderAt: ({ address }) => end(address),
         receiverAt: ({ address, port }) => {

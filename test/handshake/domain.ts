@@ -91,6 +91,10 @@ export class Node {
   readonly said: { readonly to: string; readonly message: Message }[] = [];
   /** Identities with no slot yet. */
   readonly unknown = new Set<bigint>();
+  /** Of this node: no policy says whom they may open to. */
+  readonly free = new Set<bigint>();
+  /** Agents that have been away for long. */
+  readonly absent = new Set<string>();
   /** Runs as `verify` is called, before anything is written. */
   onVerify: (peers: readonly VerifiedPeer[]) => void = () => {};
   onRelease: (flow: HeldFlow) => void = () => {};
@@ -171,6 +175,7 @@ export class Node {
           question.peer !== WORLD && (this.unknown.has(question.peer) || this.unknown.has(question.subject))
             ? undefined
             : this.policy(question),
+        restricts: (subject) => !this.free.has(subject),
       },
       kernel: {
         verify: (peers) => {
@@ -227,6 +232,7 @@ export class Node {
       },
       post: {
         connected: (agent) => network.connected(name, agent),
+        absent: (agent) => this.absent.has(agent),
         addressesOf: (agent) => network.seen.get(agent) ?? [],
         send: (to, message) => {
           if (!network.connected(name, to)) return false;

@@ -148,6 +148,52 @@ describe('time and loss', () => {
     }
   });
 
+  it('an agent that cannot be reached: who may open to anybody goes as to the world, and asks again soon', () => {
+    const { network, clock, one, conversation } = twoNodes();
+    one.free.add(WEB);
+    network.disconnect('node1', 'node2');
+    const flow = one.hold(conversation);
+    clock.advance(2_999);
+    assert.deepEqual(one.released, []);
+    clock.advance(1);
+    assert.deepEqual(one.released, [flow]);
+    assert.deepEqual(one.results(), ['source world connect unreachable']);
+    assert.deepEqual(one.entryTexts('world'), ['web(17) 10.2.0.3:53>4000 = 0']);
+    clock.advance(5_000);
+    assert.deepEqual(one.entryTexts('world'), []);
+  });
+
+  it('an agent that has been away for long is not waited for, by who may open to anybody and by nobody else', () => {
+    for (const [free, tagged] of [
+      [true, false],
+      [false, false],
+      [true, true],
+    ] as const) {
+      const { network, one, conversation } = twoNodes();
+      if (free) one.free.add(WEB);
+      network.disconnect('node1', 'node2');
+      one.absent.add('node2');
+      const flow = one.hold({ ...conversation, protocol: tagged ? 6 : 17 }, { tagged });
+      // The answer to a SYN with a tag tells who is there: nothing else may be said of it.
+      assert.deepEqual(one.released, free && !tagged ? [flow] : []);
+      assert.deepEqual(one.entryTexts('world').length, free && !tagged ? 1 : 0);
+    }
+  });
+
+  it('who may open to anybody is refused all the same by who can be asked, and by whose answer is late', () => {
+    for (const silent of [false, true]) {
+      const { network, clock, one, two, conversation } = twoNodes();
+      one.free.add(WEB);
+      two.policy = deny('');
+      one.hold(conversation);
+      if (silent) network.letters.splice(0);
+      network.settle();
+      clock.advance(3_000);
+      assert.deepEqual(one.released, []);
+      assert.deepEqual(one.entryTexts('world'), []);
+    }
+  });
+
   it('a SYN with a tag that a policy refuses does not go on', () => {
     const { network, one, two, conversation } = twoNodes();
     two.policy = deny('');

@@ -130,9 +130,9 @@ export class BetweenNodes {
       this.#openStore(machinery);
       await this.#openRoom(machinery);
     }
+    if (machinery !== undefined) this.#followCredentials(machinery);
     this.#setDomains();
     this.#tellKernel();
-    if (machinery !== undefined) this.#followCredentials(machinery);
   }
 
   /**
@@ -223,7 +223,8 @@ export class BetweenNodes {
     const { mark, rate, open } = config.hold;
     datapath.setBetween({
       tags: this.#tags,
-      holdMark: this.#room === undefined ? 0 : mark,
+      // Without anybody to ask nothing waits.
+      holdMark: this.#room === undefined || this.#handshake === undefined ? 0 : mark,
       holdRate: rate,
       holdOpen: open,
       refusal: config.network.refusal,
@@ -293,9 +294,8 @@ export class BetweenNodes {
 
   #held(flow: HeldFlow): void {
     this.#served += 1;
-    if (this.#handshake !== undefined) this.#handshake.heldFlow(flow);
-    else if (flow.tagged) this.#room?.hold.release(flow.id);
-    else this.#room?.hold.drop(flow.id, 'unreachable');
+    if (this.#handshake === undefined) this.#room?.hold.drop(flow.id, 'unreachable');
+    else this.#handshake.heldFlow(flow);
   }
 
   #followCredentials(machinery: Machinery): void {
@@ -353,6 +353,7 @@ export class BetweenNodes {
     this.#restore(machinery, handshake);
     this.#every(SAVE_MS, () => this.#save());
     this.#closers.push(() => handshake.close());
+    this.#tellKernel();
     onElsewhere();
   }
 

@@ -1,4 +1,5 @@
 import type { Config } from '../../agent/config.ts';
+import { usesKubernetes } from '../../agent/config-kubernetes.ts';
 import { loadCredentials } from '../../trust/credentials.ts';
 import { TrustError } from '../../trust/error.ts';
 import { readTagKeys } from '../../trust/tag-key-file.ts';
@@ -15,6 +16,8 @@ export interface BetweenFacts {
   readonly certificate: number | string;
   /** Why packets cannot be held. */
   readonly queueError: string | undefined;
+  /** The cluster's manager signs the certificate. */
+  readonly managed?: boolean;
   readonly now: number;
 }
 
@@ -28,6 +31,7 @@ export async function gatherBetween(config: Config, agentAnswers: boolean): Prom
       config.tags.keys === 'off' ? undefined : orWhy(() => tagKeysAt(readTagKeys(config.tags.keys), now).keys.length),
     certificate: orWhy(() => loadCredentials(config.handshake, { domain: config.domain }, now).notAfter),
     queueError: agentAnswers ? undefined : await tryQueue(config.hold.queue),
+    managed: usesKubernetes(config.kubernetes) && config.kubernetes.certificates,
     now,
   };
 }
@@ -53,7 +57,7 @@ async function tryQueue(number: number): Promise<string | undefined> {
 }
 
 /** What it means: pure. */
-export function judgeBetween({ wanted, keys, certificate, queueError, now }: BetweenFacts): Check[] {
+export function judgeBetween({ wanted, keys, certificate, queueError, managed, now }: BetweenFacts): Check[] {
   const checks: Check[] = [];
   if (typeof keys === 'number') checks.push({ name: 'tag keys', state: 'ok', found: `${keys} accepted` });
   else if (keys !== undefined) {
@@ -68,16 +72,27 @@ export function judgeBetween({ wanted, keys, certificate, queueError, now }: Bet
   if (!wanted) return [...checks, { name: 'handshake', state: 'info', found: 'no other agent is configured' }];
   checks.push(
     typeof certificate === 'number'
-      ? { name: 'certificate', state: 'ok', found: `good for ${Math.floor((certificate - now) / 86_400_000)} days` }
-      : { name: 'certificate', state: 'fail', found: certificate, hint: 'sallyport ca issue NODE' },
+      ? { name: 'certificate', state: 'ok', found: `good for ${lifeText(certificate - now)}` }
+      : {
+          name: 'certificate',
+          state: 'fail',
+          found: certificate,
+          hint: managed === true ? 'the manager signs it: kubectl get csr, and its log' : 'sallyport ca issue NODE',
+        },
     queueError === undefined
       ? { name: 'hold', state: 'ok', found: 'the kernel has NFQUEUE' }
       : {
           name: 'hold',
           state: 'warn',
-          found: `${queueError}; datagrams to unknown peers are dropped`,
+          found: `${queueError}; datagrams to unknown peers are dropped where a policy restricts their source`,
           hint: 'modprobe nfnetlink_queue',
         },
   );
   return checks;
+}
+
+/** In hours where it is short: those that a manager signs are. */
+function lifeText(ms: number): string {
+  const hours = Math.floor(ms / 3_600_000);
+  return hours < 72 ? `${hours} hours` : `${Math.floor(hours / 24)} days`;
 }
