@@ -73,6 +73,7 @@ export class Enforcement {
   readonly #datapath: Datapath;
   readonly #hardening: Hardening;
   readonly #compiler = new Compiler();
+  #overloaded: ReadonlySet<string> = new Set();
   #applied: Wanted = NOTHING_WANTED;
   /** The endpoints of `#applied` are all as they should be. */
   #attached = false;
@@ -136,6 +137,11 @@ export class Enforcement {
     return meantBy(this.#applied.policies, this.#applied);
   }
 
+  /** Policies, by title, whose rules come to more than tables hold: whom they select is denied everything. */
+  get overloaded(): ReadonlySet<string> {
+    return this.#overloaded;
+  }
+
   /** What `apply` with these policies would do to the tables. Changes nothing. */
   preview(policies: readonly Policy[]): Plan {
     const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
@@ -166,6 +172,8 @@ export class Enforcement {
     const policies = meantBy(wanted.policies, wanted);
     const bySlot = this.#bySlot(identities);
     const compiled = this.#compiler.compile({ policies, identities: bySlot, here: this.#slotsHere() });
+    const { closed } = this.#compiler;
+    this.#overloaded = new Set(closed.flatMap((id) => compiled.rules.get(id)?.policy ?? []));
     const current = this.#datapath.currentTables();
     const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled));
     // An empty plan is applied too: it is what frees the slots of identities that are gone.

@@ -105,6 +105,9 @@ function reconcileOf({ reconciler }: Agent): StatusView['reconcile'] {
   };
 }
 
+/** Policies of too many rules that are named. */
+const OVERLOADED_TOLD = 10;
+
 function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
   const { world } = agent.parts;
   const { gate } = agent.parts.datapath;
@@ -120,6 +123,12 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .filter(({ healthy }) => !healthy)
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
+    ...[...agent.enforcement.overloaded]
+      .slice(0, OVERLOADED_TOLD)
+      .map(
+        (title) =>
+          `the rules of ${title}, with others for the same, are too many: whom they select is denied everything`,
+      ),
     ...(agent.parts.cluster?.problems() ?? []),
     ...agent.between.outlook.problems(),
     ...agent.gatekeeper.problems,

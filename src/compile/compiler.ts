@@ -15,6 +15,11 @@ import { type PolicyTables, SET_ELSEWHERE, type Subject } from './tables.ts';
 export class Compiler {
   #state = new State();
 
+  /** Ids of rules that came, with others of the same subjects, to more than tables hold: those subjects are denied all. */
+  get closed(): readonly number[] {
+    return this.#state.closed;
+  }
+
   /**
    * @throws CompileError where two policies have one name, or an identity has a reserved slot; nothing has changed
    */
@@ -52,6 +57,10 @@ class State {
   #here: ReadonlySet<number> | undefined;
   #subjects = new PatchedMap<number, Subject>();
   #tables: PolicyTables | undefined;
+
+  get closed(): readonly number[] {
+    return this.#shelf.closed;
+  }
 
   compile(input: CompileInput): PolicyTables {
     // Both refuse bad input before they change anything, so neither may come after a change of the other.

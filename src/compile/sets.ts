@@ -1,12 +1,13 @@
 import { Slot } from '../model/slot.ts';
 import { Verdict } from '../model/verdict.ts';
+import { Budget, TooLarge } from './budget.ts';
 import { ClassCache, type Ingredients } from './class-cache.ts';
 import { type Beside, buildClass, type Fallback, type PortRule } from './classes.ts';
 import { contentId } from './hash.ts';
 import type { IdentityIndex, Watch } from './identity-index.ts';
 import type { KnownIdentity } from './input.ts';
 import { flattenNetworks, type NetworkPeer } from './networks.ts';
-import { RANK_NONE } from './rank.ts';
+import { RANK_DEFAULT, RANK_NONE } from './rank.ts';
 import {
   type CompiledDirection,
   type CompiledRule,
@@ -88,6 +89,8 @@ export class SetBuilder {
   #madeOfNetworks: ClassCache | undefined;
   #set: PolicySet | undefined;
   #classes: readonly (readonly Class[])[] = [];
+  #budget = new Budget();
+  #closed = false;
 
   /**
    * @param key of the parts and ports, by `setKey`
@@ -128,9 +131,31 @@ export class SetBuilder {
     this.watches = watches;
   }
 
-  /** The set with the peers there are now; the same object as last time where none of them differ. */
+  /**
+   * The set with the peers there are now; the same object as last time where none of them differ. Where there is more of
+   * it than there may be, it denies everything.
+   */
   build(store: ClassStore): PolicySet {
     this.#store = store;
+    this.#budget = new Budget();
+    try {
+      this.#set = this.#buildOpen();
+      this.#closed = false;
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      this.#set = this.#buildClosed();
+      this.#closed = true;
+    }
+    this.#before = undefined;
+    return this.#set;
+  }
+
+  /** Ids of its rules, where they are too many and it denies everything; else nothing. */
+  get closed(): readonly number[] {
+    return this.#closed ? this.#rules.map(({ outcome }) => outcome.rule) : [];
+  }
+
+  #buildOpen(): PolicySet {
     this.#fixed ??= this.#buildFixed(this.#before);
     const { anyone, host, world, some, networks } = this.#fixed;
     const made = new ClassCache(
@@ -140,13 +165,23 @@ export class SetBuilder {
     const peers = this.#buildPeers(this.#fixed, made);
     made.settle();
     this.#made = made;
-    this.#before = undefined;
     const reserved = [anyone, host, world, ...(some === undefined ? [] : [some.class])];
     this.#classes = [[...reserved, ...made.values()], networks.classes];
-    if (this.#set === undefined || !samePeers(this.#set.peers, peers)) {
-      this.#set = { id: this.id, peers, networks: networks.entries };
-    }
-    return this.#set;
+    const last = this.#set;
+    if (last !== undefined && !this.#closed && samePeers(last.peers, peers)) return last;
+    return { id: this.id, peers, networks: networks.entries };
+  }
+
+  #buildClosed(): PolicySet {
+    const { enforced } = this.#fallback;
+    const rule = enforced.verdict === Verdict.Deny ? enforced.rule : (this.#rules[0]?.outcome.rule ?? enforced.rule);
+    const deny: Outcome = { rank: RANK_DEFAULT, rule, verdict: Verdict.Deny };
+    // Where all of it is staged, nothing of it changes a verdict.
+    const enforces = enforced.rule !== 0 || this.#rules.some(({ staged }) => !staged);
+    const nothing = this.#store(buildClass([], { enforced: enforces ? deny : enforced, staged: deny }));
+    const slots = [Slot.Any, Slot.Host, Slot.World, ...(this.#ownPorts === undefined ? [Slot.Some] : [])];
+    this.#classes = [[nothing], []];
+    return { id: this.id, peers: new Map(slots.map((slot) => [slot, nothing.id])), networks: [] };
   }
 
   /** Of the set as it was last built, each at least once. Sets with the same networks have one list of their classes. */
@@ -203,6 +238,7 @@ export class SetBuilder {
     ] as [number, bigint][]);
     if (some !== undefined) peers.set(Slot.Some, some.class.id);
     for (const [slot, rules] of this.#meetings()) {
+      this.#budget.look(rules.length);
       const ports = this.#names.length === 0 ? NO_PORTS : (this.#index.identities.get(slot)?.ports ?? NO_PORTS);
       const ingredients = this.#ingredientsOf(rules, lookedUp(this.#names, ports));
       const found = made.get(ingredients, () => this.#classFor(merge(everyone, rules), ports));
@@ -215,7 +251,9 @@ export class SetBuilder {
   #meetings(): ReadonlyMap<number, readonly number[]> {
     const met = new Map<number, number[]>();
     for (const [i, rule] of this.#selectors.entries()) {
-      for (const slot of this.watches[i]?.slots ?? []) {
+      const slots = this.watches[i]?.slots ?? [];
+      this.#budget.look(slots.length);
+      for (const slot of slots) {
         const rules = met.get(slot);
         if (rules === undefined) met.set(slot, [rule]);
         else if (rules.at(-1) !== rule) rules.push(rule);
@@ -243,9 +281,10 @@ export class SetBuilder {
       for (const { key, network, holes } of networks) peers.push({ rule: i, key, network, holes });
     }
     const cache = new ClassCache(this.#ownNumbers, known);
-    const { entries, classes } = flattenNetworks(peers, (rules) =>
-      cache.get(this.#ingredientsOf(rules, ''), () => this.#classOfNetwork(rules)),
-    );
+    const { entries, classes } = flattenNetworks(peers, (rules) => {
+      this.#budget.look(rules.length);
+      return cache.get(this.#ingredientsOf(rules, ''), () => this.#classOfNetwork(rules));
+    });
     cache.settle(classes);
     this.#madeOfNetworks = cache;
     return { ...made, entries, classes: [...classes] };
@@ -264,11 +303,18 @@ export class SetBuilder {
 
   #classFor(indices: readonly number[], peerPorts = NO_PORTS): Class {
     const ports = this.#ownPorts ?? peerPorts;
-    return this.#store(buildClass(this.#portRules(indices, ports), this.#fallback, this.#beside()));
+    return this.#classOf(this.#portRules(indices, ports), this.#fallback, this.#beside());
   }
 
   #classOfNetwork(indices: readonly number[]): Class {
-    return this.#store(buildClass(this.#portRules(indices, this.#ownPorts ?? NO_PORTS), NETWORK_FALLBACK));
+    return this.#classOf(this.#portRules(indices, this.#ownPorts ?? NO_PORTS), NETWORK_FALLBACK);
+  }
+
+  #classOf(rules: readonly PortRule[], fallback: Fallback, beside?: Beside): Class {
+    this.#budget.make(rules.length);
+    const built = buildClass(rules, fallback, beside);
+    this.#budget.keep(built.ports.length);
+    return this.#store(built);
   }
 
   #beside(): Beside | undefined {

@@ -40,6 +40,11 @@ export class Shelf {
     return this.#classes;
   }
 
+  /** Ids of the rules of sets that are too large, which deny everything. */
+  get closed(): readonly number[] {
+    return [...this.#kept.values()].flatMap(({ builder }) => builder.closed);
+  }
+
   idOf(key: string): bigint {
     return key === '' ? 0n : (this.#kept.get(key)?.builder.id ?? 0n);
   }

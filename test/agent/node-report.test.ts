@@ -131,6 +131,20 @@ describe('what a node reports', () => {
     const ledger = settle(new Map(), [network('web').file], '/p');
     assert.deepEqual(brief(reportOf(input([], { ledger }))), ['web 0 Enforced 1']);
   });
+
+  it('has failed where its rules come to more than tables hold', () => {
+    const { policies } = reportOf(input([network('web')], { overloaded: new Set(['shop/web']) }));
+    assert.deepEqual(
+      policies.map(({ state }) => state),
+      ['Failed'],
+    );
+    assert.match(policies[0]?.message ?? '', /denied everything/);
+    const others = reportOf(input([network('web')], { overloaded: new Set(['web', 'evil/web']) }));
+    assert.deepEqual(
+      others.policies.map(({ state }) => state),
+      ['Enforced'],
+    );
+  });
 });
 
 describe('the reporter', () => {

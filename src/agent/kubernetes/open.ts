@@ -66,6 +66,7 @@ export function openReporter(agent: Agent): Reporter | undefined {
         endpointStatus: datapath.endpointStatus(),
         ledger: agent.policies.ledger,
         applied: new Set([...policies, ...hardening]),
+        overloaded: agent.enforcement.overloaded,
         cluster: cluster.policies.policies(),
         hardened: agent.hardening.protections(),
       });

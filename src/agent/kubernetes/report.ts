@@ -1,7 +1,7 @@
 import type { EndpointStatus } from '../../datapath/port.ts';
 import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
 import type { Container, Endpoint } from '../../model/endpoint.ts';
-import { policyKey } from '../../model/policy.ts';
+import { policyKey, policyTitle } from '../../model/policy.ts';
 import { NODE_REPORT_POLICIES, type NodeReportStatus, type ReportedPolicy } from '../../model/schema/node-report.ts';
 import { SelectorIndex } from '../../model/selector-index.ts';
 import type { ClusterPolicy } from '../../sources/kubernetes/policies.ts';
@@ -30,6 +30,8 @@ export interface ReportInput {
   readonly ledger: Ledger;
   /** What the last round put in force. */
   readonly applied: ReadonlySet<AnyPolicy>;
+  /** Titles of those whose rules come to more than tables hold. */
+  readonly overloaded?: ReadonlySet<string>;
   /** As the cluster has them now. */
   readonly cluster: Iterable<ClusterPolicy>;
   readonly hardened: readonly HardenedContainer[];
@@ -102,7 +104,7 @@ function policiesOf(input: ReportInput, status: ReadonlyMap<string, EndpointStat
 }
 
 function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStatus>): Map<AnyPolicy, Selected> {
-  const { endpoints, ledger, hardening, hardened } = input;
+  const { endpoints, ledger, hardening, hardened, overloaded } = input;
   const index = new SelectorIndex<AnyPolicy>();
   for (const { policy } of [...ledger.policies, ...ledger.hardening]) index.add(policy.subject, policy);
   const protections = new Map(hardened.map((one) => [one.container.id, one]));
@@ -113,7 +115,8 @@ function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStat
       for (const policy of index.selecting(identity)) {
         const entry = selected.get(policy) ?? { containers: 0 };
         entry.containers += 1;
-        const failure = isHardening(policy) ? unhardenedOf(hardening, protections.get(id)) : unjudged;
+        const tooMany = overloaded?.has(policyTitle(policy)) ? TOO_MANY : undefined;
+        const failure = isHardening(policy) ? unhardenedOf(hardening, protections.get(id)) : (unjudged ?? tooMany);
         if (failure !== undefined) entry.failure ??= failure;
         selected.set(policy, entry);
       }
@@ -121,6 +124,8 @@ function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStat
   }
   return selected;
 }
+
+const TOO_MANY = 'with others for the same containers its rules are too many: they are denied everything';
 
 /** Why an endpoint's packets are not judged. */
 function unjudgedOf({ mode, reason }: Endpoint, status: EndpointStatus | undefined): string | undefined {
