@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { Enforcement, NOTHING_WANTED, type Wanted, withSubjectsOf } from '../../src/agent/enforcement.ts';
 import { AgentError } from '../../src/agent/errors.ts';
 import { EMPTY_TABLES, type Plan } from '../../src/compile/diff.ts';
+import { isJudgedHere } from '../../src/compile/lookup.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../../src/datapath/port.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
@@ -68,7 +69,7 @@ class RecordingDatapath
 
   #requireTables(id: string, identity: Identity): void {
     const slot = this.#slots.get(identity.id);
-    if (slot === undefined || !this.tables.subjects.has(slot)) throw new Error(`${id} is attached without tables`);
+    if (slot === undefined || !isJudgedHere(this.tables, slot)) throw new Error(`${id} is attached without tables`);
   }
 }
 
@@ -196,6 +197,35 @@ describe('the order of enforcement', () => {
       enforcement.identities.get(web.identity.id)?.ports.map((one) => one.port),
       [8080, 8081],
     );
+  });
+});
+
+describe('who is judged on another node', () => {
+  const [web, api] = [endpoint('e1', 'web'), endpoint('e2', 'api')];
+  const known = { elsewhere: [api, web].map(({ identity }) => ({ ...identity, ports: [] })) };
+
+  it('is known as a peer, and has no rules here, until he is here too', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web], known));
+    const slotOf = ({ identity }: Endpoint): number => datapath.slotOf(identity.id) ?? assert.fail();
+    assert.equal(isJudgedHere(datapath.tables, slotOf(web)), true);
+    assert.equal(isJudgedHere(datapath.tables, slotOf(api)), false);
+    assert.equal(datapath.tables.sets.size, 0);
+    await enforcement.apply(wanted([api], known));
+    assert.equal(isJudgedHere(datapath.tables, slotOf(web)), false);
+    const { ingress } = datapath.tables.subjects.get(slotOf(api)) ?? assert.fail();
+    assert.equal(datapath.tables.sets.get(ingress)?.peers.has(slotOf(web)), true);
+  });
+
+  it('keeps his rules where he may still be here: his source has not told', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api], known));
+    const before = plain(datapath.tables);
+    const again = enforce(datapath);
+    await again.apply(wanted([web], { ...known, complete: false }));
+    assert.deepEqual(plain(datapath.tables), before);
+    await again.apply(wanted([web], known));
+    assert.equal(isJudgedHere(datapath.tables, datapath.slotOf(api.identity.id) ?? 0), false);
   });
 });
 
