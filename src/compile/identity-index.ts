@@ -17,9 +17,14 @@ interface Entry {
   readonly key: string;
   /** Absent for port names. */
   readonly selector?: KeyedSelector['selector'];
+  /** The selector is the name of one workload and nothing else, as nearly all are: there may be 100,000 of them. */
+  readonly literal: boolean;
   slots: readonly number[];
   users: number;
 }
+
+/** Ascending slots by what they have in common. A list is never changed in place: entries hold them. */
+type SlotLists = Map<string, readonly number[]>;
 
 /** What became different between two sets of identities. */
 export interface IdentityChange {
@@ -37,10 +42,10 @@ const MAX_INCREMENTAL = 64;
 /** Knows which present identities a selector means, and keeps knowing while identities come and go. */
 export class IdentityIndex {
   #identities: ReadonlyMap<number, KnownIdentity> = new Map();
-  #byWorkload: ReadonlyMap<string, readonly number[]> = new Map();
-  #byNamespace: ReadonlyMap<string, readonly number[]> = new Map();
+  readonly #byWorkload: SlotLists = new Map();
+  readonly #byNamespace: SlotLists = new Map();
   #sorted: readonly number[] = NOTHING;
-  #byPortName: ReadonlyMap<string, readonly number[]> = new Map();
+  readonly #byPortName: SlotLists = new Map();
   readonly #selectors = new Map<string, Entry>();
   readonly #names = new Map<string, Entry>();
 
@@ -57,10 +62,13 @@ export class IdentityIndex {
     const slots = changedSlots(this.#identities, identities);
     const watches = new Set<Watch>();
     if (slots.size === 0) return { slots, watches };
+    const before = this.#identities;
     this.#identities = identities;
-    this.#index();
+    if (slots.size > MAX_INCREMENTAL) this.#index();
+    else this.#reindex(before, slots);
     for (const entry of this.#selectors.values()) {
-      const found = slots.size > MAX_INCREMENTAL ? this.#find(entry) : this.#amend(entry, slots);
+      const anew = entry.literal || slots.size > MAX_INCREMENTAL;
+      const found = anew ? this.#find(entry) : this.#amend(entry, slots);
       if (sameSlots(entry.slots, found)) continue;
       entry.slots = found;
       watches.add(entry);
@@ -76,13 +84,14 @@ export class IdentityIndex {
 
   watch({ key, selector }: KeyedSelector): Watch {
     return (
-      this.#known(this.#selectors, key) ?? this.#added(this.#selectors, key, this.#find({ key, selector }), selector)
+      this.#known(this.#selectors, key) ??
+      this.#added(this.#selectors, { key, selector, literal: isName(key, selector) })
     );
   }
 
   watchPort(name: PortName): Watch {
     const key = nameKey(name);
-    return this.#known(this.#names, key) ?? this.#added(this.#names, key, this.#byPortName.get(key) ?? NOTHING);
+    return this.#known(this.#names, key) ?? this.#added(this.#names, { key, literal: true });
   }
 
   /** Every watch is to be given back once. */
@@ -98,18 +107,17 @@ export class IdentityIndex {
     return entry;
   }
 
-  #added(entries: Map<string, Entry>, key: string, slots: readonly number[], selector?: Entry['selector']): Entry {
-    const entry = { key, slots, users: 1, ...(selector === undefined ? {} : { selector }) };
-    entries.set(key, entry);
+  #added(entries: Map<string, Entry>, asked: Asked): Entry {
+    const entry = { ...asked, slots: this.#find(asked), users: 1 };
+    entries.set(asked.key, entry);
     return entry;
   }
 
-  #find({ key, selector }: Pick<Entry, 'key' | 'selector'>): readonly number[] {
-    if (selector === undefined) return NOTHING;
+  #find({ key, selector, literal: isLiteral }: Asked): readonly number[] {
+    if (selector === undefined) return this.#byPortName.get(key) ?? NOTHING;
+    if (isLiteral) return this.#byWorkload.get(key) ?? NOTHING;
     const { namespace } = selector.workload;
     const literal = literalWorkload(selector);
-    // Nearly all selectors are the name of a workload and nothing else, and there may be 100,000 of them.
-    if (literal !== undefined && key === formatWorkload(literal)) return this.#byWorkload.get(key) ?? NOTHING;
     const candidates =
       literal !== undefined
         ? this.#byWorkload.get(formatWorkload(literal))
@@ -140,23 +148,57 @@ export class IdentityIndex {
   }
 
   #index(): void {
-    const workloads = new Map<string, number[]>();
-    const namespaces = new Map<string, number[]>();
-    const portNames = new Map<string, number[]>();
+    const [workloads, namespaces, portNames] = [1, 2, 3].map(() => new Map<string, number[]>());
     this.#sorted = [...this.#identities.keys()].sort((a, b) => a - b);
     for (const slot of this.#sorted) {
       const identity = this.#identities.get(slot);
-      if (identity === undefined) continue;
-      for (const name of [identity.workload, ...(identity.aliases ?? [])]) {
-        append(workloads, formatWorkload(name), slot);
-        append(namespaces, name.namespace, slot);
-      }
-      for (const { protocol, name } of identity.ports) append(portNames, `${protocol}/${name}`, slot);
+      for (const key of workloadKeys(identity)) append(workloads!, key, slot);
+      for (const key of namespaceKeys(identity)) append(namespaces!, key, slot);
+      for (const key of portKeys(identity)) append(portNames!, key, slot);
     }
-    this.#byWorkload = workloads;
-    this.#byNamespace = namespaces;
-    this.#byPortName = portNames;
+    replace(this.#byWorkload, workloads!);
+    replace(this.#byNamespace, namespaces!);
+    replace(this.#byPortName, portNames!);
   }
+
+  /** The same, of a few that are others now. */
+  #reindex(before: ReadonlyMap<number, KnownIdentity>, changed: ReadonlySet<number>): void {
+    const lists = [
+      [this.#byWorkload, workloadKeys],
+      [this.#byNamespace, namespaceKeys],
+      [this.#byPortName, portKeys],
+    ] as const;
+    for (const slot of changed) {
+      const [was, is] = [before.get(slot), this.#identities.get(slot)];
+      for (const [list, keysOf] of lists) {
+        for (const key of keysOf(was)) withdraw(list, key, slot);
+        for (const key of keysOf(is)) insert(list, key, slot);
+      }
+    }
+    const present = [...changed].filter((slot) => this.#identities.has(slot));
+    this.#sorted = [...this.#sorted.filter((slot) => !changed.has(slot)), ...present].sort((a, b) => a - b);
+  }
+}
+
+type Asked = Omit<Entry, 'slots' | 'users'>;
+
+function isName(key: string, selector: KeyedSelector['selector']): boolean {
+  const literal = literalWorkload(selector);
+  return literal !== undefined && key === formatWorkload(literal);
+}
+
+function workloadKeys(identity: KnownIdentity | undefined): readonly string[] {
+  if (identity === undefined) return [];
+  return [identity.workload, ...(identity.aliases ?? [])].map(formatWorkload);
+}
+
+function namespaceKeys(identity: KnownIdentity | undefined): readonly string[] {
+  if (identity === undefined) return [];
+  return [identity.workload, ...(identity.aliases ?? [])].map(({ namespace }) => namespace);
+}
+
+function portKeys(identity: KnownIdentity | undefined): readonly string[] {
+  return identity?.ports.map(({ protocol, name }) => `${protocol}/${name}`) ?? [];
 }
 
 function changedSlots(
@@ -197,4 +239,34 @@ function append(map: Map<string, number[]>, key: string, slot: number): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [slot]);
   else if (list.at(-1) !== slot) list.push(slot);
+}
+
+function replace(lists: SlotLists, by: ReadonlyMap<string, readonly number[]>): void {
+  lists.clear();
+  for (const [key, list] of by) lists.set(key, list);
+}
+
+function insert(lists: SlotLists, key: string, slot: number): void {
+  const list = lists.get(key) ?? NOTHING;
+  const at = placeOf(list, slot);
+  if (list[at] !== slot) lists.set(key, list.toSpliced(at, 0, slot));
+}
+
+function withdraw(lists: SlotLists, key: string, slot: number): void {
+  const list = lists.get(key) ?? NOTHING;
+  const at = placeOf(list, slot);
+  if (list[at] !== slot) return;
+  if (list.length === 1) lists.delete(key);
+  else lists.set(key, list.toSpliced(at, 1));
+}
+
+/** Where a slot is in an ascending list, or would be. */
+function placeOf(list: readonly number[], slot: number): number {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (list[middle]! < slot) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

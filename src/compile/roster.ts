@@ -13,6 +13,8 @@ export interface RosterChange {
 /** The policies in force. Told of all of them each time, it finds out which ones are new. */
 export class Roster {
   #members = new Map<string, Member>();
+  /** As in the last update. */
+  #policies: readonly Policy[] = [];
   #rules = new PatchedMap<number, RuleInfo>();
   readonly #numbers = new RuleNumbers<string>();
   readonly #prepared = new WeakMap<Policy, PreparedPolicy>();
@@ -22,8 +24,18 @@ export class Roster {
     return this.#rules;
   }
 
-  /** @throws CompileError where two policies have one name */
+  /** @throws CompileError where two policies have one name; nothing has changed then */
   update(policies: readonly Policy[]): RosterChange {
+    const before = this.#policies;
+    if (policies.length === before.length && policies.every((policy, i) => policy === before[i])) {
+      return { left: [], joined: [] };
+    }
+    const change = this.#update(policies);
+    this.#policies = policies;
+    return change;
+  }
+
+  #update(policies: readonly Policy[]): RosterChange {
     const wanted = new Map<string, PreparedPolicy>();
     for (const policy of policies) {
       const prepared = this.#prepare(policy);
