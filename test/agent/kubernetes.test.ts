@@ -61,6 +61,7 @@ describe('an agent with a cluster', () => {
       connection: await connect({ kubeconfig: server.kubeconfig() }),
       settings: kubernetes,
       node: 'node1',
+      identitiesMost: 1_000,
       domain: 'local',
       state,
       credentials: {

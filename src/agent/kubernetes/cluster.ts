@@ -19,6 +19,7 @@ import type { Wanted } from '../enforcement.ts';
 import type { SourceHealth } from '../notices.ts';
 import { agentsOf, type FoundAgents } from './agents.ts';
 import { Enrolment } from './enrolment.ts';
+import { fairShare } from './fair-share.ts';
 import { Followed } from './followed.ts';
 import { Naming } from './naming.ts';
 import { type KnownNode, NETWORKS_MOST, podNetworksOf, projectNode } from './nodes.ts';
@@ -32,6 +33,8 @@ export interface ClusterOptions {
   /** As the cluster calls this node. */
   readonly node: string;
   readonly domain: string;
+  /** Identities of the cluster there is room for; namespaces share it. */
+  readonly identitiesMost: number;
   /** The agent's own. */
   readonly state: string;
   /** Where agents listen for each other; undefined: they do not shake hands. */
@@ -89,11 +92,12 @@ export class Cluster {
   };
   #networks = 0;
   #settled = false;
-  #known: { readonly from: unknown; readonly identities: readonly KnownIdentity[]; readonly refused: number } = {
-    from: undefined,
-    identities: [],
-    refused: 0,
-  };
+  #known: {
+    readonly from: unknown;
+    readonly identities: readonly KnownIdentity[];
+    readonly refused: number;
+    readonly beyond: number;
+  } = { from: undefined, identities: [], refused: 0, beyond: 0 };
   #made = new WeakMap<AnnouncedWorkload, ReturnType<typeof identitiesOf>>();
   #policies: { readonly upstream: readonly Policy[] | undefined; readonly all: readonly Policy[] } | undefined;
 
@@ -242,7 +246,9 @@ export class Cluster {
       return known;
     });
     const refused = made.reduce((sum, one) => sum + one.refused, 0);
-    this.#known = { from, identities: made.flatMap(({ known }) => known), refused };
+    const all = made.flatMap(({ known }) => known);
+    const identities = fairShare(all, this.#options.identitiesMost, ({ workload }) => workload.namespace);
+    this.#known = { from, identities, refused, beyond: all.length - identities.length };
     return this.#known.identities;
   }
 
@@ -258,7 +264,7 @@ export class Cluster {
 
   /** What wants a person's eye, beside the source itself. */
   problems(): string[] {
-    const refused = this.refusedIdentities;
+    const { refused, beyond: unknown } = this.#known;
     const { problem } = this.policies;
     const { disputed, beyond: agentless } = this.#look();
     const beyond = this.#networks - NETWORKS_MOST;
@@ -272,6 +278,7 @@ export class Cluster {
       ...(agentless > 0 ? [`${agentless} nodes are too many: their agents shake no hands`] : []),
       ...(disputed.length === 0 ? [] : [`more than one node claims ${disputed.slice(0, 3).join(', ')}`]),
       ...(certificate === undefined ? [] : [certificate]),
+      ...(unknown === 0 ? [] : [`${unknown} identities are too many, of namespaces that have most: nobody knows them`]),
       ...(refused === 0 ? [] : [`${refused} WorkloadIdentity entries are not made from their attributes`]),
     ];
   }

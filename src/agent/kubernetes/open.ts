@@ -29,6 +29,8 @@ export async function openCluster(config: Config, node: string, logger: Logger):
     settings,
     node,
     domain: config.domain,
+    // The rest is for who runs here, and for slots that rest.
+    identitiesMost: Math.floor(config.datapath.sizes.subjects * 0.75),
     state: config.state.directory,
     ...portOf(config.handshake.listen),
     credentials: config.handshake,
