@@ -19,13 +19,14 @@ const PATIENCE_MS = 10_000;
 /** Asks the API server who we are to it; changes nothing. */
 export async function gatherKubernetes({ kubernetes }: Pick<Config, 'kubernetes'>): Promise<KubernetesFacts> {
   if (!usesKubernetes(kubernetes)) return { server: undefined, missing: [] };
-  const [{ connect }, { KubernetesClient }, { AGENT_PERMISSIONS, missingPermissions }, { asKubernetesError }] =
-    await Promise.all([
-      import('../../sources/kubernetes/connection.ts'),
-      import('../../sources/kubernetes/client.ts'),
-      import('../../sources/kubernetes/permissions.ts'),
-      import('../../sources/kubernetes/error.ts'),
-    ]);
+  const [{ connect }, { KubernetesClient }, permissions, { asKubernetesError }] = await Promise.all([
+    import('../../sources/kubernetes/connection.ts'),
+    import('../../sources/kubernetes/client.ts'),
+    import('../../sources/kubernetes/permissions.ts'),
+    import('../../sources/kubernetes/error.ts'),
+  ]);
+  const { AGENT_PERMISSIONS, CERTIFICATE_PERMISSIONS, missingPermissions } = permissions;
+  const needed = [...AGENT_PERMISSIONS, ...(kubernetes.certificates ? CERTIFICATE_PERMISSIONS : [])];
   const { kubeconfig, context } = kubernetes;
   let server = 'the API server';
   try {
@@ -37,7 +38,7 @@ export async function gatherKubernetes({ kubernetes }: Pick<Config, 'kubernetes'
     try {
       const signal = AbortSignal.timeout(PATIENCE_MS);
       const version = await connection.request<{ gitVersion?: unknown }>({ method: 'GET', path: '/version', signal });
-      const missing = await missingPermissions(new KubernetesClient(connection), AGENT_PERMISSIONS, signal);
+      const missing = await missingPermissions(new KubernetesClient(connection), needed, signal);
       return { server, version: String(version.gitVersion), missing };
     } finally {
       await connection.close();

@@ -4,6 +4,7 @@ import {
   ACCESS_REVIEWS,
   ADMIN_NETWORK_POLICIES,
   BASELINE_ADMIN_NETWORK_POLICIES,
+  CERTIFICATE_REQUESTS,
   JOBS,
   NAMESPACES,
   NETWORK_POLICIES,
@@ -41,6 +42,11 @@ export const AGENT_PERMISSIONS: readonly Permission[] = [
   { resource: WORKLOAD_IDENTITIES, verbs: FOLLOW },
   { resource: NODE_REPORTS, verbs: ['create', 'patch'] },
   { resource: NODE_REPORTS, subresource: 'status', verbs: ['patch'] },
+];
+
+/** Of an agent whose certificate the manager signs. */
+export const CERTIFICATE_PERMISSIONS: readonly Permission[] = [
+  { resource: CERTIFICATE_REQUESTS, verbs: ['create', 'get'] },
 ];
 
 /** `list pods`, `patch nodereports.sallyport.dev/status`. */
