@@ -74,7 +74,7 @@ describe('a neighbourhood that both the configuration and the cluster name', () 
       configured: { prefixes: [], agents: [agent('east', '10.9.0.0/24')] },
       found: () => found,
       tell: (neighbours) => told.push(neighbours),
-      onFault: assert.fail,
+      onFault: (error) => assert.fail(String(error)),
     });
     neighbourhood.look();
     assert.deepEqual(
