@@ -112,7 +112,7 @@ export class Enforcement {
     if (anew) this.#slotted = undefined;
     const wantedIdentities = this.#identitiesOf(wanted);
     const present = this.#identities;
-    const all = present === wantedIdentities ? present : new Map([...present, ...wantedIdentities]);
+    const all = together(present, wantedIdentities);
     const here = judgedHere(wanted.endpoints);
     this.#identities = all;
     this.#here = new Set([...this.#here, ...here]);
@@ -215,6 +215,16 @@ function bySlotOf(
   return bySlot;
 }
 
+/** The wanted ones, which are the later, and those of the present ones that are not among them. */
+function together(present: Identities, wanted: Identities): Identities {
+  if (present === wanted) return wanted;
+  const leaving = [...present.keys()].filter((id) => !wanted.has(id));
+  if (leaving.length === 0) return wanted;
+  const all = new Map(wanted);
+  for (const id of leaving) all.set(id, present.get(id)!);
+  return all;
+}
+
 function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
   return a === b || (a.length === b.length && a.every((one, i) => one === b[i]));
 }
@@ -245,7 +255,11 @@ function identitiesOf({ endpoints, elsewhere }: Wanted): Identities {
     add(identity, ports);
     for (const container of containers) add(container.identity, ports);
   }
-  for (const identity of elsewhere) add(identity, identity.ports);
+  // Mostly one that nobody has told of before, of thousands.
+  for (const identity of elsewhere) {
+    if (found.has(identity.id)) add(identity, identity.ports);
+    else found.set(identity.id, identity);
+  }
   return found;
 }
 
