@@ -284,9 +284,8 @@ export class BetweenNodes {
         },
         onFault: (error) => this.#fault('hold', error),
       });
-      const { room } = this;
-      this.#closers.push(() => room?.close());
-      this.#every(RULE_MS, () => void room?.keepRule());
+      this.#closers.push(() => this.#room?.close());
+      this.#every(RULE_MS, () => void this.#room?.keepRule());
     } catch (error) {
       this.#fault('hold', error instanceof Error ? error : new Error(String(error)));
     }
