@@ -1,4 +1,5 @@
 /** WorkloadIdentities: who the containers of every workload are, from all pods. Pure. */
+import { createHash } from 'node:crypto';
 import type { NamedPort } from '../model/endpoint.ts';
 import { deriveIdentity, formatIdentity, type Identity } from '../model/identity.ts';
 import { WORKLOAD_IDENTITY_LIMITS, type WorkloadIdentityResource } from '../model/schema/workload-identity.ts';
@@ -34,8 +35,20 @@ interface Gathered {
   pods: number;
 }
 
-/** Identities that are remembered from round to round. 500 bytes each. */
+/** Identities that are remembered from round to round. 500 bytes each, and labels, which all of a pod share. */
 const MOST_DERIVED = 100_000;
+
+type Labels = Readonly<Record<string, string>>;
+
+/** For as long as a pod has them. They may have 24 KiB, and its containers be a hundred: all of those share one text. */
+const digests = new WeakMap<Labels, string>();
+const inOrder = new WeakMap<Labels, Labels>();
+
+function digestOf(labels: Labels): string {
+  const known = digests.get(labels) ?? createHash('sha256').update(JSON.stringify(labels)).digest('base64');
+  digests.set(labels, known);
+  return known;
+}
 
 /**
  * What all pods of the cluster come down to.
@@ -59,7 +72,7 @@ export function workloadsOf(
       entry.pods += 1;
       entry.nodes.add(pod.node);
     }
-    const labels = JSON.stringify(pod.labels);
+    const labels = digestOf(pod.labels);
     for (const [container, ports] of sharesOf(pod)) {
       const known = `${key}\0${container}\0${labels}`;
       const identity = derived.get(known) ?? deriveIdentity(domain, { workload, container, labels: pod.labels });
@@ -118,8 +131,13 @@ function sorted(identities: WrittenIdentity[]): WrittenIdentity[] {
   return keyed.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => ({ ...one, labels: sortedLabels(one.labels) }));
 }
 
-function sortedLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+function sortedLabels(labels: Labels): Labels {
+  const known = inOrder.get(labels);
+  if (known !== undefined) return known;
+  const made = Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+  inOrder.set(labels, made);
+  inOrder.set(made, made);
+  return made;
 }
 
 function uniquePorts(ports: readonly NamedPort[]): NamedPort[] {
@@ -129,6 +147,8 @@ function uniquePorts(ports: readonly NamedPort[]): NamedPort[] {
 /** An identity an object has, and when a pod last had it. */
 interface Remembered {
   readonly written: WrittenIdentity;
+  /** About as much memory as it takes. */
+  readonly bytes: number;
   seen: number;
 }
 
@@ -136,6 +156,14 @@ export interface IdentityObject {
   readonly spec: WorkloadIdentityResource['spec'];
   readonly status: NonNullable<WorkloadIdentityResource['status']>;
 }
+
+function remembered(written: WrittenIdentity, seen: number): Remembered {
+  const bytes = Object.entries(written.labels).reduce((sum, [key, value]) => sum + key.length + value.length, 500);
+  return { written, bytes, seen };
+}
+
+/** Memory for identities nobody has any more; beyond it those that are gone longest are forgotten at once. */
+const MOST_LINGERING = 64 << 20;
 
 /**
  * Keeps identities for a while after their last pod: pods that are replaced, one by one or all at once, change nothing.
@@ -153,8 +181,8 @@ export class IdentityLedger {
   adopt(written: ReadonlyMap<string, WorkloadIdentityResource['spec']>, now: number): void {
     for (const [key, { workload, identities }] of written) {
       if (this.#workloads.has(key)) continue;
-      const remembered = identities.map((one) => [one.id, { written: one, seen: now }] as const);
-      this.#workloads.set(key, { workload, identities: new Map(remembered) });
+      const adopted = identities.map((one) => [one.id, remembered(one, now)] as const);
+      this.#workloads.set(key, { workload, identities: new Map(adopted) });
     }
   }
 
@@ -166,8 +194,10 @@ export class IdentityLedger {
     for (const [key, facts] of workloads) {
       const entry = this.#workloads.get(key) ?? { workload: formatWorkload(facts.workload), identities: new Map() };
       this.#workloads.set(key, entry);
-      for (const written of writtenIdentities(facts)) entry.identities.set(written.id, { written, seen: now });
+      for (const written of writtenIdentities(facts)) entry.identities.set(written.id, remembered(written, now));
+      entry.identities = newestOf(entry.identities);
     }
+    this.#forget(now);
     const objects = new Map<string, IdentityObject>();
     for (const [key, { workload, identities }] of this.#workloads) {
       for (const [id, { seen }] of identities) if (seen + this.#graceMs <= now) identities.delete(id);
@@ -176,6 +206,31 @@ export class IdentityLedger {
     }
     return objects;
   }
+
+  #forget(now: number): void {
+    const lingering: { readonly of: Map<string, Remembered>; readonly id: string; readonly one: Remembered }[] = [];
+    let bytes = 0;
+    for (const { identities } of this.#workloads.values()) {
+      for (const [id, one] of identities) {
+        if (one.seen >= now) continue;
+        lingering.push({ of: identities, id, one });
+        bytes += one.bytes;
+      }
+    }
+    if (bytes <= MOST_LINGERING) return;
+    for (const { of, id, one } of lingering.sort((a, b) => a.one.seen - b.one.seen)) {
+      if (bytes <= MOST_LINGERING) return;
+      of.delete(id);
+      bytes -= one.bytes;
+    }
+  }
+}
+
+/** As many as an object has room for. */
+function newestOf(identities: Map<string, Remembered>): Map<string, Remembered> {
+  const { identities: most } = WORKLOAD_IDENTITY_LIMITS;
+  if (identities.size <= most) return identities;
+  return new Map([...identities].sort(([, a], [, b]) => b.seen - a.seen).slice(0, most));
 }
 
 function objectOf(

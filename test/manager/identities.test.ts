@@ -86,6 +86,21 @@ describe('identities of workloads', () => {
     assert.equal(ledger.desired(new Map(), 60_000, THERE).size, 0);
   });
 
+  it('are forgotten sooner where those of pods that are gone fill the memory, and never those of pods there are', () => {
+    const ledger = new IdentityLedger(1_000_000);
+    const key = (i: number) => `${'k'.repeat(60)}${i}`;
+    const labels = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [key(i), 'v'.repeat(63)]));
+    const stays = web('stays');
+    let left = new Map<string, unknown>();
+    for (let round = 0; round < 40; round++) {
+      const gone = Array.from({ length: 200 }, (_, i): PodWish => ({ name: `p${round}-${i}`, labels }));
+      left = ledger.desired(workloads(stays, ...gone), round, THERE);
+    }
+    // Two identities of 8 KB each pod, of 8,000 pods: 64 MiB hold about half of them, and those that went last.
+    assert.ok(left.size > 3_000 && left.size < 5_000, String(left.size));
+    assert.ok(left.has('shop/deployment-web') && left.has('shop/pod-p38-0') && !left.has('shop/pod-p0-0'));
+  });
+
   it('go with their namespace at once', () => {
     const ledger = new IdentityLedger(60_000);
     ledger.desired(workloads(web('a')), 0, THERE);
