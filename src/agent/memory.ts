@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { trimHeap } from '../libbpf/index.ts';
 
 /** A collection is worth its pause once in this time, milliseconds, and never more than a fiftieth of all time. */
 const APART_MS = 10_000;
@@ -12,6 +13,16 @@ const EVERYTHING = { type: 'major', execution: 'sync', flavor: 'last-resort' } a
 /** `globalThis.gc`, where Node runs with `--expose-gc`. */
 export type Collect = (options: typeof EVERYTHING) => void;
 
+/** What the collector works with; others than the process's own for tests. */
+export interface CollectorOptions {
+  readonly collect?: Collect | undefined;
+  /** Gives back what is free outside V8's heap. */
+  readonly trim?: () => void;
+  readonly idleMs?: number;
+  /** A number that is another whenever somebody has been served who would not have waited for a collection. */
+  readonly served?: () => number;
+}
+
 export interface IdleCollector {
   /** Work was done that may have left garbage. */
   worked(): void;
@@ -21,13 +32,13 @@ export interface IdleCollector {
 /**
  * Gives memory back when the agent has nothing to do. Parsing thousands of rules leaves several times their size
  * behind, which V8 by itself collects only when the next work makes more, and then in the midst of that work.
- * @param served a number that is another whenever somebody has been served who would not have waited for a collection
  */
-export function idleCollector(
-  collect: Collect | undefined = globalThis.gc as Collect | undefined,
-  idleMs: number = IDLE_MS,
-  served: () => number = () => 0,
-): IdleCollector {
+export function idleCollector({
+  collect = globalThis.gc as Collect | undefined,
+  trim = trimHeap,
+  idleMs = IDLE_MS,
+  served = () => 0,
+}: CollectorOptions = {}): IdleCollector {
   let timer: NodeJS.Timeout | undefined;
   let next = Number.NEGATIVE_INFINITY;
   const worked = (): void => {
@@ -42,6 +53,7 @@ export function idleCollector(
       }
       const began = performance.now();
       collect(EVERYTHING);
+      trim();
       const ended = performance.now();
       next = ended + restAfter(ended - began);
     }, wait);
@@ -66,7 +78,7 @@ export type SetFlag = (flag: string) => void;
 /**
  * Lets V8 collect less often while packets wait for us. Started with `--optimize-for-size` it collects everything each
  * two seconds of steady work, and each time what waits does so for 30 ms.
- * @param served as for `idleCollector`
+ * @param served as in `CollectorOptions`
  */
 export function thrift(
   served: () => number,

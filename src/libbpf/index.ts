@@ -62,6 +62,7 @@ export {
   peerCredentials,
   possibleCpus,
   signalPidfd,
+  trimHeap,
 } from './system.ts';
 export { MapOfMaps, PerCpuMap, StorageMap, TypedMap } from './typed-map.ts';
 export { type LogSummary, summarizeLog } from './verifier-log.ts';

@@ -213,6 +213,7 @@ export interface Native {
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number } | Errno;
   mountBpffs(path: string): Errno;
   openPidfd(pid: number): number;
+  trimHeap(): boolean;
   signalPidfd(descriptor: number, signal: number): Errno;
   takeLog(): string;
 }

@@ -64,6 +64,14 @@ export function possibleCpus(): number {
 }
 
 /**
+ * Gives the system back what is free in the heap of C, which loading programs leaves behind and glibc keeps.
+ * @returns whether anything was given back
+ */
+export function trimHeap(): boolean {
+  return native.trimHeap();
+}
+
+/**
  * Where the cgroup-v2 tree is mounted, from /proc/self/mountinfo (proc(5)); undefined when it is not. Of several
  * mounts the whole tree's first one.
  */

@@ -5,7 +5,11 @@ import { idleCollector, restAfter, thrift } from '../../src/agent/memory.ts';
 describe('the collector', () => {
   it('collects once after the work, when it is quiet', async () => {
     const collected: string[] = [];
-    const collector = idleCollector(({ flavor }) => collected.push(flavor), 20);
+    const collector = idleCollector({
+      collect: ({ flavor }) => collected.push(flavor),
+      trim: () => collected.push('trimmed'),
+      idleMs: 20,
+    });
     for (let count = 0; count < 5; count += 1) {
       collector.worked();
       await sleep(2);
@@ -14,18 +18,14 @@ describe('the collector', () => {
     while (collected.length === 0) await sleep(5);
     collector.worked();
     await sleep(60);
-    assert.deepEqual(collected, ['last-resort'], 'the next one comes later');
+    assert.deepEqual(collected, ['last-resort', 'trimmed'], 'the next one comes later');
     collector.close();
   });
 
   it('waits while others are served', async () => {
     const collected: number[] = [];
     let served = 0;
-    const collector = idleCollector(
-      () => collected.push(served),
-      20,
-      () => served,
-    );
+    const collector = idleCollector({ collect: () => collected.push(served), idleMs: 20, served: () => served });
     collector.worked();
     for (; served < 10; served += 1) await sleep(15);
     assert.deepEqual(collected, []);
@@ -40,7 +40,7 @@ describe('the collector', () => {
   });
 
   it('does nothing where Node does not let it', () => {
-    const collector = idleCollector(undefined);
+    const collector = idleCollector();
     collector.worked();
     collector.close();
   });

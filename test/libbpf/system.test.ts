@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -108,4 +108,26 @@ describe('signalPidfd', () => {
 
 describe('possibleCpus', () => {
   it('is at least one', () => assert.ok(possibleCpus() >= 1));
+});
+
+describe('trimHeap', () => {
+  it('gives back what is free between what is not', () => {
+    const script = `
+      import { trimHeap } from ${JSON.stringify(join(import.meta.dirname, '../../src/libbpf/index.ts'))};
+      let blocks = Array.from({ length: 1_000 }, () => Buffer.allocUnsafeSlow(100_000).fill(1));
+      globalThis.kept = blocks.filter((_, n) => n % 50 === 49);
+      blocks = [];
+      setImmediate(() => {
+        gc();
+        const before = process.memoryUsage.rss();
+        const gave = trimHeap();
+        console.log(JSON.stringify({ gave, bytes: before - process.memoryUsage.rss() }));
+      });`;
+    const child = spawnSync(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    const { gave, bytes } = JSON.parse(child.stdout) as { gave: boolean; bytes: number };
+    assert.ok(gave);
+    assert.ok(bytes > 50e6, `gave back ${bytes} bytes of 98 MB`);
+  });
 });

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <malloc.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -172,6 +173,15 @@ Napi::Value SignalPidfd(const Napi::CallbackInfo& info) {
   return Errno(info.Env(), result < 0 ? errno : 0);
 }
 
+// Gives memory that is free inside the C heap back to the system.
+Napi::Value TrimHeap(const Napi::CallbackInfo& info) {
+#ifdef __GLIBC__
+  return Napi::Boolean::New(info.Env(), malloc_trim(0) != 0);
+#else
+  return Napi::Boolean::New(info.Env(), false);
+#endif
+}
+
 }  // namespace
 
 void ExportSystem(Napi::Env env, Napi::Object exports) {
@@ -189,6 +199,7 @@ void ExportSystem(Napi::Env env, Napi::Object exports) {
   Export<MountBpffs>(env, exports, "mountBpffs");
   Export<OpenPidfd>(env, exports, "openPidfd");
   Export<SignalPidfd>(env, exports, "signalPidfd");
+  Export<TrimHeap>(env, exports, "trimHeap");
 }
 
 }  // namespace bpfts
