@@ -24,7 +24,7 @@ export function reportOf(object: ApiObject): Report | undefined {
   const status = parsed.data?.status;
   if (status === undefined) return undefined;
   return {
-    // Each agent may write the object of its own name only; what is in it says nothing of other nodes.
+    // What is in a report says nothing of other nodes. RBAC lets every agent write every node's: docs/kubernetes.md.
     node: object.metadata.name,
     observedAt: Date.parse(status.observedAt),
     ready: status.agent.ready,

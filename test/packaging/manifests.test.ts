@@ -9,12 +9,43 @@ import {
   suit,
   writeManifests,
 } from '../../packaging/deploy-cluster/manifests.ts';
+import {
+  AGENT_PERMISSIONS,
+  CERTIFICATE_PERMISSIONS,
+  describePermission,
+} from '../../src/sources/kubernetes/permissions.ts';
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
 
 const base = (name: string) => readFileSync(join(import.meta.dirname, '../../k8s/base', name), 'utf8');
 /** As kustomize leaves them: its image's name put in. */
 const read = (...names: readonly string[]) =>
   names.flatMap((name) => readManifests(base(name).replaceAll('image: sallyport\n', `image: ${STANDARD_IMAGE}\n`)));
 const NEW = new Set(['v1', 'apps/v1', 'policy/v1', 'policy/v1beta1']);
+
+describe('what agents may do', () => {
+  it('is what they ask for, and nothing else', () => {
+    const role = readManifests(base('rbac-agent.yaml')).find(({ kind }) => kind === 'ClusterRole');
+    const { rules } = role as unknown as { rules: readonly Rule[] };
+    const granted = rules.flatMap(({ apiGroups, resources, verbs }) =>
+      apiGroups.flatMap((group) =>
+        resources.flatMap((resource) => {
+          const [plural, subresource] = resource.split('/');
+          const where = `${plural}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
+          return verbs.map((verb) => `${verb} ${where}`);
+        }),
+      ),
+    );
+    const asked = [...AGENT_PERMISSIONS, ...CERTIFICATE_PERMISSIONS].flatMap((permission) =>
+      permission.verbs.map((verb) => describePermission(permission, verb)),
+    );
+    assert.deepEqual(granted.sort(), asked.sort());
+  });
+});
 
 describe('manifests as they suit a cluster', () => {
   it('name the standard image of the kustomization', () => {
