@@ -67,9 +67,10 @@ class State {
     assertSlots(input.identities);
     const roster = this.#roster.update(input.policies);
     const identities = this.#index.update(input.identities);
-    const selected = this.#selection.update(roster, identities);
-    const touched = new Set([...selected, ...identities.slots, ...this.#moved(input)]);
+    const moved = [...this.#moved(input)];
     this.#here = input.here;
+    const selected = this.#selection.update(roster, identities, { moved, has: (slot) => this.#isHere(slot) });
+    const touched = new Set([...selected, ...identities.slots]);
     for (const slot of touched) this.#reassign(slot, input.identities.get(slot));
     this.#shelf.settle(identities);
     if (touched.size > 0) this.#subjects = this.#updatedSubjects(touched, input.identities);

@@ -2,16 +2,55 @@ import { type Direction, type Policy, policyKey, policyTitle, ruleName } from '.
 import { formatSelector } from '../model/selector.ts';
 import type { RuleAction } from '../model/verdict.ts';
 import { type Claim, preferredRuleId } from './rule-ids.ts';
-import { type CompiledDirection, compileDirection, type KeyedSelector, selectedDirections } from './rules.ts';
+import {
+  type CompiledDirection,
+  compileDirection,
+  type EarlierDirection,
+  type KeyedSelector,
+  selectedDirections,
+} from './rules.ts';
 import { samePolicy } from './same-policy.ts';
 import type { RuleInfo } from './tables.ts';
 
 /** A policy in the form sets are made from. */
-export interface CompiledPolicy {
+export class CompiledPolicy {
   readonly infos: readonly RuleInfo[];
-  readonly egress?: CompiledDirection;
-  readonly ingress?: CompiledDirection;
+  readonly #policy: Policy;
+  #egress: CompiledDirection | undefined;
+  #ingress: CompiledDirection | undefined;
+  #earlier: EarlierDirections;
+
+  /** @param infos of its rules and defaults; egress first */
+  constructor(policy: Policy, infos: readonly RuleInfo[], earlier: EarlierDirections) {
+    this.#policy = policy;
+    this.infos = infos;
+    this.#earlier = earlier;
+  }
+
+  /** Undefined where the policy does not judge it. Made when first asked for: most of a cluster's select nobody here. */
+  directionOf(direction: Direction): CompiledDirection | undefined {
+    const made = this.madeOf(direction);
+    const part = this.#policy[direction];
+    if (made !== undefined || part === undefined) return made;
+    const ids = this.infos.filter((info) => info.direction === direction).map(({ id }) => id);
+    const compiled = compileDirection(this.#policy, part, ids, this.#earlier[direction]);
+    const { [direction]: _, ...rest } = this.#earlier;
+    this.#earlier = rest;
+    if (direction === 'egress') this.#egress = compiled;
+    else this.#ingress = compiled;
+    return compiled;
+  }
+
+  /** The same, where somebody has asked for it. */
+  madeOf(direction: Direction): CompiledDirection | undefined {
+    return direction === 'egress' ? this.#egress : this.#ingress;
+  }
 }
+
+/** Of an earlier version, what was made of it. */
+type EarlierDirections = Readonly<Partial<Record<Direction, EarlierDirection>>>;
+
+const NOTHING_EARLIER: EarlierDirections = {};
 
 /** A rule, or a default, as it asks for a number; owned by its policy's key. */
 export interface UnnumberedRule extends Claim<string> {
@@ -56,31 +95,26 @@ export class PreparedPolicy {
    */
   compile(numberOf: (rule: UnnumberedRule) => number, before?: Member): CompiledPolicy {
     const policy = this.#policy;
-    const { egress, ingress, mode, priority } = policy;
-    const ids = this.rules.map(numberOf);
-    const ofEgress = egress === undefined ? 0 : egress.rules.length + (egress.default === 'Pass' ? 0 : 1);
+    const { mode, priority } = policy;
     const earlier = before === undefined ? undefined : before.prepared.#policy;
-    const comparable = earlier !== undefined && earlier.mode === mode && earlier.priority === priority;
-    const known = comparable ? before : undefined;
-    const partOf = (direction: Direction) => {
-      const [source, compiled] = [earlier?.[direction], known?.compiled[direction]];
-      return source === undefined || compiled === undefined ? undefined : { source, compiled };
-    };
+    const known = earlier?.mode === mode && earlier.priority === priority ? before : undefined;
     const name = policyTitle(policy);
     const infos = this.rules.map((rule, i): RuleInfo => {
-      const id = ids[i] ?? rule.preferredId;
+      const id = numberOf(rule);
       const same = known?.prepared.rules[i] === rule ? known.compiled.infos[i] : undefined;
       if (same?.id === id) return same;
       return { id, policy: name, direction: rule.direction, name: rule.name, action: rule.action, mode, priority };
     });
-    return {
-      infos,
-      ...(egress === undefined ? {} : { egress: compileDirection(policy, egress, ids, partOf('egress')) }),
-      ...(ingress === undefined
-        ? {}
-        : { ingress: compileDirection(policy, ingress, ids.slice(ofEgress), partOf('ingress')) }),
-    };
+    return new CompiledPolicy(policy, infos, known === undefined ? NOTHING_EARLIER : earlierOf(known, earlier));
   }
+}
+
+function earlierOf({ compiled }: Member, policy: Policy | undefined): EarlierDirections {
+  const partOf = (direction: Direction): EarlierDirections => {
+    const [source, made] = [policy?.[direction], compiled.madeOf(direction)];
+    return source === undefined || made === undefined ? {} : { [direction]: { source, compiled: made } };
+  };
+  return { ...partOf('egress'), ...partOf('ingress') };
 }
 
 function unnumberedRules(policy: Policy, before: readonly UnnumberedRule[]): UnnumberedRule[] {

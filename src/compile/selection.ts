@@ -11,7 +11,14 @@ interface Selecting {
   slots: readonly number[];
 }
 
-/** Which policies select which slot, in each direction. */
+/** Whose packets are judged here. */
+export interface Here {
+  has(slot: number): boolean;
+  /** Slots of which that has changed. */
+  readonly moved: Iterable<number>;
+}
+
+/** Which policies select which slot of those that are judged here, in each direction. */
 export class Selection {
   readonly #index: IdentityIndex;
   readonly #members = new Map<Member, Selecting>();
@@ -30,8 +37,10 @@ export class Selection {
   }
 
   /** @returns slots that are now selected by others than before */
-  update(roster: RosterChange, identities: IdentityChange): ReadonlySet<number> {
-    const touched = new Set<number>();
+  update(roster: RosterChange, identities: IdentityChange, here: Here): ReadonlySet<number> {
+    const touched = new Set(here.moved);
+    const isHere = (slot: number): boolean => here.has(slot);
+    for (const direction of DIRECTIONS) for (const slot of here.moved) this.#parts[direction].delete(slot);
     for (const member of roster.left) {
       const selecting = this.#members.get(member);
       if (selecting === undefined) continue;
@@ -44,20 +53,25 @@ export class Selection {
         if (!identities.watches.has(selecting.watch)) continue;
         this.#deselect(member, selecting.slots, touched);
         selecting.slots = selecting.watch.slots;
-        this.#select(member, selecting.slots, touched);
+        this.#select(member, selecting.slots.filter(isHere), touched);
       }
     }
     for (const member of roster.joined) {
       const watch = this.#index.watch(member.prepared.subject);
       this.#members.set(member, { watch, slots: watch.slots });
-      this.#select(member, watch.slots, touched);
+      this.#select(member, watch.slots.filter(isHere), touched);
+    }
+    const arrived = [...here.moved].filter(isHere);
+    for (const [member, { slots }] of arrived.length === 0 ? [] : this.#members) {
+      const known = arrived.filter((slot) => slots.includes(slot));
+      this.#select(member, known, touched);
     }
     return touched;
   }
 
   #select({ compiled }: Member, slots: readonly number[], touched: Set<number>): void {
     for (const direction of DIRECTIONS) {
-      const part = compiled[direction];
+      const part = slots.length === 0 ? undefined : compiled.directionOf(direction);
       if (part === undefined) continue;
       for (const slot of slots) {
         const parts = this.#parts[direction].get(slot);
@@ -70,7 +84,7 @@ export class Selection {
 
   #deselect({ compiled }: Member, slots: readonly number[], touched: Set<number>): void {
     for (const direction of DIRECTIONS) {
-      const part = compiled[direction];
+      const part = compiled.madeOf(direction);
       if (part === undefined) continue;
       for (const slot of slots) {
         const parts = this.#parts[direction].get(slot);
