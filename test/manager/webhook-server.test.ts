@@ -2,8 +2,10 @@
 import 'reflect-metadata';
 import '@peculiar/x509';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type RequestOptions, request } from 'node:https';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import {
   bundleOf,
   type CertificatePlan,
@@ -60,6 +62,10 @@ describe('the certificate of the webhook', () => {
     const [one, other] = [await makeTrust(PLAN, Date.now()), await makeTrust(PLAN, Date.now())];
     assert.equal(readTrust({ ...writeTrust(one), 'ca.crt': other.authority.certificate }), undefined);
     assert.equal(readTrust({ ...writeTrust(one), 'tls.crt': 'nonsense' }), undefined);
+    for (const key of ['ca.key', 'tls.key']) {
+      assert.equal(readTrust({ ...writeTrust(one), [key]: writeTrust(other)[key]! }), undefined, key);
+      assert.equal(readTrust({ ...writeTrust(one), [key]: 'nonsense' }), undefined, key);
+    }
     assert.equal(readTrust({}), undefined);
   });
 });
@@ -156,6 +162,25 @@ describe('the webhook server', () => {
     socket.resume();
     await promise;
     assert.equal((await ask({}, JSON.stringify(GOOD))).status, 200);
+  });
+
+  it('hangs up on whoever connects and says nothing, before TLS and after', async () => {
+    const short = new WebhookServer({
+      host: '127.0.0.1',
+      port: 0,
+      present: () => ({ policies: [], identities: undefined }),
+      onAnswer: () => {},
+      onRefused: () => {},
+      onFault: (fault) => faults.push(fault),
+      timeoutMs: 100,
+    });
+    const trust = await makeTrust(PLAN, Date.now());
+    short.show(trust.certificate, trust.key);
+    const port = await short.listen();
+    const silent = [connect(port, '127.0.0.1'), connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })];
+    for (const socket of silent) socket.on('error', () => {}).resume();
+    await Promise.all(silent.map((socket) => once(socket, 'close')));
+    await short.close();
   });
 
   it('shows a new certificate from the next connection on, without a restart', async () => {

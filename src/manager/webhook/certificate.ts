@@ -1,5 +1,5 @@
 /** The webhook's certificate: when a new one is due, and made of what. */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { type Authority, createAuthority, issueCertificate } from '../../trust/authority.ts';
 
 /**
@@ -53,6 +53,7 @@ export function readTrust(texts: Readonly<Record<string, string>>): WebhookTrust
   const signer = parsed(ca);
   const shown = parsed(certificate);
   if (signer === undefined || shown === undefined || !shown.verify(signer.publicKey)) return undefined;
+  if (!isKeyOf(signer, caKey) || !isKeyOf(shown, key)) return undefined;
   return {
     authority: { certificate: ca, key: caKey },
     certificate,
@@ -129,6 +130,14 @@ async function issue(
   const request = { domain: DOMAIN, node: 'manager', days, names, addresses, now };
   const { certificate, key } = await issueCertificate(authority, request);
   return { certificate, key };
+}
+
+function isKeyOf(certificate: X509Certificate, pem: string): boolean {
+  try {
+    return certificate.checkPrivateKey(createPrivateKey(pem));
+  } catch {
+    return false; // no key at all
+  }
 }
 
 function parsed(pem: string): X509Certificate | undefined {

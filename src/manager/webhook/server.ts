@@ -13,6 +13,8 @@ export interface WebhookServerOptions {
   /** What was no question of an API server. */
   readonly onRefused: (why: RefusedQuestion) => void;
   readonly onFault: (error: unknown) => void;
+  /** How long a question may take to arrive, and its TLS before it, milliseconds. Default 10,000. */
+  readonly timeoutMs?: number;
 }
 
 export type RefusedQuestion = 'method' | 'path' | 'type' | 'size' | 'malformed';
@@ -31,8 +33,15 @@ export class WebhookServer {
 
   constructor(options: WebhookServerOptions) {
     this.#options = options;
-    const limits = { requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS, minVersion: 'TLSv1.2' as const };
-    this.#server = createServer(limits, (request, response) => {
+    const { timeoutMs = TIMEOUT_MS } = options;
+    // Whoever only holds connections, with TLS or before it, would keep API servers from theirs.
+    const limits = {
+      handshakeTimeout: timeoutMs,
+      requestTimeout: timeoutMs,
+      headersTimeout: timeoutMs,
+      connectionsCheckingInterval: timeoutMs / 2,
+    };
+    this.#server = createServer({ ...limits, minVersion: 'TLSv1.2' }, (request, response) => {
       this.#answer(request, response).catch((thrown: unknown) => {
         options.onFault(thrown);
         send(response, 500, { error: 'failed' });
