@@ -57,6 +57,8 @@ const NOBODY: Found = { neighbours: { prefixes: [], agents: [] }, disputed: [], 
 /** How often what is remembered may be written, milliseconds: of a few objects, and of those there are many of. */
 const SAVE_MS = 2_000;
 const SAVE_MANY_MS = 30_000;
+/** Of all WorkloadIdentities: 100,000 identities with labels of a kilobyte. */
+const IDENTITIES_BYTES = 128 << 20;
 /** A rollout makes identities by the dozen, and each round looks at all of them, milliseconds. */
 const GATHER_MANY_MS = 100;
 
@@ -133,6 +135,7 @@ export class Cluster {
       ...followed,
       resource: WORKLOAD_IDENTITIES,
       project: projectIdentities,
+      mostBytes: IDENTITIES_BYTES,
       saveMs: SAVE_MANY_MS,
       gatherMs: GATHER_MANY_MS,
     });

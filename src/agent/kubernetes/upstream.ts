@@ -15,6 +15,9 @@ export interface UpstreamOptions extends Omit<FollowedOptions<LooseObject>, 'res
   readonly nodes: Followed<KnownNode>;
 }
 
+/** Of one kind. Policies of nothing but addresses take twenty times as much when translated, and a second. */
+const MOST_BYTES = 16 << 20;
+
 /** Kubernetes' own network policies, and those of administrators, in our words. */
 export class UpstreamPolicies {
   readonly #policies: Followed<LooseObject>;
@@ -29,7 +32,7 @@ export class UpstreamPolicies {
 
   constructor({ nodes, ...options }: UpstreamOptions) {
     const follow = (resource: FollowedOptions<LooseObject>['resource']) =>
-      new Followed<LooseObject>({ ...options, resource, project: projectPolicy });
+      new Followed<LooseObject>({ ...options, resource, project: projectPolicy, mostBytes: MOST_BYTES });
     this.#policies = follow(NETWORK_POLICIES);
     this.#admin = follow(ADMIN_NETWORK_POLICIES);
     this.#baseline = follow(BASELINE_ADMIN_NETWORK_POLICIES);

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 interface Entry<T> {
   readonly version: string;
   readonly value: T;
+  readonly bytes: number;
 }
 
 /**
@@ -11,6 +12,7 @@ interface Entry<T> {
  */
 export class Collection<T> {
   readonly #gatherMs: number;
+  readonly #sizeOf: (value: unknown) => number;
   readonly #listeners = new Set<() => void>();
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers();
   #entries = new Map<string, Entry<T>>();
@@ -18,10 +20,15 @@ export class Collection<T> {
   #synced = false;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  #bytes = 0;
 
-  /** @param gatherMs how long changes are gathered before listeners hear of them */
-  constructor(gatherMs: number) {
+  /**
+   * @param gatherMs how long changes are gathered before listeners hear of them
+   * @param sizeOf what a value counts for in `bytes`
+   */
+  constructor(gatherMs: number, sizeOf: (value: unknown) => number = () => 0) {
     this.#gatherMs = gatherMs;
+    this.#sizeOf = sizeOf;
   }
 
   get synced(): boolean {
@@ -37,6 +44,11 @@ export class Collection<T> {
     return this.#entries.size;
   }
 
+  /** Of all values. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   snapshot(): ReadonlyMap<string, T> {
     if (!this.#synced) return new Map();
     this.#snapshot ??= new Map([...this.#entries].map(([key, { value }]) => [key, value]));
@@ -50,12 +62,14 @@ export class Collection<T> {
 
   set(key: string, version: string, value: T): void {
     const known = this.#entries.get(key);
-    const same = known !== undefined && isDeepStrictEqual(known.value, value);
-    this.#entries.set(key, { version, value: same ? known.value : value });
-    if (!same) this.#changed();
+    const entry = this.#entryOf(known, version, value);
+    this.#bytes += entry.bytes - (known?.bytes ?? 0);
+    this.#entries.set(key, entry);
+    if (entry.value !== known?.value) this.#changed();
   }
 
   delete(key: string): void {
+    this.#bytes -= this.#entries.get(key)?.bytes ?? 0;
     if (this.#entries.delete(key)) this.#changed();
   }
 
@@ -63,25 +77,32 @@ export class Collection<T> {
   list(): NewList<T> {
     const entries = new Map<string, Entry<T>>();
     const before = this.#entries;
+    let bytes = 0;
+    const keep = (key: string, entry: Entry<T>): void => {
+      bytes += entry.bytes - (entries.get(key)?.bytes ?? 0);
+      entries.set(key, entry);
+    };
     return {
       get size() {
         return entries.size;
       },
+      get bytes() {
+        return bytes;
+      },
       add: (key, version, make) => {
         const known = before.get(key);
         if (known !== undefined && known.version === version && version !== '') {
-          entries.set(key, known);
+          keep(key, known);
           return;
         }
         const value = make();
-        if (value === undefined) return;
-        const same = known !== undefined && isDeepStrictEqual(known.value, value);
-        entries.set(key, { version, value: same ? known.value : value });
+        if (value !== undefined) keep(key, this.#entryOf(known, version, value));
       },
       complete: () => {
         const differs =
           entries.size !== before.size || [...entries].some(([key, { value }]) => before.get(key)?.value !== value);
         this.#entries = entries;
+        this.#bytes = bytes;
         if (this.#synced && !differs) return;
         this.#synced = true;
         this.#changed();
@@ -97,6 +118,11 @@ export class Collection<T> {
     this.#first.resolve();
   }
 
+  #entryOf(known: Entry<T> | undefined, version: string, value: T): Entry<T> {
+    if (known !== undefined && isDeepStrictEqual(known.value, value)) return { ...known, version };
+    return { version, value, bytes: this.#sizeOf(value) };
+  }
+
   #changed(): void {
     this.#snapshot = undefined;
     if (this.#closed || !this.#synced || this.#timer !== undefined) return;
@@ -109,6 +135,7 @@ export class Collection<T> {
 
 export interface NewList<T> {
   readonly size: number;
+  readonly bytes: number;
   /** @param make called only where the object is not the one known; undefined: it is not kept */
   add(key: string, version: string, make: () => T | undefined): void;
   /** From now on these are the collection's entries. */

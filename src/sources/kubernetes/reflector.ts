@@ -50,6 +50,11 @@ export interface ReflectorOptions<T, O extends ApiObject = ApiObject> {
   readonly idleMs?: number;
   /** How long changes are gathered before listeners hear of them, milliseconds. Default 5. */
   readonly gatherMs?: number;
+  /**
+   * What all that is kept may take as JSON. A cluster with more of the kind is refused whole, as one with too many objects
+   * is. Default: it is not measured.
+   */
+  readonly mostBytes?: number;
   /** Waits after failures, milliseconds. Default 200 to 30,000. */
   readonly retry?: { readonly leastMs: number; readonly mostMs: number };
 }
@@ -94,11 +99,11 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
   #expired: 'no' | 'watch' | 'page' = 'no';
 
   constructor(options: ReflectorOptions<T, O>) {
-    const { connection, resource, now, retry, gatherMs = 5 } = options;
+    const { connection, resource, now, retry, mostBytes, gatherMs = 5 } = options;
     this.name = `kubernetes/${resource.plural}`;
     this.#options = options;
     this.#client = new KubernetesClient(connection);
-    this.#collection = new Collection(gatherMs);
+    this.#collection = new Collection(gatherMs, mostBytes === undefined ? undefined : jsonBytes);
     this.#health = new Health(now);
     this.#backoff = new Backoff(retry ?? { leastMs: 200, mostMs: 30_000 });
   }
@@ -183,7 +188,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
         for (const object of page.items) {
           list.add(keyOf(object.metadata), object.metadata.resourceVersion ?? '', () => this.#project(object));
         }
-        if (list.size > MOST_OBJECTS) throw this.#tooMany();
+        this.#bound(list);
         version = page.resourceVersion;
       }
     } catch (thrown) {
@@ -269,7 +274,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     const value = type === 'DELETED' ? undefined : this.#project(object as O);
     if (value === undefined) this.#collection.delete(key);
     else this.#collection.set(key, object.metadata.resourceVersion ?? '', value);
-    if (this.#collection.size > MOST_OBJECTS) throw this.#tooMany();
+    this.#bound(this.#collection);
   }
 
   /** An object nobody can make sense of must not keep us from the others. */
@@ -311,8 +316,12 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     return !known || performance.now() - this.#missingSince >= GONE_MS;
   }
 
-  #tooMany(): KubernetesError {
-    return new KubernetesError('SERVER', `Cannot follow ${this.#options.resource.plural}: more than ${MOST_OBJECTS}`);
+  #bound({ size, bytes }: { readonly size: number; readonly bytes: number }): void {
+    const { resource, mostBytes = Number.POSITIVE_INFINITY } = this.#options;
+    const beyond =
+      size > MOST_OBJECTS ? `${MOST_OBJECTS}` : bytes > mostBytes ? `${mostBytes} bytes of them` : undefined;
+    if (beyond === undefined) return;
+    throw new KubernetesError('SERVER', `Cannot follow ${resource.plural}: more than ${beyond}; what was known stays`);
   }
 }
 
@@ -321,6 +330,10 @@ const SOURCE_CODES: Readonly<Partial<Record<KubernetesErrorCode, SourceErrorCode
   TOO_LARGE: 'TOO_LARGE',
   SERVER: 'MALFORMED',
 };
+
+function jsonBytes(value: unknown): number {
+  return JSON.stringify(value)?.length ?? 0;
+}
 
 /** The same, in the words all sources share. */
 export function asSourceError(error: KubernetesError): SourceError {

@@ -215,6 +215,23 @@ describe('a reflector', () => {
     });
   }
 
+  it('keeps what it knew where there is more than it may keep, says so, and goes on when there is less', async () => {
+    for (const name of ['a', 'b']) server.set(PATH, pod(name, 'x'.repeat(400)));
+    await follow({ mostBytes: 1_000 });
+    server.set(PATH, pod('a', 'y'.repeat(300)));
+    server.set(PATH, pod('c'));
+    await until(() => reflector.snapshot().size === 3);
+    server.set(PATH, pod('d', 'z'.repeat(400)));
+    await until(() => !reflector.status().healthy);
+    assert.match(reflector.status().error?.message ?? '', /more than 1000 bytes/);
+    server.set(PATH, pod('e'), true);
+    await sleep(100);
+    assert.equal(reflector.snapshot().has('shop/e'), false);
+    server.remove(PATH, 'shop/d', true);
+    await until(() => reflector.snapshot().has('shop/e') && reflector.status().healthy);
+    assert.deepEqual([...reflector.snapshot().keys()], ['shop/a', 'shop/b', 'shop/c', 'shop/e']);
+  });
+
   it('makes a watch anew that says nothing, as one does whose connection is half open', async () => {
     server.set(PATH, pod('web'));
     await follow({ idleMs: 50 });
