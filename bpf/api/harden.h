@@ -177,7 +177,7 @@ struct profile {
 	__u32 moving_default; /* as match.moving, guards and keeps, of what has no match */
 	__u32 default_guards;
 	__u32 default_keeps;
-	__u32 pad;
+	__u32 learning; /* not 0: each different thing that staged rules report is told, however many; the recording's number */
 };
 
 union profile_page {

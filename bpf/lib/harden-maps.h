@@ -38,7 +38,7 @@ struct component {
 struct walk {
 	__u64 dentry; /* addresses; mount 0: not known */
 	__u64 mount;
-	__u64 file;
+	__u64 file;       /* a number of whoever is at work */
 	__u64 stop;       /* the dentry that is anchored */
 	__u64 stop_mount;
 	struct anchor_key anchor;
@@ -80,6 +80,12 @@ TABLE(hardened, BPF_MAP_TYPE_HASH, 16384, __u64, struct hardened_cgroup, 0); /* 
 TABLE(hardened_subjects, BPF_MAP_TYPE_ARRAY, 4096, __u32, struct hardened_subject, 0);
 TABLE(anchors, BPF_MAP_TYPE_HASH, 65536, struct anchor_key, struct anchor, BPF_F_NO_PREALLOC);
 TABLE(violations, BPF_MAP_TYPE_HASH, 16384, struct violation_key, struct violation_counter, BPF_F_NO_PREALLOC); /* kernel */
+
+/*
+ * What was told of containers that are learnt from, as hashes. 1.5 MiB; where there is more, what was told longest ago is
+ * told again.
+ */
+TABLE(observed, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u8, 0); /* kernel */
 
 struct profile_pages {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -30,12 +30,6 @@ struct {
 /* A seqlock; its first word counts renames, and is odd while one goes on. Not there: nothing is remembered. */
 extern const void rename_lock __ksym __weak;
 
-static __always_inline __u64 mix(__u64 hash, __u64 value)
-{
-	hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
-	return hash ^ hash >> 29;
-}
-
 /*
  * The hash under which a file is remembered, or 0: it is not to be. The profile must be the one the bearer knows.
  * Names are only followed up to the anchors, which stay where they are as long as the container lives.

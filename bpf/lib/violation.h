@@ -4,10 +4,11 @@
 
 /*
  * Counting and telling what was not simply allowed. Each rule has a budget of events for each container, and the first is
- * always told; what exceeds it is counted and told with the next. The verdict stands before any of this is done.
+ * always told; what exceeds it is counted and told with the next. Of a container that is learnt from, each different
+ * thing that staged rules report is told once. The verdict stands before any of this is done.
  */
 
-#include "canonical.h"
+#include "observed.h"
 
 /* Of questions nobody is told of: what would be refused is only asked. */
 #define CLASS_QUIET 0
@@ -16,8 +17,8 @@
 /* Of violations for which there was no room: they are counted together. */
 #define RULE_OTHERS (STAGED_RULE - 1)
 
-/* Counts, and says whether to tell; then *suppressed is what was not told before. */
-static __noinline bool count_violation(__u32 subject, __u32 rule, __u32 *suppressed)
+/* Counts, and says whether to tell, always where `whole` is set; then *suppressed is what was not told before. */
+static __noinline bool count_violation(__u32 subject, __u32 rule, __u32 *suppressed, bool whole)
 {
 	struct violation_key key = { .subject = subject, .rule = rule };
 	struct violation_counter *counter = bpf_map_lookup_elem(&violations, &key), fresh = {};
@@ -43,7 +44,8 @@ static __noinline bool count_violation(__u32 subject, __u32 rule, __u32 *suppres
 	}
 	__sync_fetch_and_add(&counter->count, 1);
 	counter->last = now;
-	if (!take_token(now, &counter->refilled, &counter->budget, settings->event_rate, settings->event_burst) && !first) {
+	if (!whole &&
+	    !take_token(now, &counter->refilled, &counter->budget, settings->event_rate, settings->event_burst) && !first) {
 		__sync_fetch_and_add(&counter->suppressed, 1);
 		return false;
 	}
@@ -161,20 +163,24 @@ FUNCTION report(struct bearer *bearer, __u32 class, __u64 detail)
 	struct violation_event *event;
 	__u32 flags, suppressed = 0;
 	__u64 dentry, mount;
-	bool told = false;
+	bool told = false, learnt;
 
 	if (!bearer || class == CLASS_QUIET)
 		return 0;
 	bearer->told = 1;
 	if (bearer->given.verdict == VERDICT_DENY || bearer->given.verdict == VERDICT_ALERT)
-		told = count_violation(bearer->subject, bearer->given.rule, &suppressed);
-	if (bearer->given.staged_verdict != VERDICT_NONE && bearer->given.staged_verdict != bearer->given.verdict)
-		told |= count_violation(bearer->subject, bearer->given.staged_rule | STAGED_RULE, &suppressed);
+		told = count_violation(bearer->subject, bearer->given.rule, &suppressed, false);
+	learnt = is_learnt_from(bearer);
+	if (bearer->given.staged_verdict != VERDICT_NONE && bearer->given.staged_verdict != bearer->given.verdict &&
+	    (!learnt || observe(bearer, class, detail)))
+		told |= count_violation(bearer->subject, bearer->given.staged_rule | STAGED_RULE, &suppressed, learnt);
 	if (!told)
 		return 0;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_incident(INCIDENT_EVENT_LOST);
+		if (learnt)
+			forget_observation(bearer);
 		return 0;
 	}
 	event->head.time = bpf_ktime_get_ns();

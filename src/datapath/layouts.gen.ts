@@ -2063,6 +2063,7 @@ export interface Profile {
   readonly movingDefault: number;
   readonly defaultGuards: number;
   readonly defaultKeeps: number;
+  readonly learning: number;
 }
 
 export const ProfileLayout: Layout<Profile> = {
@@ -2089,11 +2090,11 @@ export const ProfileLayout: Layout<Profile> = {
       movingDefault: view.getUint32(offset + 5456, true),
       defaultGuards: view.getUint32(offset + 5460, true),
       defaultKeeps: view.getUint32(offset + 5464, true),
+      learning: view.getUint32(offset + 5468, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    clearBytes(buffer, offset, 5472);
     view.setBigUint64(offset, u64(value.id), true);
     view.setBigUint64(offset + 8, u64(value.lasting), true);
     view.setUint32(offset + 16, u32(value.start), true);
@@ -2135,6 +2136,7 @@ export const ProfileLayout: Layout<Profile> = {
     view.setUint32(offset + 5456, u32(value.movingDefault), true);
     view.setUint32(offset + 5460, u32(value.defaultGuards), true);
     view.setUint32(offset + 5464, u32(value.defaultKeeps), true);
+    view.setUint32(offset + 5468, u32(value.learning), true);
   },
 };
 

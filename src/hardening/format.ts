@@ -69,6 +69,7 @@ export const ProfileOffset = {
   movingDefault: 5456,
   defaultGuards: 5460,
   defaultKeeps: 5464,
+  learning: 5468,
   size: 5472,
 } as const;
 

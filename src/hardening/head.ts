@@ -24,6 +24,8 @@ export interface Head {
   readonly socketDefault: number;
   readonly mountDefault: number;
   readonly networkDefault: number;
+  /** The recording's number; 0: none. */
+  readonly learning: number;
 }
 
 /** Writes page 0. */
@@ -38,7 +40,7 @@ export function writeHead(page: Uint8Array, head: Head): void {
   words(ProfileOffset.socketDefault, [head.socketDefault, head.mountDefault, head.networkDefault]);
   words(ProfileOffset.capabilities, head.capabilities.flat());
   words(ProfileOffset.operations, head.operations);
-  words(ProfileOffset.movingDefault, [head.moving.rulings, head.moving.guards, head.moving.keeps]);
+  words(ProfileOffset.movingDefault, [head.moving.rulings, head.moving.guards, head.moving.keeps, head.learning]);
   for (const [i, { box, rulings }] of head.sockets.entries()) {
     const at = ProfileOffset.sockets + i * SocketOffset.size;
     const number = (value: number): number => (value < 0 ? ANY_NUMBER : value);

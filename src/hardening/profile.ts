@@ -18,6 +18,7 @@ import { HardeningError } from './error.ts';
 import type { ExecutableBits } from './executables.ts';
 import { CAPABILITIES, LIST_ENTRIES, OPERATION_NUMBERS, ProfileOffset, viewOfPage } from './format.ts';
 import { type Head, writeHead } from './head.ts';
+import { learningOf } from './learning.ts';
 import { ProfilePages } from './pages.ts';
 import { type MaskedClause, POSTURE_OF, writePaths } from './paths.ts';
 import { allowsAll, type Fallback, fallbackOf, rulingsOf } from './rulings.ts';
@@ -89,6 +90,7 @@ class Compilation {
       socketDefault: this.#default('sockets'),
       mountDefault: this.#default('mounts'),
       networkDefault: this.#default('network'),
+      learning: learningOf(this.#policies),
     };
     writeHead(pages.pages[0]!, { ...head, pages: pages.pages.length });
     const id = contentId(Buffer.concat(pages.pages));

@@ -232,6 +232,7 @@ describe('profile, of an agent', () => {
     const own = 'shop/sallyport-learning-service-web';
     answers.set(`DELETE /v1/policies/${own.slice('shop/'.length)}`, { dryRun: false, changes: [], plan: '' });
     const out = join(directory, 'learnt.yaml');
+    answers.set('GET /v1/status', { events: { lost: 3 } });
     const learning = ask('profile', 'learn', 'web', '--for', '400ms', '--out', out);
     const event = (action: string, object: string, policy = own) => ({
       type: 'violation',
@@ -244,12 +245,15 @@ describe('profile, of an agent', () => {
     });
     while (followers.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     const lines = [event('read', '/etc/hosts'), event('write', '/data/4711'), event('read', '/root/x', 'shop/other')];
+    answers.set('GET /v1/status', { events: { lost: 10 } });
     followers[0]!.write(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
     const { exit, err } = await learning;
     assert.equal(exit, 0, err);
     assert.deepEqual(asked.at(-1), `DELETE /v1/policies/${own.slice('shop/'.length)}`);
     const text = readFileSync(out, 'utf8');
     assert.match(text, /^# Learnt in 400ms from 2 different things that shop\/Service\/web did\.$/m);
+    assert.match(text, /^# Up to 7 things it did were not told/m);
+    assert.match(err, /^Up to 7 things it did were not told.*\n.*record it longer/m);
     const checked = await sallyport(['policy', 'validate', out]);
     assert.equal(checked.exit, 0, checked.err);
     assert.deepEqual(text.match(/\/(etc|data|root)\S*/g), ['/etc/hosts', '/data/[0-9]*']);
@@ -258,6 +262,7 @@ describe('profile, of an agent', () => {
   it('writes nothing where nothing was seen', async () => {
     answers.set('GET /v1/identities/web', identity);
     answers.set('POST /v1/policies', { dryRun: false, changes: [], plan: '' });
+    answers.set('GET /v1/status', { events: { lost: 0 } });
     const { exit, out, err } = await ask('profile', 'learn', 'web', '--for', '100ms');
     assert.deepEqual([exit, out], [3, '']);
     assert.match(err, /was not seen to do anything/);

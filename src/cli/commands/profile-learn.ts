@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { HeartbeatLine } from '../../agent/api/contract.ts';
+import type { HeartbeatLine, StatusView } from '../../agent/api/contract.ts';
 import { formatDuration, parseDuration } from '../../agent/duration.ts';
 import { AgentError } from '../../agent/errors.ts';
 import { type Event, isViolation, type LostEvent } from '../../events/event.ts';
@@ -69,6 +69,8 @@ interface Losses {
   lost: number;
   /** What the kernel counted and did not tell. */
   suppressed: number;
+  /** Events of whatever container for which the kernel had no room meanwhile. */
+  unroomed: number;
 }
 
 /** Records until the time is over or Ctrl-C. Whatever happens, the policy that records is taken away. */
@@ -84,10 +86,12 @@ async function record(
   const { stringify } = await import('yaml');
   const { workload } = identity;
   const subject = { workload, container: identity.container === '' ? '*' : identity.container, labels: {} };
-  const policy = recordingPolicy(workload, subject);
+  const policy = recordingPolicy(workload, subject, new Date(io.now()).toISOString());
   const over = AbortSignal.any([io.signal, AbortSignal.timeout(milliseconds)]);
   // What has to be done after Ctrl-C must not be ended by it.
   const lasting = clientUntil(new AbortController().signal);
+  const lostByKernel = async (): Promise<number> => (await lasting.get<StatusView>('/v1/status')).events.lost;
+  const before = await lostByKernel();
   const progress = setInterval(
     () => io.complain(`${recording.size} different things so far; ${safe(formatWorkload(workload))} is recorded`),
     PROGRESS_MS,
@@ -101,7 +105,8 @@ async function record(
     io.complain(
       `Recording ${safe(formatWorkload(workload))} for ${formatDuration(milliseconds)}; Ctrl-C ends it earlier.`,
     );
-    return await following;
+    const losses = await following;
+    return { ...losses, unroomed: Math.max(0, (await lostByKernel()) - before) };
   } finally {
     clearInterval(progress);
     const query = { namespace: policy.namespace, kind: policy.kind };
@@ -118,7 +123,7 @@ async function follow(
   recording: Recording,
 ): Promise<Losses> {
   const { observationsOf } = await import('../hardening/observe.ts');
-  const losses: Losses = { lost: 0, suppressed: 0 };
+  const losses: Losses = { lost: 0, suppressed: 0, unroomed: 0 };
   const recorder = `${policy.namespace}/${policy.name}`;
   type Line = Event | LostEvent | HeartbeatLine;
   for await (const batch of client.follow<Line>('/v1/events/follow', { types: 'violation', about: workload })) {
@@ -138,7 +143,7 @@ async function write(
   { workload, container }: IdentityAttributes,
   options: LearnOptions,
   recording: Recording,
-  { lost, suppressed }: Losses,
+  { lost, suppressed, unroomed }: Losses,
 ): Promise<void> {
   if (recording.size === 0) {
     throw new AgentError('NOT_FOUND', `${formatWorkload(workload)} was not seen to do anything`, {
@@ -156,11 +161,16 @@ async function write(
     `Learnt in ${formatDuration(options.for)} from ${recording.size} different things that ${formatWorkload(workload)} did.`,
     'What is not here is denied. Names that vary (processes, numbers, dates, temporary files) are left open.',
   ];
-  const missing = lost + suppressed + recording.dropped;
+  const missing = lost + suppressed + unroomed;
   if (missing > 0) {
-    head.push(`${missing} things it did were not told, because there were too many at once: record it again.`);
-    io.complain(head.at(-1) ?? '');
+    head.push(
+      `Up to ${missing} things it did were not told, because there were too many at once. They are when it does them again:`,
+      'record it longer, or apply this staged, see what is reported, and add that.',
+    );
   }
+  if (recording.dropped > 0)
+    head.push(`${recording.dropped} things found no room: it does too much that is different.`);
+  for (const line of head.slice(2)) io.complain(line);
   const text = `${head.map((line) => `# ${line}`).join('\n')}\n${stringify(toManifest(policy))}`;
   if (options.out === undefined) return await io.write(text);
   await writeFile(options.out, text);

@@ -2,13 +2,15 @@ import type { HardeningPolicy } from '../../model/hardening.ts';
 import { FILE_ACCESSES, MOUNT_OPERATIONS, OPERATIONS } from '../../model/hardening.ts';
 import type { WorkloadSelector } from '../../model/selector.ts';
 import type { Workload } from '../../model/workload.ts';
+import { LEARNING_ANNOTATION } from '../learning.ts';
 import { networkRules } from './networks.ts';
 
-/** On a policy: whoever it selects is to tell each different thing it does, however many they are. */
-export const LEARNING_ANNOTATION = 'sallyport.dev/learning';
-
-/** The policy that lets a workload do everything and has all of it reported. Staged, so that it allows nothing new. */
-export function recordingPolicy(workload: Workload, subject: WorkloadSelector): HardeningPolicy {
+/**
+ * The policy that lets a workload do everything and has all of it reported, each thing once. Staged, so that it allows
+ * nothing new.
+ * @param recording another one for each recording
+ */
+export function recordingPolicy(workload: Workload, subject: WorkloadSelector, recording: string): HardeningPolicy {
   const paths = (list: readonly string[], access: (typeof FILE_ACCESSES)[number][]) => ({
     type: 'paths' as const,
     paths: list,
@@ -36,7 +38,7 @@ export function recordingPolicy(workload: Workload, subject: WorkloadSelector): 
       .replaceAll(/[^a-z0-9.-]/g, '-')
       .slice(0, 253),
     labels: {},
-    annotations: { [LEARNING_ANNOTATION]: 'true' },
+    annotations: { [LEARNING_ANNOTATION]: recording },
     subject,
     priority: 0,
     explicitPriority: true,

@@ -7,6 +7,7 @@ import {
   type Bearer,
   BearerLayout,
   EventKind,
+  Incident,
   ProfileFormat,
   SettingsLayout,
   type ViolationEvent,
@@ -21,10 +22,12 @@ import {
   type LoadedObject,
   openObject,
   openPidfd,
+  PerCpuMap,
   RingBuffer,
   StorageMap,
   TypedMap,
   U32,
+  U64,
 } from '../../../src/libbpf/index.ts';
 import { Cgroup, cgroup2Mount } from '../../rig/cgroup.ts';
 import { uniqueName } from '../../rig/names.ts';
@@ -45,7 +48,7 @@ export class Engine {
   readonly #object: LoadedObject;
   readonly #links: BpfLink[] = [];
   readonly #adopter: BpfLink;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   readonly maps: ReturnType<typeof hardeningMaps>;
   /** In the order in which they were told. */
   readonly told: ViolationEvent[] = [];
@@ -56,6 +59,16 @@ export class Engine {
     this.#object = object.load();
     this.maps = hardeningMaps((name) => this.#object.map(name));
     this.budget = BURST;
+    this.listen();
+    for (const name of this.#object.programNames) {
+      if (name !== 'adopt_bearers') this.#links.push(this.#object.program(name).attach());
+    }
+    this.#adopter = this.#object.program('adopt_bearers').attach();
+  }
+
+  /** Hears what is told, and what has been told since `deafen`. */
+  listen(): void {
+    this.#stop = new AbortController();
     new RingBuffer(this.#object.map('events'), {
       signal: this.#stop.signal,
       onBatch: (batch) => {
@@ -65,10 +78,17 @@ export class Engine {
         }
       },
     });
-    for (const name of this.#object.programNames) {
-      if (name !== 'adopt_bearers') this.#links.push(this.#object.program(name).attach());
-    }
-    this.#adopter = this.#object.program('adopt_bearers').attach();
+  }
+
+  /** Leaves what is told where it is, until there is no room for more. */
+  deafen(): void {
+    this.#stop.abort();
+  }
+
+  /** Events there was no room for. */
+  get lost(): bigint {
+    const perCpu = new PerCpuMap(this.#object.map('incidents'), U32, U64).get(Incident.EventLost) ?? [];
+    return perCpu.reduce((sum, count) => sum + count, 0n);
   }
 
   /** Events for each rule of a container: at once, and a second. */
