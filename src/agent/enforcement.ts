@@ -45,6 +45,9 @@ export const NOTHING_WANTED: Wanted = {
   elsewhere: [],
 };
 
+/** Where tables take long to be worked out the kernel's gate must not take us for gone meanwhile, milliseconds. */
+const BEAT_MS = 500;
+
 /** What containers may do to this node. */
 export interface Hardening {
   /** @throws AgentError KERNEL where some containers are not judged as they should be; the others are */
@@ -72,7 +75,7 @@ export interface Hardening {
 export class Enforcement {
   readonly #datapath: Datapath;
   readonly #hardening: Hardening;
-  readonly #compiler = new Compiler();
+  readonly #compiler: Compiler;
   #overloaded: ReadonlySet<string> = new Set();
   #applied: Wanted = NOTHING_WANTED;
   /** The endpoints of `#applied` are all as they should be. */
@@ -92,6 +95,12 @@ export class Enforcement {
   constructor(datapath: Datapath, hardening: Hardening) {
     this.#datapath = datapath;
     this.#hardening = hardening;
+    let beatAt = performance.now();
+    this.#compiler = new Compiler(() => {
+      if (performance.now() - beatAt < BEAT_MS) return;
+      beatAt = performance.now();
+      datapath.heartbeat();
+    });
   }
 
   /** What the last successful `apply` was asked for. */

@@ -13,7 +13,13 @@ import { type PolicyTables, SET_ELSEWHERE, type Subject } from './tables.ts';
  * cheap too. What the last input did not need any more is forgotten.
  */
 export class Compiler {
+  readonly #onBuilt: () => void;
   #state = new State();
+
+  /** @param onBuilt called now and then while it works, which may be long */
+  constructor(onBuilt: () => void = () => {}) {
+    this.#onBuilt = onBuilt;
+  }
 
   /** Ids of rules that came, with others of the same subjects, to more than tables hold: those subjects are denied all. */
   get closed(): readonly number[] {
@@ -25,7 +31,7 @@ export class Compiler {
    */
   compile(input: CompileInput): PolicyTables {
     try {
-      return this.#state.compile(input);
+      return this.#state.compile(input, this.#onBuilt);
     } catch (error) {
       // Anything else was not foreseen and may have left half an update: start over next time.
       if (!(error instanceof CompileError)) this.#state = new State();
@@ -62,7 +68,7 @@ class State {
     return this.#shelf.closed;
   }
 
-  compile(input: CompileInput): PolicyTables {
+  compile(input: CompileInput, onBuilt: () => void): PolicyTables {
     // Both refuse bad input before they change anything, so neither may come after a change of the other.
     assertSlots(input.identities);
     const roster = this.#roster.update(input.policies);
@@ -72,7 +78,7 @@ class State {
     const selected = this.#selection.update(roster, identities, { moved, has: (slot) => this.#isHere(slot) });
     const touched = new Set([...selected, ...identities.slots]);
     for (const slot of touched) this.#reassign(slot, input.identities.get(slot));
-    this.#shelf.settle(identities);
+    this.#shelf.settle(identities, onBuilt);
     if (touched.size > 0) this.#subjects = this.#updatedSubjects(touched, input.identities);
     const { sets, classes } = this.#shelf;
     const rules = this.#roster.rules;

@@ -76,8 +76,11 @@ export class Shelf {
     if (kept !== undefined && --kept.users === 0) this.#dropped.add(key);
   }
 
-  /** Builds what is new or meets other peers than before, and lets go of what has no user any more. */
-  settle({ watches }: IdentityChange): void {
+  /**
+   * Builds what is new or meets other peers than before, and lets go of what has no user any more.
+   * @param onBuilt called after each set: one takes two seconds at most, and there may be many
+   */
+  settle({ watches }: IdentityChange, onBuilt: () => void = () => {}): void {
     const stale =
       watches.size === 0 ? [...this.#fresh] : [...this.#kept.values()].filter((kept) => this.#isStale(kept, watches));
     if (stale.length === 0 && this.#dropped.size === 0) return;
@@ -97,6 +100,7 @@ export class Shelf {
       for (const list of kept.classes) this.#useAll(list, classes);
       for (const list of before) this.#releaseAll(list, classes);
       sets.set(set.id, set);
+      onBuilt();
     }
     for (const key of this.#dropped) {
       const kept = this.#kept.get(key);

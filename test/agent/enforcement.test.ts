@@ -18,7 +18,7 @@ import { plain } from '../compile/plain.ts';
  * kernel does with it is tested with the kernel (test/kernel/agent).
  */
 class RecordingDatapath
-  implements Pick<Datapath, 'assignSlots' | 'slotOf' | 'currentTables' | 'applyPlan' | 'applyEndpoints'>
+  implements Pick<Datapath, 'assignSlots' | 'slotOf' | 'currentTables' | 'applyPlan' | 'applyEndpoints' | 'heartbeat'>
 {
   readonly done: string[] = [];
   tables: PolicyTables = EMPTY_TABLES;
@@ -46,6 +46,8 @@ class RecordingDatapath
   currentTables(): PolicyTables {
     return this.tables;
   }
+
+  heartbeat(): void {}
 
   applyPlan(plan: Plan): void {
     if (this.refusePlans) throw new Error('the map is full');

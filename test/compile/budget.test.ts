@@ -79,6 +79,15 @@ describe('rules that come to more than tables hold', () => {
     assert.deepEqual(compiler.closed, []);
   });
 
+  it('are told of set by set, so that whoever waits can say he lives', () => {
+    let built = 0;
+    const compiler = new Compiler(() => {
+      built += 1;
+    });
+    compiler.compile({ policies: [policy('evil', crowd(10)), policy('shop', crowd(11))], identities });
+    assert.equal(built, 2);
+  });
+
   it('change no verdict where they are staged', () => {
     const tables = compile({ policies: [policy('evil', crowd(700), 'Stage')], identities });
     const { verdict, stagedVerdict } = lookup(tables, asked(EVIL));
