@@ -27,13 +27,16 @@ export class Doors {
   readonly #attachments: Attachments;
   readonly #cgroupRoot: string;
   readonly #listeners: EarlyListeners | undefined;
+  readonly #own: bigint | undefined;
   readonly #faults = new Map<string, string>();
   #watchmen: Watchmen = { tags: false, guard: false };
 
-  constructor(attachments: Attachments, cgroupRoot: string, listeners?: EarlyListeners) {
+  /** @param own the agent's cgroup, which is not judged */
+  constructor(attachments: Attachments, cgroupRoot: string, listeners?: EarlyListeners, own?: bigint) {
     this.#attachments = attachments;
     this.#cgroupRoot = cgroupRoot;
     this.#listeners = listeners;
+    this.#own = own;
   }
 
   /** What is not there although it was asked for, and why, by interface, program or endpoint. */
@@ -69,7 +72,7 @@ export class Doors {
     const doors = endpoints.map((endpoint) => ({
       id: endpoint.id,
       mode: endpoint.mode,
-      judges: placesOf(endpoint, this.#cgroupRoot),
+      judges: placesOf(endpoint, this.#cgroupRoot, this.#own),
       taggers: tagging ? tagPlacesOf(endpoint, this.#cgroupRoot) : [],
     }));
     const all = byPin([...guards, ...doors.flatMap(({ judges, taggers }) => [...judges, ...taggers])]);

@@ -20,6 +20,7 @@ import { Hardening } from './hardening/index.ts';
 import type { HardeningTables } from './hardening-port.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Incident, Reason } from './layouts.gen.ts';
+import { ownCgroup } from './own-cgroup.ts';
 import type { PeerTables } from './peer-port.ts';
 import { KernelPeerTables } from './peer-tables.ts';
 import { applyPolicyPlan, readPolicyTables } from './policy-tables.ts';
@@ -89,7 +90,7 @@ class KernelDatapath implements Datapath {
     this.#settings.begin(options.events);
     this.#attachments = new Attachments(this.#programs, options.pins);
     this.#earlyListeners = new EarlyListeners(this.#programs);
-    this.#doors = new Doors(this.#attachments, options.cgroupRoot, this.#earlyListeners);
+    this.#doors = new Doors(this.#attachments, options.cgroupRoot, this.#earlyListeners, ownCgroup(options.cgroupRoot));
     this.#endpoints = new Endpoints({
       tables,
       doors: this.#doors,

@@ -39,11 +39,15 @@ export const GUARD = 'to_uplink';
 /** Writes tags. */
 export const TAGGER = 'write_tag';
 
-/** The places an endpoint's packets are judged at. */
-export function placesOf(endpoint: Endpoint, cgroupRoot: string): Place[] {
+/**
+ * The places an endpoint's packets are judged at.
+ * @param own cgroup of the agent itself, where it is a container: it sends on what was held, in others' names
+ */
+export function placesOf(endpoint: Endpoint, cgroupRoot: string, own?: bigint): Place[] {
   const places: Place[] = [];
   const cgroups = (program: string, hook: CgroupHook) => {
     for (const { cgroup } of endpoint.containers) {
+      if (cgroup.id === own) continue;
       places.push({ pin: `${hook}-${cgroup.id}`, program, kind: 'cgroup', path: join(cgroupRoot, cgroup.path), hook });
     }
   };
