@@ -31,17 +31,22 @@ export class Slots {
   /** A slot for each, where there is room; those that have one keep it. */
   assign(identities: Iterable<bigint>): ReadonlyMap<bigint, number> {
     const assigned = new Map<bigint, number>();
+    const fresh: (readonly [bigint, number])[] = [];
     for (const identity of identities) {
       const slot = this.#numbers.assign(identity);
-      if (slot !== undefined) assigned.set(identity, slot);
+      if (slot === undefined) continue;
+      assigned.set(identity, slot);
+      // Of thousands a few.
+      if (this.#rows.get(identity) !== slot) fresh.push([identity, slot]);
     }
-    this.#write(assigned);
+    this.#write(fresh);
     return assigned;
   }
 
   /** Makes the kernel forget those whose slot does not stay; to be released when nothing refers to them any more. */
   withdraw(stays: (slot: number) => boolean): ReadonlyMap<bigint, number> {
-    const leaving = new Map([...this.#numbers.entries()].filter(([, slot]) => !stays(slot)));
+    const leaving = new Map<bigint, number>();
+    for (const [identity, slot] of this.#numbers.entries()) if (!stays(slot)) leaving.set(identity, slot);
     this.#remove([...leaving.keys()]);
     return leaving;
   }
