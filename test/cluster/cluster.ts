@@ -23,12 +23,20 @@ const READY_TIMEOUT_MS = 120_000;
 
 /** What the cluster tells of itself beside its kubeconfig, for those who did not start it. */
 export interface Description {
+  /** The process that keeps it: SIGUSR2 takes the API server away, and brings it back. */
+  readonly keeper: number;
   readonly nodes: readonly {
     readonly name: string;
     readonly address: string;
     readonly socket: string;
     readonly pid: number;
   }[];
+}
+
+export interface ServerSwitch {
+  stop(): Promise<void>;
+  /** Resolves when it is ready. */
+  start(): Promise<void>;
 }
 
 export interface Cluster {
@@ -40,6 +48,8 @@ export interface Cluster {
   apply(yaml: string): Promise<void>;
   /** Imports an archive of images on every node. */
   loadImage(archive: string): Promise<void>;
+  /** Its API server, which can be away for a while. */
+  readonly server: ServerSwitch;
   /** Ends it, and removes all of it. Idempotent; an existing cluster is left as it is. */
   down(): void;
 }
@@ -122,6 +132,10 @@ class StartedCluster implements Cluster {
     return this.#plane.kubeconfig;
   }
 
+  get server(): ServerSwitch {
+    return { stop: () => this.#plane.stopServer(), start: () => this.#plane.startServer() };
+  }
+
   get nodes(): readonly string[] {
     return this.#plan.workers.map(({ name }) => name);
   }
@@ -157,6 +171,7 @@ class StartedCluster implements Cluster {
       this.workers.push(await Worker.start({ directory: directory!, cgroup: cgroup!, ...common }));
     }
     const description: Description = {
+      keeper: process.pid,
       nodes: this.workers.map(({ name, address: at, socket, pid }) => ({ name, address: at, socket, pid })),
     };
     writeFileSync(join(dirname(this.kubeconfig), 'nodes.json'), JSON.stringify(description));
@@ -192,8 +207,15 @@ class StartedCluster implements Cluster {
 async function useCluster(kubeconfig: string): Promise<Cluster> {
   const kubectl = new Kubectl(kubeconfig);
   const names = await kubectl.run(['get', 'nodes', '-o', 'name']);
+  const answers = async (): Promise<boolean> => (await kubectl.attempt(['get', '--raw', '/readyz'])).status === 0;
+  const turn = async (on: boolean): Promise<void> => {
+    const { keeper } = JSON.parse(readFileSync(join(dirname(kubeconfig), 'nodes.json'), 'utf8')) as Description;
+    process.kill(keeper, 'SIGUSR2');
+    await waitFor(`the API server is ${on ? 'there' : 'away'}`, async () => (await answers()) === on, READY_TIMEOUT_MS);
+  };
   return {
     kubeconfig,
+    server: { stop: () => turn(false), start: () => turn(true) },
     nodes: names
       .split('\n')
       .filter(Boolean)

@@ -1,29 +1,20 @@
 /** `make deploy` into a real cluster: what people are promised, from the first command to the last. */
 
 import { strict as assert } from 'node:assert';
-import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { waitFor } from '../rig/cleanup.ts';
-import { attempt, type Outcome, run } from '../rig/process.ts';
-import { type Cluster, cluster, type Description } from './cluster.ts';
-import { PORT, Shop } from './shop.ts';
-
-const ROOT = resolve(import.meta.dirname, '../..');
-const SYSTEM = 'sallyport-system';
-const PATIENCE_MS = 60_000;
-const NODE = process.execPath;
-
-const policy = (name: string, from: string) => `
-apiVersion: sallyport.dev/v1alpha1
-kind: WorkloadNetworkPolicy
-metadata: { name: ${name}, namespace: shop }
-spec:
-  subject: { workload: Deployment/api }
-  ingress:
-    - name: from-${from}
-      from: [{ workload: Deployment/${from} }]
-      ports: [{ protocol: TCP, port: ${PORT} }]
-`;
+import { attempt, run } from '../rig/process.ts';
+import type { Cluster } from './cluster.ts';
+import { addresses } from './deployed/addresses.ts';
+import { ADMINISTRATORS_KINDS, administrators } from './deployed/administrators.ts';
+import { changes } from './deployed/changes.ts';
+import { crowd } from './deployed/crowd.ts';
+import { documented, type as typed, UNDEPLOY } from './deployed/documented.ts';
+import { drain } from './deployed/drain.ts';
+import { managers } from './deployed/managers.ts';
+import type { Shop } from './shop.ts';
+import { AGENT_SET, PATIENCE_MS, policy, ROOT, SYSTEM, Town } from './town.ts';
 
 const DENY_ALL = `
 apiVersion: networking.k8s.io/v1
@@ -33,40 +24,31 @@ spec: { podSelector: {}, policyTypes: [Ingress] }
 `;
 
 describe('Sallyport deployed into a cluster', function () {
-  this.timeout(300_000);
+  this.timeout(400_000);
+  let place: Town;
   let town: Cluster;
   let shop: Shop;
 
-  const deployer = (verb: 'up' | 'down', ...options: readonly string[]): Promise<Outcome> =>
-    attempt([NODE, join(ROOT, 'packaging/deploy-cluster/main.ts'), verb, '--kubeconfig', town.kubeconfig, ...options], {
-      timeout: 280_000,
-    });
-  // Both nodes are of one kernel: each agent's gate must keep to its own.
-  const settings = ['--agent-set', 'gate.cgroups=["/**/$(NODE_NAME)/**/{id}"]'];
-  const field = async (what: readonly string[], path: string) =>
-    (await town.kubectl('get', ...what, '-o', `jsonpath={${path}}`)).trim();
-  const condition = (type: string) => `.status.conditions[?(@.type=="${type}")].status`;
-  const asks = (from: string, wanted: string) =>
-    waitFor(`${from} asks api: ${wanted}`, async () => (await shop.asks(from, 'api')) === wanted, PATIENCE_MS);
-  const status = async (name: string, type: string, wanted: string) => {
-    const is = async () => (await field(['wnp', name, '-n', 'shop'], condition(type))) === wanted;
-    await waitFor(`policy ${name}: ${type} is ${wanted}`, is, PATIENCE_MS);
-  };
+  const field = (what: readonly string[], path: string) => place.field(what, path);
+  const asks = (from: string, wanted: string) => place.asks(from, wanted);
+  const status = (name: string, type: string, wanted: string) => place.status(name, type, wanted);
 
   before(async () => {
-    town = await cluster();
-    shop = new Shop(town, 'shop');
-    await run([NODE, join(ROOT, 'packaging/image/main.ts')], { timeout: 180_000 });
+    place = await Town.found();
+    ({ cluster: town, shop } = place);
+    await run([process.execPath, join(ROOT, 'packaging/image/main.ts')], { timeout: 180_000 });
+    await town.apply(ADMINISTRATORS_KINDS);
     await shop.open();
   });
 
   after(async () => {
-    await deployer('down');
+    await place.deployer('down');
+    await town.attempt(['delete', '-f', '-', '--ignore-not-found'], { input: ADMINISTRATORS_KINDS });
     await shop.close();
   });
 
   it('is there after one command, with an agent that works on every node and two managers', async () => {
-    const { status: code, stdout, stderr } = await deployer('up', ...settings);
+    const { status: code, stdout, stderr } = await place.deployer('up', '--agent-set', AGENT_SET);
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /Sallyport works on every node/);
     await waitFor(
@@ -209,8 +191,11 @@ describe('Sallyport deployed into a cluster', function () {
     await asks('web', 'ok');
   });
 
+  const parts = [changes, addresses, administrators, managers, crowd, drain, documented];
+  for (const part of parts) part(() => place);
+
   it('leaves nothing when it is undeployed, and what ran goes on', async () => {
-    const { status: code, stdout, stderr } = await deployer('down');
+    const { status: code, stdout, stderr } = await typed(place, UNDEPLOY, tmpdir());
     assert.equal(code, 0, stdout + stderr);
     await asks('stranger', 'ok');
     const kinds = ['crd', 'namespace', 'clusterrole', 'clusterrolebinding', 'validatingwebhookconfiguration'];
@@ -219,12 +204,11 @@ describe('Sallyport deployed into a cluster', function () {
       left.filter((name) => name.includes('sallyport')),
       [],
     );
-    const { nodes } = JSON.parse(readFileSync(join(dirname(town.kubeconfig), 'nodes.json'), 'utf8')) as Description;
-    for (const { pid } of nodes) {
+    for (const { pid } of place.nodes) {
       const look = 'ls -d /sys/fs/bpf/sallyport /run/sallyport /var/lib/sallyport; nft list tables; bpftool link show';
       const inside = ['nsenter', '--target', String(pid), '--mount', '--net', '--', '/bin/sh', '-c', look];
       assert.doesNotMatch((await attempt(inside)).stdout, /sallyport/);
     }
-    assert.equal((await deployer('down')).status, 0, 'a second time there is nothing to do');
+    assert.equal((await place.deployer('down')).status, 0, 'a second time there is nothing to do');
   });
 });

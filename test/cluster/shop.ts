@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { IMAGE } from '../rig/image.ts';
+import { CommandError } from '../rig/process.ts';
 import type { Cluster } from './cluster.ts';
 
 export const PORT = 8080;
@@ -13,13 +14,17 @@ const Pods = z.object({
   items: z.array(
     z.object({
       metadata: z.object({ name: z.string(), deletionTimestamp: z.string().optional() }),
-      spec: z.object({ nodeName: z.string() }),
-      status: z.object({ podIP: z.string(), phase: z.string() }),
+      spec: z.object({ nodeName: z.string().default('') }),
+      status: z.object({ podIP: z.string().default(''), phase: z.string() }),
     }),
   ),
 });
 
 const Conversation = z.object({ exchanges: z.number(), lost: z.number() });
+
+/** What pods run. */
+export const SERVE = ['traffic', 'serve', '--tcp', `${PORT}`, '--udp', `${PORT}`];
+export const IDLE = ['sleep', '2147483647'];
 
 export interface Pod {
   readonly name: string;
@@ -27,12 +32,13 @@ export interface Pod {
   readonly address: string;
 }
 
-const deployment = (namespace: string, name: string, command: readonly string[]) => `
+/** Two of them, one on each node, unless told how many; those may be anywhere. */
+export const deployment = (namespace: string, name: string, command: readonly string[], replicas?: number) => `
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: ${name}, namespace: ${namespace} }
 spec:
-  replicas: 2
+  replicas: ${replicas ?? 2}
   selector: { matchLabels: { app: ${name} } }
   template:
     metadata: { labels: { app: ${name} } }
@@ -41,7 +47,7 @@ spec:
       topologySpreadConstraints:
         - maxSkew: 1
           topologyKey: kubernetes.io/hostname
-          whenUnsatisfiable: DoNotSchedule
+          whenUnsatisfiable: ${replicas === undefined ? 'DoNotSchedule' : 'ScheduleAnyway'}
           labelSelector: { matchLabels: { app: ${name} } }
       containers:
         - name: ${name}
@@ -61,11 +67,9 @@ export class Shop {
 
   async open(): Promise<void> {
     await this.#cluster.kubectl('create', 'namespace', this.namespace);
-    const serve = ['traffic', 'serve', '--tcp', `${PORT}`, '--udp', `${PORT}`];
-    const idle = ['sleep', '2147483647'];
     const texts = [
-      deployment(this.namespace, 'api', serve),
-      ...['web', 'stranger'].map((name) => deployment(this.namespace, name, idle)),
+      deployment(this.namespace, 'api', SERVE),
+      ...['web', 'stranger'].map((name) => deployment(this.namespace, name, IDLE)),
     ];
     await this.#cluster.apply(texts.join('---'));
     for (const name of ['api', 'web', 'stranger']) await this.rolledOut(name);
@@ -75,8 +79,10 @@ export class Shop {
     await this.#cluster.kubectl('delete', 'namespace', this.namespace, '--ignore-not-found');
   }
 
-  async rolledOut(name: string): Promise<void> {
-    await this.#cluster.kubectl('rollout', 'status', `deployment/${name}`, '-n', this.namespace, '--timeout=100s');
+  async rolledOut(name: string, seconds = 100): Promise<void> {
+    const args = ['rollout', 'status', `deployment/${name}`, '-n', this.namespace, `--timeout=${seconds}s`];
+    const outcome = await this.#cluster.attempt(args, { timeout: (seconds + 20) * 1_000 });
+    if (outcome.status !== 0) throw new CommandError(['kubectl', ...args], outcome);
   }
 
   /** Those that run and are to stay, sorted by node. */
@@ -94,7 +100,7 @@ export class Shop {
     const outcomes: string[] = [];
     for (const asker of askers) {
       for (const { address, node } of answerers) {
-        outcomes.push(`${asker.node} → ${node}: ${await this.#connect(asker.name, address)}`);
+        outcomes.push(`${asker.node} → ${node}: ${await this.connects(asker.name, address)}`);
       }
     }
     const words = new Set(outcomes.map((line) => line.split(': ')[1]));
@@ -112,19 +118,36 @@ export class Shop {
     return Conversation.parse(JSON.parse(told));
   }
 
-  async #connect(pod: string, address: string): Promise<Outcome> {
-    const connect = [
-      'traffic',
-      'connect',
-      '--address',
-      address,
-      '--port',
-      `${PORT}`,
-      '--exchange',
-      '--timeout',
-      '4000',
-    ];
-    const { status } = await this.#cluster.attempt(['exec', '-n', this.namespace, pod, '--', ...connect]);
-    return OUTCOMES[status ?? -1] ?? 'error';
+  /** What comes of one pod asking an address, from a port of its own choice if need be. */
+  async connects(pod: string, address: string, how: Way = {}): Promise<Outcome> {
+    const args = ['exec', '-n', this.namespace, pod, '--', ...connectCommand(address, how)];
+    return outcomeOf((await this.#cluster.attempt(args)).status);
   }
+
+  /** The same of many addresses, of which each is asked once, in one go. */
+  async reaches(pod: string, addresses: readonly string[]): Promise<readonly Outcome[]> {
+    const lines = addresses.map((address) => `${connectCommand(address).join(' ')} > /dev/null; echo $?`);
+    const args = ['exec', '-n', this.namespace, pod, '--', 'sh', '-c', lines.join('\n')];
+    const { stdout } = await this.#cluster.attempt(args);
+    return stdout
+      .trim()
+      .split('\n')
+      .map((line) => outcomeOf(Number(line)));
+  }
+}
+
+export interface Way {
+  readonly udp?: boolean;
+  readonly sourcePort?: number;
+}
+
+/** What a pod runs to ask an address. Its exit status: `outcomeOf`. */
+export function connectCommand(address: string, { udp = false, sourcePort }: Way = {}): string[] {
+  const from = sourcePort === undefined ? [] : ['--source-port', String(sourcePort)];
+  const how = [...(udp ? ['--udp'] : []), ...from, '--exchange', '--timeout', '4000'];
+  return ['traffic', 'connect', '--address', address, '--port', `${PORT}`, ...how];
+}
+
+export function outcomeOf(status: number | null): Outcome {
+  return OUTCOMES[status ?? -1] ?? 'error';
 }

@@ -121,7 +121,7 @@ export class Worker {
   async #furnish(): Promise<void> {
     const { directory, worker, plan } = this.#options;
     for (const name of ['run', 'lib', 'log']) mkdirSync(join(directory, name), { recursive: true });
-    mkdirSync(join(directory, 'lib/cni/net.d'), { recursive: true });
+    for (const name of ['cni/net.d', 'manifests']) mkdirSync(join(directory, 'lib', name), { recursive: true });
     writeFileSync(join(directory, 'lib/cni/net.d/10-bridge.conflist'), JSON.stringify(network(worker)));
     const snapshotter = overlayWorks(directory) ? 'overlayfs' : 'native';
     writeFileSync(join(directory, 'containerd.toml'), containerdConfig(await pluginDirectory(), snapshotter));
@@ -235,6 +235,7 @@ function kubeletConfig(cgroupRoot: string): object {
     syncFrequency: '5s',
     nodeStatusUpdateFrequency: '4s',
     fileCheckFrequency: '10s',
+    staticPodPath: '/var/lib/manifests',
     configMapAndSecretChangeDetectionStrategy: 'Watch',
     maxPods: 60,
   };
