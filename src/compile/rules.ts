@@ -173,6 +173,13 @@ export function strictestFallback(parts: readonly CompiledDirection[]): Outcome 
   return best;
 }
 
+const NONE: readonly never[] = [];
+
+/** The same list without the room that lists get to grow in; there are several in each of a hundred thousand rules. */
+function few<T>(list: readonly T[]): readonly T[] {
+  return list.length === 0 ? NONE : list.slice();
+}
+
 let serials = 0;
 
 /** A number no rule has. */
@@ -216,7 +223,9 @@ function compileRule(policy: Policy, rule: Rule, index: number, id: number): Com
     selectors,
     networks,
   };
-  return rule.ports === undefined ? { ...known, names } : { ...known, spans, names };
+  return rule.ports === undefined
+    ? { ...known, names: few(names) }
+    : { ...known, spans: few(spans), names: few(names) };
 }
 
 type CompiledPeers = Pick<CompiledRule, 'anyIdentity' | 'host' | 'world' | 'selectors' | 'networks'>;
@@ -231,7 +240,7 @@ function compilePeers(peers: readonly Peer[]): CompiledPeers {
     else if (selectsEverything(peer.selector)) anyIdentity = true;
     else selectors.push({ key: formatSelector(peer.selector), selector: peer.selector });
   }
-  return { anyIdentity, host, world, selectors, networks };
+  return { anyIdentity, host, world, selectors: few(selectors), networks: few(networks) };
 }
 
 function keyedNetwork(network: Network, except: readonly Network[]): KeyedNetwork {

@@ -23,6 +23,7 @@ import { type AdminNetworks, adminNetworks, arrange } from './tiers.ts';
 /** Finds the class that is equal to one just built, if there is one already. */
 type ClassStore = (built: Class) => Class;
 
+const asBuilt: ClassStore = (built) => built;
 const NO_PORTS: KnownIdentity['ports'] = [];
 const NOT_ASKED: Outcome = { rank: RANK_NONE, rule: 0, verdict: Verdict.None };
 const NETWORK_FALLBACK: Fallback = { enforced: NOT_ASKED, staged: NOT_ASKED };
@@ -83,7 +84,7 @@ export class SetBuilder {
   /** The rule of each selector, by index. */
   readonly #selectors: readonly number[];
   #before: SetBuilder | undefined;
-  #store: ClassStore = (built) => built;
+  #store: ClassStore = asBuilt;
   #fixed: Fixed | undefined;
   #made: ClassCache | undefined;
   #madeOfNetworks: ClassCache | undefined;
@@ -146,7 +147,9 @@ export class SetBuilder {
       this.#set = this.#buildClosed();
       this.#closed = true;
     }
+    // Both hold what others have made.
     this.#before = undefined;
+    this.#store = asBuilt;
     return this.#set;
   }
 

@@ -21,6 +21,22 @@ export const V4_MAPPED_PREFIX = 96;
 /** ::ffff:0:0. */
 export const V4_MAPPED: Address = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0);
 
+const BYTES = 16;
+/** Addresses that lie in one buffer: one for each costs 400 bytes and more, one for many keeps the dead with the living. */
+const SHARING = 32;
+let shared = new ArrayBuffer(0);
+let taken = 0;
+
+/** All zero. */
+function newAddress(): Address {
+  if (taken === shared.byteLength) {
+    shared = new ArrayBuffer(SHARING * BYTES);
+    taken = 0;
+  }
+  taken += BYTES;
+  return new Uint8Array(shared, taken - BYTES, BYTES);
+}
+
 /** Reads an IPv4 or IPv6 address; undefined where it is none. `::ffff:1.2.3.4` is the IPv4 address 1.2.3.4. */
 export function parseAddress(text: string): Address | undefined {
   if (text.length > 45) return undefined;
@@ -65,10 +81,9 @@ export function parseNetwork(text: string): Network | NetworkError {
     return { reason: `the prefix length is not between 0 and ${bits}` };
   }
   const prefix = Number(written) + (128 - bits);
-  const masked = maskAddress(address, prefix);
-  const network: Network = { family, address: masked, prefix };
-  if (!samePrefix(masked, address, 128)) return { reason: 'host bits are set', suggestion: formatNetwork(network) };
-  return network;
+  if (!hasHostBits(address, prefix)) return { family, address, prefix };
+  const suggestion = formatNetwork({ family, address: maskAddress(address, prefix), prefix });
+  return { reason: 'host bits are set', suggestion };
 }
 
 /** `address/length` in canonical text. */
@@ -100,12 +115,18 @@ export function samePrefix(a: Address, b: Address, bits: number): boolean {
 
 /** The address with all but its first `bits` bits cleared. */
 export function maskAddress(address: Address, bits: number): Address {
-  const masked = new Uint8Array(16);
-  for (let i = 0; i < 16; i++) {
-    const keep = Math.min(8, Math.max(0, bits - 8 * i));
-    masked[i] = (address[i] ?? 0) & (0xff << (8 - keep)) & 0xff;
-  }
+  const masked = newAddress();
+  for (let i = 0; i < BYTES; i++) masked[i] = (address[i] ?? 0) & ~hostBits(i, bits);
   return masked;
+}
+
+function hasHostBits(address: Address, bits: number): boolean {
+  return address.some((byte, i) => (byte & hostBits(i, bits)) !== 0);
+}
+
+/** Those of the byte at `index` that come after the first `bits` of the address. */
+function hostBits(index: number, bits: number): number {
+  return 0xff >> Math.min(8, Math.max(0, bits - 8 * index));
 }
 
 function parseV4(text: string): number[] | undefined {
@@ -121,7 +142,8 @@ function parseV4(text: string): number[] | undefined {
 
 function mapV4(bytes: number[] | undefined): Address | undefined {
   if (bytes === undefined) return undefined;
-  const address = V4_MAPPED.slice();
+  const address = newAddress();
+  address.set(V4_MAPPED);
   address.set(bytes, 12);
   return address;
 }
@@ -135,7 +157,7 @@ function parseV6(text: string): Address | undefined {
   const missing = 16 - head.length - tail.length;
   // "::" stands for at least one group.
   if (halves.length === 1 ? missing !== 0 : missing < 2) return undefined;
-  const address = new Uint8Array(16);
+  const address = newAddress();
   address.set(head, 0);
   address.set(tail, 16 - tail.length);
   return address;

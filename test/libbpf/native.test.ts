@@ -89,6 +89,7 @@ const CALLS: Readonly<Record<keyof Native, readonly unknown[]>> = {
   mountBpffs: ['/no/such/directory'],
   openPidfd: ['pid'],
   signalPidfd: ['pid', 'pid'],
+  trimHeap: [],
   takeLog: [],
 };
 
