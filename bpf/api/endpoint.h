@@ -36,7 +36,10 @@ struct owner {
 	__u32 flags; /* enum owner_flags */
 };
 
-/* A service's address and port: what a connection to it is a connection to. */
+/*
+ * A published or a Service's address and port: what a connection to it is a connection to. Who is behind a Service's, and
+ * often at which port, is not known before it has been rewritten: SLOT_SOME, port 0.
+ */
 struct frontend_key {
 	struct address address;
 	__be16 port;

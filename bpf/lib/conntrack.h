@@ -27,6 +27,12 @@ struct nf_conntrack_man {
 
 struct nf_conntrack_tuple {
 	struct nf_conntrack_man src;
+	struct {
+		union nf_inet_addr u3;
+		union {
+			__be16 all;
+		} u;
+	} dst;
 } __attribute__((preserve_access_index));
 
 struct nf_conntrack_tuple_hash {
@@ -53,12 +59,36 @@ const volatile bool with_conntrack = false;
 
 enum { CT_ORIGINAL = 0, CT_REPLY = 1 };
 
+/* An end of a connection, as rewriting has left it or not. */
+enum tracked_end {
+	TRACKED_SOURCE = 0,   /* who opened it, before any rewriting */
+	TRACKED_TARGET = 1,   /* to whom, before any rewriting */
+	TRACKED_ANSWERER = 2, /* who answers it */
+};
+
 struct connection {
 	bool known;
-	bool reversed;      /* the packet goes against the direction the connection was opened in */
-	struct address source; /* who opened it, before any rewriting */
-	__be16 source_port;
+	bool reversed; /* the packet goes against the direction the connection was opened in */
+	__be16 port;   /* of the end that was asked for */
+	struct address address;
 };
+
+/* Reads an address of a tuple. */
+static __always_inline void read_tuple_address(struct address *to, const union nf_inet_addr *from, bool ipv6)
+{
+	__u32 *words = (__u32 *)to->bytes;
+
+	if (ipv6) {
+		words[0] = from->all[0];
+		words[1] = from->all[1];
+		words[2] = from->all[2];
+		words[3] = from->all[3];
+	} else {
+		words[0] = words[1] = 0;
+		words[2] = bpf_htonl(0xffff);
+		words[3] = from->all[0];
+	}
+}
 
 static __always_inline struct nf_conn *lookup_connection(struct __sk_buff *skb, const struct packet *p, bool reverse,
 							 __u8 *dir)
@@ -88,7 +118,7 @@ static __always_inline struct nf_conn *lookup_connection(struct __sk_buff *skb, 
 	return connection;
 }
 
-FUNCTION read_connection(struct __sk_buff *skb, const struct packet *p, struct connection *c)
+FUNCTION read_connection(struct __sk_buff *skb, const struct packet *p, struct connection *c, __u32 end)
 {
 	struct nf_conn *connection;
 	__u8 dir = 0;
@@ -111,21 +141,41 @@ FUNCTION read_connection(struct __sk_buff *skb, const struct packet *p, struct c
 		return 0;
 	c->known = true;
 	c->reversed = (dir == CT_REPLY) != reverse;
-	c->source_port = connection->tuplehash[CT_ORIGINAL].tuple.src.u.all;
-	if (p->ipv6) {
-		__u32 *to = (__u32 *)c->source.bytes;
-
-		to[0] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[0];
-		to[1] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[1];
-		to[2] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[2];
-		to[3] = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[3];
+	if (end == TRACKED_TARGET) {
+		c->port = connection->tuplehash[CT_ORIGINAL].tuple.dst.u.all;
+		read_tuple_address(&c->address, &connection->tuplehash[CT_ORIGINAL].tuple.dst.u3, p->ipv6);
 	} else {
-		__be32 source = connection->tuplehash[CT_ORIGINAL].tuple.src.u3.all[0];
-
-		map_ipv4(&c->source, (__u8 *)&source);
+		/* The compiler must not make one read of two places. */
+		if (end == TRACKED_SOURCE) {
+			c->port = connection->tuplehash[CT_ORIGINAL].tuple.src.u.all;
+			read_tuple_address(&c->address, &connection->tuplehash[CT_ORIGINAL].tuple.src.u3, p->ipv6);
+		} else {
+			c->port = connection->tuplehash[CT_REPLY].tuple.src.u.all;
+			read_tuple_address(&c->address, &connection->tuplehash[CT_REPLY].tuple.src.u3, p->ipv6);
+		}
 	}
 	bpf_ct_release(connection);
 	return 0;
+}
+
+/* How a packet goes in the conversation that is tracked, where there is one. */
+enum course {
+	COURSE_UNKNOWN = 0,
+	COURSE_FORTH = 1, /* as it was opened */
+	COURSE_BACK = 2,
+};
+
+/* For callers with no room for all of a connection. */
+FUNCTION course_of(struct __sk_buff *skb, const struct packet *p)
+{
+	struct connection connection = {};
+
+	if (!p)
+		return COURSE_UNKNOWN;
+	read_connection(skb, p, &connection, TRACKED_SOURCE);
+	if (!connection.known)
+		return COURSE_UNKNOWN;
+	return connection.reversed ? COURSE_BACK : COURSE_FORTH;
 }
 
 #endif

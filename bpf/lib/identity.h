@@ -171,17 +171,17 @@ static __always_inline void sending_peer(struct __sk_buff *skb, const struct pac
 	if (!peer->party.endpoint) {
 		struct connection connection = {};
 
-		read_connection(skb, p, &connection);
+		read_connection(skb, p, &connection, TRACKED_SOURCE);
 		/* Not where this end opened what is tracked: it would be taken for a sender to itself. */
 		if (connection.known && connection.reversed != same_address(&p->source, address) &&
-		    !same_address(&connection.source, address)) {
-			owner = owner_of(&connection.source);
+		    !same_address(&connection.address, address)) {
+			owner = owner_of(&connection.address);
 			if (!owner || !owner->endpoint)
 				return;
 			peer->party.endpoint = owner->endpoint;
 			peer->party.slot = owner->slot;
 			if (owner->flags & OWNER_SHARED)
-				refine_sender(&connection.source, p->protocol, connection.source_port, known,
+				refine_sender(&connection.address, p->protocol, connection.port, known,
 					      &peer->party);
 			return;
 		}

@@ -107,6 +107,13 @@ static __always_inline enum reason ask(struct __sk_buff *skb, const struct packe
 			return reason;
 	}
 	if (ingress && place == PLACE_SHARED && !q->pending) {
+		/* Who sent it is judged here, for whichever container it is; who receives it at its own cgroup. */
+		if (q->opened == DIRECTION_INGRESS) {
+			know_here(skb, p, q);
+			reason = ask_sender(skb, p, q);
+			if (reason)
+				return reason;
+		}
 		__builtin_memset(&q->peer, 0, sizeof(q->peer));
 		no_decision(&q->decision);
 		q->decision.verdict = q->decision.staged_verdict = VERDICT_ALLOW;
@@ -125,7 +132,10 @@ static __always_inline enum reason ask(struct __sk_buff *skb, const struct packe
 			q->opened = !q->direction;
 		}
 	}
-	return decide_opened(skb, p, q);
+	reason = decide_opened(skb, p, q);
+	if (!reason && ingress && q->opened == DIRECTION_INGRESS)
+		reason = ask_sender(skb, p, q);
+	return reason;
 }
 
 /* True when a refusal is of the conversation, not of this packet alone, which a stranger may have sent. */

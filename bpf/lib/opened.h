@@ -11,6 +11,7 @@
 #include "decide.h"
 #include "identity.h"
 #include "verified.h"
+#include "service.h"
 
 /* The other end as this node's own tables have it; SLOT_WORLD where they have nothing. */
 FUNCTION know_here(struct __sk_buff *skb, const struct packet *p, struct question *q)
@@ -79,7 +80,77 @@ static __always_inline enum reason know_elsewhere(struct __sk_buff *skb, const s
 	return REASON_NONE;
 }
 
-FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
+/* Who is at q->key.remote, which is nobody's of this node, and what becomes of the packet meanwhile. */
+static __always_inline enum reason know_remote(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	enum reason reason = know_elsewhere(skb, p, q);
+
+	if (reason || !q->domain)
+		return reason;
+	return next_step(skb, p, q);
+}
+
+static __always_inline void exchange_addresses(struct address *a, struct address *b)
+{
+	__u32 *one = (__u32 *)a->bytes, *other = (__u32 *)b->bytes;
+
+	for (int i = 0; i < 4; i++) {
+		__u32 kept = one[i];
+
+		one[i] = other[i];
+		other[i] = kept;
+	}
+}
+
+/* The same of what the endpoint has opened to the address of a Service. */
+FUNCTION decide_service(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	struct address real = {};
+	enum reason reason;
+	__be16 port;
+
+	if (!p || !q)
+		return REASON_NO_TABLE;
+	if (q->direction == DIRECTION_INGRESS && q->pending && p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST &&
+	    !tcp_payload(skb, p)) {
+		q->step = STEP_END;
+		return REASON_NONE;
+	}
+	if (know_backend(skb, p, q, &real)) {
+		if (q->peer.party.slot != SLOT_WORLD)
+			return consult(p, q);
+		/* What was verified of this very conversation bears the address it was opened to. */
+		reason = know_verified(p, q);
+		if (!reason && !q->told) {
+			/* Asked for is who is there; rules for addresses mean what was written. */
+			port = q->key.remote_port;
+			exchange_addresses(&q->key.remote, &real);
+			q->key.remote_port = q->peer.port;
+			reason = know_remote(skb, p, q);
+			exchange_addresses(&q->key.remote, &real);
+			q->key.remote_port = port;
+		}
+	} else {
+		q->peer.party.slot = SLOT_WORLD;
+		reason = know_elsewhere(skb, p, q);
+		if (!reason && !q->told)
+			reason = pass_service(skb, p, q);
+	}
+	if (reason || q->step == STEP_END)
+		return reason;
+	if (q->step) {
+		q->peer.party.slot = SLOT_SOME;
+		/* Nobody can say which port of whom is meant. */
+		if (!q->peer.port)
+			return REASON_NONE;
+	}
+	return consult(p, q);
+}
+
+/* Not an answer: it is a Service that was opened to. */
+#define ASK_SERVICE REASON_MAX
+
+FUNCTION decide_known(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
 	enum reason reason;
 
@@ -90,6 +161,11 @@ FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct que
 	q->told = q->domain = q->step = 0;
 	no_decision(&q->decision);
 	know_here(skb, p, q);
+	if (q->peer.party.slot == SLOT_SOME) {
+		if (is_restricted(q))
+			return ASK_SERVICE;
+		q->peer.party.slot = SLOT_WORLD;
+	}
 	if (q->peer.party.slot != SLOT_WORLD)
 		return consult(p, q);
 	reason = know_elsewhere(skb, p, q);
@@ -109,6 +185,14 @@ FUNCTION decide_opened(struct __sk_buff *skb, const struct packet *p, struct que
 	return consult(p, q);
 }
 
+/* Two functions one after the other, not one within the other: there is little room on the stack. */
+static __always_inline enum reason decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	enum reason reason = decide_known(skb, p, q);
+
+	return reason == ASK_SERVICE ? decide_service(skb, p, q) : reason;
+}
+
 /*
  * A TCP packet in mid-stream of a flow that is not in the table: the agent came later, or the table was full.
  * Who opened it is asked of connection tracking; where that is not known, both readings must be allowed, so
@@ -120,11 +204,10 @@ static __always_inline enum reason decide_adopted(struct __sk_buff *skb, const s
 
 	count_incident(INCIDENT_ADOPTED);
 #ifdef WITH_CONNTRACK
-	struct connection connection = {};
+	int course = course_of(skb, p);
 
-	read_connection(skb, p, &connection);
-	if (connection.known) {
-		q->opened = connection.reversed ? !q->direction : q->direction;
+	if (course != COURSE_UNKNOWN) {
+		q->opened = course == COURSE_BACK ? !q->direction : q->direction;
 		return decide_opened(skb, p, q);
 	}
 #endif
@@ -163,11 +246,7 @@ static __always_inline enum reason decide_crossing(struct __sk_buff *skb, const 
 static __always_inline bool is_answer(struct __sk_buff *skb, const struct packet *p)
 {
 #ifdef WITH_CONNTRACK
-	struct connection connection = {};
-
-	if (p->protocol == IPPROTO_UDP)
-		read_connection(skb, p, &connection);
-	return connection.known && connection.reversed;
+	return p->protocol == IPPROTO_UDP && course_of(skb, p) == COURSE_BACK;
 #else
 	return false;
 #endif

@@ -4,7 +4,7 @@ import type { KnownIdentity } from '../compile/input.ts';
 import { isJudgedHere } from '../compile/lookup.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
-import type { Endpoint, Frontend, NamedPort } from '../model/endpoint.ts';
+import type { Endpoint, Frontend, NamedPort, ServiceAddress } from '../model/endpoint.ts';
 import type { HardeningPolicy } from '../model/hardening.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Policy } from '../model/policy.ts';
@@ -29,6 +29,8 @@ export interface Wanted {
   readonly elsewhere: readonly KnownIdentity[];
   /** What nodes mean as peers. Absent: there is no cluster that has any. */
   readonly nodes?: NodePeers;
+  /** Where Services are reached. Absent: nowhere. */
+  readonly services?: readonly ServiceAddress[];
 }
 
 /** By id. */
@@ -163,9 +165,9 @@ export class Enforcement {
   }
 
   /** @returns those that should be enforced and are not */
-  async #applyEndpoints({ endpoints, frontends, complete }: Wanted): Promise<readonly EndpointStatus[]> {
+  async #applyEndpoints({ endpoints, frontends, services = [], complete }: Wanted): Promise<readonly EndpointStatus[]> {
     this.#attached = false;
-    const statuses = await this.#datapath.applyEndpoints(endpoints, frontends, { keepOthers: !complete });
+    const statuses = await this.#datapath.applyEndpoints(endpoints, frontends, { keepOthers: !complete, services });
     const unprotected = new Set(endpoints.filter(({ mode }) => mode === 'unprotected').map(({ id }) => id));
     return statuses.filter(({ id, enforced }) => !enforced && !unprotected.has(id));
   }
@@ -240,7 +242,7 @@ function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
 
 /** Whether the kernel has to hear of endpoints anew. Sources give the same objects while nothing changes. */
 function differ(a: Wanted, b: Wanted): boolean {
-  const same = a.endpoints === b.endpoints && a.frontends === b.frontends;
+  const same = a.endpoints === b.endpoints && a.frontends === b.frontends && a.services === b.services;
   return !same || a.complete !== b.complete || a.hostRevision !== b.hostRevision;
 }
 

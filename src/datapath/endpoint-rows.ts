@@ -1,7 +1,7 @@
 /** Endpoints as rows of the kernel's tables. Pure. */
 
 import { formatAddress, parseAddress } from '../model/address.ts';
-import type { Endpoint, Frontend } from '../model/endpoint.ts';
+import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import { PROTOCOLS } from '../model/protocol.ts';
 import type { Address, Backend, Container, FrontendKey, Interface, Owner } from './layouts.gen.ts';
 import { InterfaceFlags, OwnerFlags, Slot } from './layouts.gen.ts';
@@ -11,6 +11,9 @@ export interface HostFacts {
   readonly addresses: readonly string[];
   readonly uplinks: readonly number[];
 }
+
+/** Of 65,536 that the kernel's table holds: the rest is for published ports. Those beyond are of the world. */
+const MOST_SERVICE_ADDRESSES = 57_344;
 
 /** The tables of who is who. Keys are text where the kernel's key is a struct, so that rows can be compared. */
 export interface EndpointRows {
@@ -36,6 +39,7 @@ export function endpointRows(
   frontends: readonly Frontend[],
   host: HostFacts,
   numbering: Numbering,
+  serviceAddresses: readonly ServiceAddress[] = [],
 ): EndpointRows {
   const interfaces = new Map<number, Interface>();
   const containers = new Map<bigint, Container>();
@@ -79,12 +83,16 @@ export function endpointRows(
       own(address, { endpoint: number, slot, flags: shared ? OwnerFlags.OwnerShared : 0 });
   }
 
-  for (const { address, protocol, port, endpoint, targetPort } of frontends) {
+  const stand = ({ address, protocol, port, targetPort }: ServiceAddress, slot: number) => {
     const bytes = parseAddress(address);
-    const slot = bySlot.get(endpoint);
-    if (bytes === undefined || slot === undefined) continue;
+    if (bytes === undefined) return;
     const key = { address: { bytes }, port, protocol: PROTOCOLS[protocol] };
     services.set(`${formatAddress(bytes)} ${key.protocol} ${port}`, { key, value: { slot, port: targetPort } });
+  };
+  for (const one of serviceAddresses.slice(0, MOST_SERVICE_ADDRESSES)) stand(one, Slot.Some);
+  for (const frontend of frontends) {
+    const slot = bySlot.get(frontend.endpoint);
+    if (slot !== undefined) stand(frontend, slot);
   }
   return { interfaces, containers, addresses, frontends: services };
 }

@@ -1,7 +1,7 @@
 /** Endpoints in the kernel: their numbers, the tables of who is who, and the programs at their doors. */
 
 import { formatAddress } from '../model/address.ts';
-import type { Endpoint, Frontend } from '../model/endpoint.ts';
+import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import { Allocator } from './allocator.ts';
 import type { Doors, Trouble, Watchmen } from './doors.ts';
 import { type EndpointRows, endpointRows, type HostFacts } from './endpoint-rows.ts';
@@ -79,11 +79,12 @@ export class Endpoints {
     frontends: readonly Frontend[],
     host: HostFacts,
     keepOthers: boolean,
+    services: readonly ServiceAddress[] = [],
   ): readonly EndpointStatus[] {
     const { tables, slotOf } = this.#options;
     for (const endpoint of endpoints) this.#number(endpoint);
     const numbering = { endpoint: (id: string) => this.#numbers.numberOf(id), slot: slotOf };
-    const rows = endpointRows(endpoints, frontends, host, numbering);
+    const rows = endpointRows(endpoints, frontends, host, numbering, services);
 
     this.#prepareStates(endpoints);
     // Before a program runs at an interface, everything it looks up must be in.

@@ -25,6 +25,7 @@ import type { PeerTables } from './peer-port.ts';
 import { KernelPeerTables } from './peer-tables.ts';
 import { applyPolicyPlan, readPolicyTables } from './policy-tables.ts';
 import type {
+  ApplyOptions,
   Between,
   Counter,
   Datapath,
@@ -176,10 +177,10 @@ class KernelDatapath implements Datapath {
   async applyEndpoints(
     endpoints: readonly Endpoint[],
     frontends: readonly Frontend[],
-    { keepOthers = false }: { readonly keepOthers?: boolean } = {},
+    { keepOthers = false, services = [] }: ApplyOptions = {},
   ): Promise<readonly EndpointStatus[]> {
     const interfaces = new Set(endpoints.flatMap((endpoint) => endpoint.interfaces.map(({ ifindex }) => ifindex)));
-    const status = this.#endpoints.apply(endpoints, frontends, readHostFacts(interfaces), keepOthers);
+    const status = this.#endpoints.apply(endpoints, frontends, readHostFacts(interfaces), keepOthers, services);
     // Only when all are known does no program refer to the maps of an older layout any more.
     if (!this.#cleaned && !keepOthers && this.#hardening.settled) {
       removeOldVersions(this.#options.pins);

@@ -4,7 +4,7 @@
  */
 import type { Plan } from '../compile/diff.ts';
 import type { PolicyTables } from '../compile/tables.ts';
-import type { Endpoint, Frontend } from '../model/endpoint.ts';
+import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Gate, GateRecord } from './gate/port.ts';
 import type { HardeningTables, ViolationRecord } from './hardening-port.ts';
@@ -108,6 +108,13 @@ export interface Drift {
   readonly actual?: string;
 }
 
+/** Beside endpoints and published ports. */
+export interface ApplyOptions {
+  /** What the kernel has of endpoints that are not listed stays. */
+  readonly keepOthers?: boolean;
+  readonly services?: readonly ServiceAddress[];
+}
+
 export interface Datapath {
   /** True when a former agent's pins were taken over. */
   readonly adopted: boolean;
@@ -138,7 +145,7 @@ export interface Datapath {
   applyEndpoints(
     endpoints: readonly Endpoint[],
     frontends: readonly Frontend[],
-    options?: { readonly keepOthers?: boolean },
+    options?: ApplyOptions,
   ): Promise<readonly EndpointStatus[]>;
   endpointStatus(): readonly EndpointStatus[];
   /**

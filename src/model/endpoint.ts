@@ -52,7 +52,7 @@ export interface NamedPort {
   readonly port: number;
 }
 
-/** An address and port that stand for a workload's: a published port, a service address. */
+/** An address and port that stand for a workload's: a published port. */
 export interface Frontend {
   readonly address: string;
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';
@@ -60,6 +60,9 @@ export interface Frontend {
   readonly endpoint: string;
   readonly targetPort: number;
 }
+
+/** The same of a Service: who is behind it is chosen for each conversation, and may ask for another port: 0. */
+export type ServiceAddress = Omit<Frontend, 'endpoint'>;
 
 /** Everything a source knows at one moment; a later snapshot of the same source replaces it whole. */
 export interface Facts {

@@ -1,8 +1,8 @@
 import type { KnownIdentity } from '../../compile/input.ts';
-import type { Endpoint } from '../../model/endpoint.ts';
+import type { Endpoint, ServiceAddress } from '../../model/endpoint.ts';
 import { Aliases, nameEndpoint } from '../../sources/kubernetes/aliases.ts';
 import { NodePeers } from '../../sources/kubernetes/node-peers.ts';
-import type { KnownService } from '../../sources/kubernetes/services.ts';
+import { type KnownService, serviceAddresses } from '../../sources/kubernetes/services.ts';
 import type { Wanted } from '../enforcement.ts';
 import type { KnownNode } from './nodes.ts';
 
@@ -25,6 +25,10 @@ export class Naming {
     | { readonly from: readonly Endpoint[]; readonly by: Aliases; readonly endpoints: readonly Endpoint[] }
     | undefined;
 
+  #services:
+    | { readonly from: unknown; readonly own: string; readonly addresses: readonly ServiceAddress[] }
+    | undefined;
+
   constructor(options: NamingOptions) {
     this.#options = options;
   }
@@ -37,6 +41,7 @@ export class Naming {
       endpoints: this.#endpoints(wanted.endpoints, aliases),
       elsewhere: wanted.elsewhere.map((identity): KnownIdentity => aliases.name(identity)),
       nodes: this.#peersNow(),
+      services: this.#servicesNow(),
     };
   }
 
@@ -51,6 +56,17 @@ export class Naming {
     const from = this.#options.services();
     if (this.#aliases?.from !== from) this.#aliases = { from, aliases: new Aliases(from.values()) };
     return this.#aliases.aliases;
+  }
+
+  /** Its node ports are at this node's addresses; those of others are of the world. */
+  #servicesNow(): readonly ServiceAddress[] {
+    const from = this.#options.services();
+    const addresses = this.#options.nodes().get(this.#options.node)?.addresses ?? [];
+    const key = addresses.join();
+    if (this.#services?.from !== from || this.#services.own !== key) {
+      this.#services = { from, own: key, addresses: serviceAddresses(from.values(), addresses) };
+    }
+    return this.#services.addresses;
   }
 
   #peersNow(): NodePeers {

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { formatAddress, parseAddress } from '../../model/address.ts';
+import type { ServiceAddress } from '../../model/endpoint.ts';
 import type { LooseObject } from './resource.ts';
 
 /** A port under which a Service can be reached, and what it leads to. */
@@ -73,4 +74,21 @@ export function projectService({ metadata, spec, status }: LooseObject): KnownSe
       ...(nodePort === undefined ? {} : { nodePort }),
     })),
   };
+}
+
+/**
+ * Where Services are reached: at their own addresses, and by their node ports at those of a node. A port that pods know
+ * by name is not the same for all.
+ */
+export function serviceAddresses(services: Iterable<KnownService>, own: readonly string[]): ServiceAddress[] {
+  const found: ServiceAddress[] = [];
+  for (const { addresses, ports } of services) {
+    for (const { protocol, port, target, nodePort } of ports) {
+      const targetPort = typeof target === 'number' ? target : 0;
+      for (const address of addresses) found.push({ address, protocol, port, targetPort });
+      if (nodePort === undefined) continue;
+      for (const address of own) found.push({ address, protocol, port: nodePort, targetPort });
+    }
+  }
+  return found;
 }

@@ -6,7 +6,7 @@ import type { KnownIdentity } from '../../../src/compile/input.ts';
 import { openDatapath } from '../../../src/datapath/index.ts';
 import type { Between, Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
-import type { Container, Endpoint as ModelEndpoint } from '../../../src/model/endpoint.ts';
+import type { Container, Endpoint as ModelEndpoint, ServiceAddress } from '../../../src/model/endpoint.ts';
 import { deriveIdentity, type Identity } from '../../../src/model/identity.ts';
 import { parsePolicyFile } from '../../../src/model/policy-file.ts';
 import { formatProblem } from '../../../src/model/problem.ts';
@@ -38,6 +38,7 @@ export class Town {
   readonly #compiler = new Compiler();
   #datapath: Datapath;
   #yaml = '';
+  #services: readonly ServiceAddress[] = [];
 
   private constructor(node: Node, pins: string, between?: Between) {
     this.node = node;
@@ -108,6 +109,11 @@ export class Town {
     return identity.id;
   }
 
+  /** Tells the datapath of the addresses of Services; with the next `enforce`. */
+  serve(...services: ServiceAddress[]): void {
+    this.#services = services;
+  }
+
   leave(name: string): void {
     this.#endpoints.delete(name);
   }
@@ -128,7 +134,7 @@ export class Town {
     const desired = this.#compiler.compile({ policies: policies.map(({ policy }) => policy), identities });
     const plan = diff(this.#datapath.currentTables(), desired);
     this.#datapath.applyPlan(plan);
-    await this.#datapath.applyEndpoints(endpoints, []);
+    await this.#datapath.applyEndpoints(endpoints, [], { services: this.#services });
     return plan.steps.map(({ op }) => op);
   }
 

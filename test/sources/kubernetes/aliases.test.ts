@@ -16,7 +16,7 @@ import { formatWorkload, parseWorkload } from '../../../src/model/workload.ts';
 import { Aliases, nameEndpoint } from '../../../src/sources/kubernetes/aliases.ts';
 import { NodePeers } from '../../../src/sources/kubernetes/node-peers.ts';
 import { makerOf } from '../../../src/sources/kubernetes/pods.ts';
-import { projectService } from '../../../src/sources/kubernetes/services.ts';
+import { projectService, serviceAddresses } from '../../../src/sources/kubernetes/services.ts';
 import { podLabels } from '../../../src/sources/naming.ts';
 
 const credentials = { serviceAccount: 'web', hostNetwork: false };
@@ -163,6 +163,19 @@ describe('what is kept of a Service', () => {
         { protocol: 'UDP', port: 53, target: 53, nodePort: 30_053 },
       ],
     });
+  });
+
+  it('stands for whoever is behind it, at its own addresses and at the ports of this node', () => {
+    const ports = [
+      { protocol: 'TCP', port: 80, target: 'http' },
+      { protocol: 'UDP', port: 53, target: 5353, nodePort: 30_053 },
+    ] as const;
+    const web = { namespace: 'shop', name: 'web', addresses: ['10.96.0.9'], ports };
+    assert.deepEqual(serviceAddresses([web], ['192.0.2.1']), [
+      { address: '10.96.0.9', protocol: 'TCP', port: 80, targetPort: 0 },
+      { address: '10.96.0.9', protocol: 'UDP', port: 53, targetPort: 5353 },
+      { address: '192.0.2.1', protocol: 'UDP', port: 30_053, targetPort: 5353 },
+    ]);
   });
 
   it('is nobody where it is headless, selects nothing, leads elsewhere or cannot be read', () => {
