@@ -102,6 +102,10 @@ static __always_inline void exchange_addresses(struct address *a, struct address
 	}
 }
 
+/* No answers: what is to be asked next. Functions one after the other, not within each other: there is little stack. */
+#define ASK_SERVICE REASON_MAX
+#define ASK_ADDRESSES (REASON_MAX + 1)
+
 /* The same of what the endpoint has opened to the address of a Service. */
 FUNCTION decide_service(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
@@ -118,7 +122,7 @@ FUNCTION decide_service(struct __sk_buff *skb, const struct packet *p, struct qu
 	}
 	if (know_backend(skb, p, q, &real)) {
 		if (q->peer.party.slot != SLOT_WORLD)
-			return consult(p, q);
+			return ASK_ADDRESSES;
 		/* What was verified of this very conversation bears the address it was opened to. */
 		reason = know_verified(p, q);
 		if (!reason && !q->told) {
@@ -134,21 +138,41 @@ FUNCTION decide_service(struct __sk_buff *skb, const struct packet *p, struct qu
 		q->peer.party.slot = SLOT_WORLD;
 		reason = know_elsewhere(skb, p, q);
 		if (!reason && !q->told)
-			reason = pass_service(skb, p, q);
+			return pass_service(skb, p, q);
 	}
 	if (reason || q->step == STEP_END)
 		return reason;
 	if (q->step) {
 		q->peer.party.slot = SLOT_SOME;
-		/* Nobody can say which port of whom is meant. */
-		if (!q->peer.port)
-			return REASON_NONE;
+		return consult(p, q);
 	}
-	return consult(p, q);
+	return ASK_ADDRESSES;
 }
 
-/* Not an answer: it is a Service that was opened to. */
-#define ASK_SERVICE REASON_MAX
+/*
+ * What the tables say of whom a Service's address leads to. Rules for addresses mean the one that was written and the one it
+ * has become: of all that match the first decides.
+ */
+FUNCTION consult_addresses(struct __sk_buff *skb, const struct packet *p, struct question *q)
+{
+	struct address real = {};
+	struct decision written;
+	struct peer peer;
+
+	if (!p || !q)
+		return REASON_NO_TABLE;
+	consult(p, q);
+	peer = q->peer;
+	written = q->decision;
+	if (know_backend(skb, p, q, &real)) {
+		q->peer = peer;
+		exchange_addresses(&q->key.remote, &real);
+		consult(p, q);
+		exchange_addresses(&q->key.remote, &real);
+		take_lower(&q->decision, &written);
+	}
+	return q->decision.verdict == VERDICT_ALLOW || q->decision.verdict == VERDICT_ALERT ? REASON_NONE : REASON_POLICY;
+}
 
 FUNCTION decide_known(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
@@ -185,12 +209,13 @@ FUNCTION decide_known(struct __sk_buff *skb, const struct packet *p, struct ques
 	return consult(p, q);
 }
 
-/* Two functions one after the other, not one within the other: there is little room on the stack. */
 static __always_inline enum reason decide_opened(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
-	enum reason reason = decide_known(skb, p, q);
+	int reason = decide_known(skb, p, q);
 
-	return reason == ASK_SERVICE ? decide_service(skb, p, q) : reason;
+	if (reason == ASK_SERVICE)
+		reason = decide_service(skb, p, q);
+	return reason == ASK_ADDRESSES ? consult_addresses(skb, p, q) : reason;
 }
 
 /*

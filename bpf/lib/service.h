@@ -4,8 +4,7 @@
 
 /*
  * Addresses of Services: whoever is behind one is chosen after the sender's program has seen the packet, and before the
- * receiver's. So the address decides nothing but what rules for addresses say. The first packet goes on where some identity
- * could be allowed, or waits; it is decided by whom it has come to, at the receiver's interface where that is on this
+ * receiver's. So the address decides nothing but what rules for addresses say. The first packet goes on or waits; it is decided by whom it has come to, at the receiver's interface where that is on this
  * node, by the answer's tag or in a handshake where it is not. Later ones are decided where they leave: by then
  * connection tracking tells whose they are.
  */
@@ -91,7 +90,9 @@ FUNCTION ask_sender(struct __sk_buff *skb, const struct packet *p, struct questi
 	set = subject->sets[DIRECTION_EGRESS];
 	if (!set || !was_rewritten(skb, p, &target))
 		return REASON_NONE;
-	return decide_sent(p, q, &target, set);
+	if (!decide_sent(p, q, &target, set))
+		return REASON_NONE;
+	return decide_sent(p, q, &p->destination, set);
 }
 
 /* A first packet to a Service of which nobody tells yet where it goes: it passes, waits or, where it can do neither, ends. */

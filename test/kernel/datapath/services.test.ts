@@ -45,7 +45,7 @@ describe("a Service's address, which is rewritten after it has left", () => {
   });
 
   /** Leads the Service to one of them; nobody: nowhere. */
-  async function lead(to?: Endpoint): Promise<void> {
+  async function lead(to?: Pick<Endpoint, 'ipv4'>): Promise<void> {
     for (const rule of undo) await town.node.host.run(['iptables-legacy', '-w', '-t', 'nat', '-D', ...rule]);
     undo = [];
     if (to === undefined) return;
@@ -106,10 +106,31 @@ describe("a Service's address, which is rewritten after it has left", () => {
     assert.notEqual(await reach(53, true), 'ok');
   });
 
-  it('goes on being allowed by rules for addresses', async () => {
+  it('is allowed by rules for addresses: the one that is written, and the one that is meant', async () => {
     await lead(api);
-    await town.enforce(shopPolicy('web', 'web', `  egress: [{to: [{cidr: ${ADDRESS}/32}]}]`));
-    assert.equal(await reach(80), 'ok');
-    assert.equal(await reach(53, true), 'ok');
+    for (const cidr of [`${ADDRESS}/32`, `${api.ipv4}/32`]) {
+      await town.enforce(shopPolicy('web', 'web', `  egress: [{to: [{cidr: ${cidr}}]}]`));
+      assert.equal(await reach(80), 'ok', cidr);
+      assert.equal(await reach(53, true), 'ok', cidr);
+    }
+    const denied = `{action: Deny, to: [{cidr: ${api.ipv4}/32}]}, {to: [{cidr: ${ADDRESS}/32}]}`;
+    await town.enforce(shopPolicy('web', 'web', `  egress: [${denied}]`));
+    assert.notEqual(await reach(80), 'ok');
+  });
+
+  it('leads to the node and to the world for whom those are allowed, and nobody else', async () => {
+    const server = await serve(town.node.host, { tcp: '8080', udp: '5353' });
+    try {
+      await lead(town.node);
+      for (const [entity, outcome] of [
+        ['host', true],
+        ['world', false],
+      ] as const) {
+        await town.enforce(shopPolicy('web', 'web', `  egress: [{to: [{entity: ${entity}}]}]`));
+        assert.equal((await reach(80)) === 'ok', outcome, entity);
+      }
+    } finally {
+      server.close();
+    }
   });
 });
