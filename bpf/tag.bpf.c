@@ -9,7 +9,7 @@
  * It judges nothing. It reads domains, settings and the signing key, writes one option, and counts. Where the options
  * are full, or others have written a tag before (a container within a container), the packet goes as it is.
  *
- * What a packet costs: a SYN toward the domain three lookups in `domains` and one SipHash, a SYN-ACK two searches of the
+ * What a packet costs: a SYN one lookup in `domains` and one SipHash, a SYN-ACK two searches of the
  * SYN's options and, where they find a tag, the same. The kernel is told to ask for options when a socket connects or
  * listens, and to stop when the connection is established: data costs nothing. A listener also keeps the headers of
  * each SYN (TCP_SAVE_SYN), for the SYN-ACK that must be sent again.
@@ -85,12 +85,17 @@ static __always_inline bool answers_tag(struct bpf_sock_ops *ops)
 	return bpf_load_hdr_opt(ops, &tag, sizeof(tag), BPF_LOAD_HDR_OPT_TCP_SYN) == TAG_LENGTH;
 }
 
-/* A request is not a full socket yet: it answers a SYN. What a full socket sends with SYN and ACK crosses another's SYN. */
+/*
+ * A request is not a full socket yet: it answers a SYN. Who sends a SYN has connected, and asks for options only because
+ * it leads to the domain. What a full socket sends with SYN and ACK crosses another's SYN, or opens fast.
+ */
 static __always_inline bool wants_tag(struct bpf_sock_ops *ops)
 {
 	if (!(ops->skb_tcp_flags & TCP_SYN))
 		return false;
-	return ops->is_fullsock ? leads_to_domain(ops) : answers_tag(ops);
+	if (!ops->is_fullsock)
+		return answers_tag(ops);
+	return !(ops->skb_tcp_flags & TCP_ACK) || leads_to_domain(ops);
 }
 
 static __always_inline void reserve_tag(struct bpf_sock_ops *ops)
@@ -146,6 +151,8 @@ int write_tag(struct bpf_sock_ops *ops)
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		if (take_pen(&pen) && leads_to_domain(ops))
 			ask_for_options(ops, 0);
+		else
+			ask_no_more(ops); /* it may have listened before */
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		/* Whatever is configured now: it may be otherwise when a connection comes. */

@@ -264,6 +264,27 @@ while True:
     });
   });
 
+  it('write none outside the domain from a socket that has listened before', async () => {
+    const closing = street.right.place.start([
+      'python3',
+      '-c',
+      'import socket\ns = socket.create_server(("", 8092)); print("ready", flush=True)\nfor _ in range(2): c, _ = s.accept(); c.recv(1)',
+    ]);
+    await closing.output(/ready/);
+    const from = (address: string): Promise<Heard> =>
+      street.hear(() =>
+        python(
+          street.left.place,
+          `import socket
+s = socket.create_server(("", 8093)); s.shutdown(socket.SHUT_RD); s.settimeout(5); s.connect(("${address}", 8092)); print(s.getpeername())`,
+        ),
+      );
+    assertUntagged(await from(street.right.foreign));
+    const { left } = await from(street.right.ipv4);
+    assert.equal(of(left, 'SYN')[0]!.tags.length, 1);
+    closing.close();
+  });
+
   it('have no room beside MPTCP, and say so', async function () {
     const enabled = await street.left.place.attempt(['cat', '/proc/sys/net/mptcp/enabled']);
     if (enabled.status !== 0) this.skip(); // built without
