@@ -24,7 +24,13 @@ interface Resource {
     readonly generation: number;
     readonly resourceVersion: string;
   };
-  readonly spec: { readonly identities: readonly { readonly container?: string; readonly id: string }[] };
+  readonly spec: {
+    readonly identities: readonly {
+      readonly container?: string;
+      readonly id: string;
+      readonly labels: Readonly<Record<string, string>>;
+    }[];
+  };
   readonly status?: {
     readonly observedGeneration?: number;
     readonly nodes?: { readonly total: number; readonly enforced: number; readonly failed: number };
@@ -169,7 +175,7 @@ spec:
   replicas: 2
   selector: { matchLabels: { app: web } }
   template:
-    metadata: { labels: { app: web } }
+    metadata: { labels: { app: web, empty: '' } }
     spec:
       terminationGracePeriodSeconds: 0
       containers:
@@ -186,6 +192,8 @@ spec:
       before.spec.identities.map(({ container }) => container ?? ''),
       ['', 'side', 'web'],
     );
+    // A text without letters, which some servers take for none at all.
+    for (const { labels } of before.spec.identities) assert.equal(labels.empty, '');
     const writes = async () => metric((await leader())!, 'sallyport_manager_writes_total');
     const written = await writes();
     for (let round = 0; round < 3; round += 1) {

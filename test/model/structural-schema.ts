@@ -7,7 +7,7 @@ const KEYWORDS = new Set([
   ...['type', 'description', 'properties', 'required', 'additionalProperties', 'items', 'enum', 'pattern', 'format'],
   ...['minLength', 'maxLength', 'minimum', 'maximum', 'minItems', 'maxItems', 'maxProperties'],
   ...['x-kubernetes-int-or-string', 'x-kubernetes-preserve-unknown-fields', 'x-kubernetes-validations'],
-  ...['x-kubernetes-list-type', 'x-kubernetes-list-map-keys'],
+  ...['x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'nullable'],
 ]);
 
 /** Where a schema is not structural, and why. */
@@ -74,6 +74,7 @@ export function validationCosts(schema: Schema, times = 1, at = ''): { at: strin
 
 /** What a value breaks of a structural schema; rules of CEL are not looked at. */
 export function violations(schema: Schema, value: unknown, at = ''): string[] {
+  if (value === null && schema.nullable === true) return [];
   if (schema['x-kubernetes-int-or-string'] === true) {
     if (!Number.isInteger(value) && typeof value !== 'string') return [`${at}: neither number nor text`];
   } else if (!isOf(String(schema.type), value)) return [`${at}: no ${schema.type}`];

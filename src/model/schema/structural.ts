@@ -22,6 +22,8 @@ interface Extras {
   readonly mapKeys?: readonly string[];
   /** Any object: what is in it is not described. */
   readonly opaque?: boolean;
+  /** Null passes there: servers built with some versions of Go take an empty text for it. */
+  readonly nullable?: boolean;
 }
 
 export const kubernetes = z.registry<Extras>();
@@ -78,6 +80,7 @@ function structural(node: Node, options: StructuralOptions, at: string): Structu
     ...(description === undefined ? {} : { description }),
     ...(node.anyOf === undefined ? typed(node, options, at) : intOrString(node.anyOf as Node[], at)),
     ...(extras?.maxItems === undefined ? {} : { maxItems: extras.maxItems }),
+    ...(extras?.nullable === true ? { nullable: true } : {}),
     ...(extras?.opaque === true ? { 'x-kubernetes-preserve-unknown-fields': true } : {}),
     ...(extras?.mapKeys === undefined
       ? {}

@@ -22,7 +22,7 @@ export const workloadIdentitySchema = z
               .optional()
               .describe("The container's name; absent: what a pod's containers share."),
             labels: z
-              .record(z.string().max(317), z.string().max(253))
+              .record(z.string().max(317), z.string().max(253).register(kubernetes, { nullable: true }))
               .describe('Labels of the pods, without those that tell no workloads apart.'),
             id: identityId.describe('The identity, 16 hexadecimal digits: the same on every node.'),
             ports: z
