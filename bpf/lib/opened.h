@@ -186,8 +186,16 @@ FUNCTION decide_known(struct __sk_buff *skb, const struct packet *p, struct ques
 	no_decision(&q->decision);
 	know_here(skb, p, q);
 	if (q->peer.party.slot == SLOT_SOME) {
+#ifdef WITH_CONNTRACK
 		if (is_restricted(q))
 			return ASK_SERVICE;
+#else
+		/* An answer: the interface, which knows more, has let it through; what is sent here is rewritten already. */
+		if (q->direction == DIRECTION_INGRESS && !q->pending) {
+			q->decision.verdict = q->decision.staged_verdict = VERDICT_ALLOW;
+			return REASON_NONE;
+		}
+#endif
 		q->peer.party.slot = SLOT_WORLD;
 	}
 	if (q->peer.party.slot != SLOT_WORLD)

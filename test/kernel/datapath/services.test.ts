@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Place } from '../../rig/netns.ts';
 import type { Endpoint } from '../../rig/node.ts';
 import type { Background } from '../../rig/process.ts';
 import { buildTraffic, connect, serve } from '../../rig/traffic.ts';
@@ -131,6 +132,44 @@ describe("a Service's address, which is rewritten after it has left", () => {
       }
     } finally {
       server.close();
+    }
+  });
+
+  it('leads to pods of several containers no otherwise', async () => {
+    const pod = await town.node.createEndpoint('pod');
+    const [main, side] = [pod.createContainer('main'), pod.createContainer('side')];
+    assert.ok(main.cgroup !== undefined && side.cgroup !== undefined);
+    const server = await serve(main, { tcp: '8080', udp: '5353' });
+    try {
+      town.settle('pod', pod, { main: main.cgroup, side: side.cgroup });
+      await lead(pod);
+      await town.enforce(onlyTo('api'));
+      assert.notEqual(await reach(80), 'ok');
+      assert.notEqual(await reach(53, true), 'ok');
+      await town.enforce(onlyTo('pod'));
+      assert.equal(await reach(80), 'ok');
+      assert.equal(await reach(53, true), 'ok');
+
+      // As the sender: what is said of one container is not said of the other.
+      const asks = async (from: Place, port: number, udp = false) =>
+        (await connect(from, { address: ADDRESS, port, udp }, { timeoutMs: 500, exchange: true })).result === 'ok';
+      const ofMain = onlyTo('api').replace('Service/web}', 'Service/pod, container: main}');
+      for (const [to, reached] of [
+        [db, false],
+        [api, true],
+      ] as const) {
+        await lead(to);
+        await town.enforce(ofMain);
+        for (const udp of [false, true]) {
+          assert.equal(await asks(main, udp ? 53 : 80, udp), reached);
+          assert.equal(await asks(side, udp ? 53 : 80, udp), true);
+        }
+      }
+    } finally {
+      server.close();
+      town.leave('pod');
+      await town.enforce('');
+      pod.close();
     }
   });
 });
