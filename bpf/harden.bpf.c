@@ -15,7 +15,7 @@
  *                        _rmdir, _chmod, _chown, inode_*xattr, inode_*_acl           moving would let escape; setuid bits
  *   harden-exec          bprm_check_security, _creds_from_file, _committed_creds,    execute; memfds; memory; who the task
  *                        mmap_file, file_mprotect                                    is from now on
- *   capabilities, mounts, others, facilities, users, destinations, local-sockets     say so themselves
+ *   capabilities, controls, mounts, others, facilities, users, destinations, local-sockets     say so themselves
  *
  * Read: hardened, hardened_subjects, profiles, anchors, settings. Written: bearers, judged_files, violations, incidents,
  * events, and hardened where cgroups come and go in a container's own.
@@ -39,7 +39,7 @@
 #include "lib/capabilities.h"
 #include "lib/facilities.h"
 #include "lib/local-sockets.h"
-#include "lib/others.h"
+#include "lib/controls.h"
 #include "lib/users.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -146,19 +146,4 @@ int BPF_PROG(choose_owner, struct file *file, unsigned int command, unsigned lon
 	return judge_owner(command == F_SETOWN, argument);
 }
 
-#define CONTROL(name)                                                      \
-	int BPF_PROG(name, struct file *file, unsigned int command)        \
-	{                                                                  \
-		if (likely(command != FIOSETOWN && command != SIOCSPGRP))  \
-			return 0;                                          \
-		return judge_owner(false, 0);                              \
-	}
-
-SEC("lsm/file_ioctl")
-CONTROL(choose_owner_by_ioctl)
-
-/* Of 32-bit programs, on kernels that ask about them apart. */
-SEC("lsm/file_ioctl_compat")
-CONTROL(choose_owner_by_old_ioctl)
-
 #endif

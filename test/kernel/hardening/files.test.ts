@@ -10,6 +10,7 @@ import { Compound, compileIntruder, Engine, type Intruder } from './engine.ts';
 const RULES = `[
   {name: secret, action: Deny, files: {paths: [/etc/secret, /etc/keep/**, /data/closed]}},
   {name: frozen, action: Deny, files: {paths: [/opt/**], access: [create, delete]}},
+  {name: stamped, action: Deny, files: {paths: [/etc/secrets], access: [attributes]}},
   {name: tools, action: Deny, files: {paths: [/bin/tool], access: [execute]}},
   {name: modes, action: Deny, operations: [setuid-mode, device-node, memfd-execute]},
   ]`;
@@ -31,6 +32,8 @@ const REFUSED: readonly (readonly [attempt: string, error: string])[] = [
   ['chmod /etc/secret 666', 'EACCES'],
   ['chown /etc/secret', 'EACCES'],
   ['setxattr /etc/secret trusted.name', 'EACCES'],
+  ['change-flags /etc/secrets', 'EACCES'],
+  ['change-project /etc/secrets', 'EACCES'],
   ['read /etc/keep', 'EACCES'],
   ['read /etc/keep/inner/one', 'EACCES'],
   ['create /etc/keep/inner/two', 'EACCES'],
@@ -147,6 +150,11 @@ describePrivileged('files of a hardened container', function () {
   for (const attempt of ALLOWED) {
     const wanted = attempt === 'write /opt/own' ? 'EISDIR' : 'ok';
     it(`let be: ${attempt}`, async () => assert.equal(await inside.try(...attempt.split(' ')), wanted));
+  }
+
+  for (const attempt of ['change-flags /etc/plain', 'change-project /etc/plain']) {
+    // Not every file system has them.
+    it(`let be: ${attempt}`, async () => assert.notEqual(await inside.try(...attempt.split(' ')), 'EACCES'));
   }
 
   for (const [attempt, outcome] of MOVES) {

@@ -2,6 +2,8 @@
 
 #define _GNU_SOURCE
 #include "intruder.h"
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -117,6 +119,29 @@ static int change_mode_open(char **arguments)
 	int file = open(arguments[0], O_RDONLY);
 
 	return file < 0 ? errno : failed(fchmod(file, strtoul(arguments[1], NULL, 8)));
+}
+
+/* PATH: sets its flags to what they are; file systems that have none say so when they are asked. */
+static int change_flags(char **arguments)
+{
+	int file = open(arguments[0], O_RDONLY), flags = 0;
+
+	if (file < 0)
+		return errno;
+	ioctl(file, FS_IOC_GETFLAGS, &flags);
+	return failed(ioctl(file, FS_IOC_SETFLAGS, &flags));
+}
+
+/* PATH: the same of all that FS_IOC_FSSETXATTR sets */
+static int change_project(char **arguments)
+{
+	int file = open(arguments[0], O_RDONLY);
+	struct fsxattr attributes = {};
+
+	if (file < 0)
+		return errno;
+	ioctl(file, FS_IOC_FSGETXATTR, &attributes);
+	return failed(ioctl(file, FS_IOC_FSSETXATTR, &attributes));
 }
 
 static int change_owner(char **arguments)
@@ -239,6 +264,8 @@ const struct try plain_tries[] = {
 	{ "chmod", 2, change_mode },
 	{ "fchmod", 2, change_mode_open },
 	{ "chown", 1, change_owner },
+	{ "change-flags", 1, change_flags },
+	{ "change-project", 1, change_project },
 	{ "setxattr", 2, set_attribute },
 	{ "removexattr", 2, remove_attribute },
 	{ "run", 1, run },
