@@ -1,4 +1,4 @@
-import type { Neighbours } from './between/between-nodes.ts';
+import type { Neighbours } from './between/domains.ts';
 
 export interface NeighbourhoodParts {
   readonly configured: Neighbours;

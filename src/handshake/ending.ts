@@ -44,12 +44,17 @@ export interface Ending {
   readonly tagGoesOn?: boolean;
 }
 
+/** The conversation as its container sees it: with whom it wrote to, whatever became of that on the way. */
+export function asSeen({ conversation, addressed }: HeldFlow): HeldFlow['conversation'] {
+  return addressed === undefined ? conversation : { ...conversation, destination: addressed };
+}
+
 /** Tells the other end, the kernel, the hold and the records, in this order. */
 export function finish(context: Context, asked: Asked, ending: Ending): void {
   const { outcomes, held, post, timing } = context;
   const { id, agent, flow, local, destination } = asked;
   if (ending.refusedEntry === true && local !== undefined) {
-    const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
+    const pair = { endpoint: local.endpoint, local: local.identity, conversation: asSeen(flow) };
     outcomes.write(pair, 'refused', timing.refused);
   }
   if (ending.tell !== undefined && agent !== undefined) {
@@ -72,9 +77,9 @@ export function goToWorld(
 ): void {
   const { policy, outcomes, held, timing } = context;
   const { flow, local } = asked;
-  const pair = { endpoint: local.endpoint, local: local.identity, conversation: flow.conversation };
+  const pair = { endpoint: local.endpoint, local: local.identity, conversation: asSeen(flow) };
   const question = { ...pair, end: 'source', peer: WORLD, direct: false } as const;
-  const answer = policy.decide(questionOf(question, flow.conversation.destination.port));
+  const answer = policy.decide(questionOf(question, pair.conversation.destination.port));
   const allowed = answer?.allowed ?? false;
   const kind = allowed ? 'world' : 'refused';
   const written = outcomes.write(pair, kind, timing[why === 'not-here' ? kind : 'refused']);

@@ -29,20 +29,22 @@ export function verifiedEntries(pair: Pair, expiresAt: number): readonly Verifie
 }
 
 /**
- * What the source writes of a conversation that was refused, or whose other end is nobody of the domain. Never wider than
+ * What the source writes of a conversation that was refused, whose other end is nobody of the domain, or is known behind
+ * another address. Never wider than
  * the conversation: what is said of one port of an address must not decide about another.
  */
 export function outcomeEntry(
   pair: Omit<Pair, 'peer' | 'direct' | 'end'>,
-  kind: 'refused' | 'world',
+  kind: VerifiedPeer['kind'],
   expiresAt: number,
+  identity = 0n,
 ): VerifiedPeer {
   return {
     endpoint: pair.endpoint,
     local: pair.local,
     remote: pair.conversation.destination.address,
     conversation: portsOf('source', pair.conversation),
-    identity: 0n,
+    identity,
     kind,
     expiresAt,
     usedAt: 0,

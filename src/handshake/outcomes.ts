@@ -1,6 +1,7 @@
 import type { Conversation } from '../model/conversation.ts';
 import { outcomeEntry } from './entries.ts';
 import type { GuardedKernel } from './guarded-kernel.ts';
+import type { VerifiedPeer } from './kernel.ts';
 import type { Counters } from './statistics.ts';
 
 /** What seems to last longer, milliseconds, was written before the clock was set back. */
@@ -19,7 +20,7 @@ export interface OutcomeLimits {
 }
 
 /**
- * Entries of conversations that were refused, or whose other end is nobody of the domain. A container makes as many as it
+ * Entries of conversations that were refused, whose other end is nobody of the domain, or is behind a Service. A container makes as many as it
  * opens conversations: they have their own room in the kernel's table, and each endpoint its share of it, so that what is
  * verified always finds some.
  */
@@ -40,7 +41,7 @@ export class Outcomes {
   }
 
   /** False: it is not written. */
-  write(opened: Opened, kind: 'refused' | 'world', lifetime: number): boolean {
+  write(opened: Opened, kind: VerifiedPeer['kind'], lifetime: number, identity = 0n): boolean {
     const expiresAt = this.#now() + lifetime;
     const { all, perEndpoint } = this.#limits;
     let own = this.#ends.get(opened.endpoint) ?? [];
@@ -52,7 +53,7 @@ export class Outcomes {
         return false;
       }
     }
-    if (!this.#kernel.verify([outcomeEntry(opened, kind, expiresAt)])) return false;
+    if (!this.#kernel.verify([outcomeEntry(opened, kind, expiresAt, identity)])) return false;
     own.push(expiresAt);
     this.#ends.set(opened.endpoint, own);
     this.#count += 1;

@@ -75,6 +75,8 @@ export interface HeldFlow {
   readonly id: number;
   /** As the container sent it but for the destination, which is after any rewriting of it. */
   readonly conversation: Conversation;
+  /** Where the container sent it, where that was rewritten: a Service's address. */
+  readonly addressed?: Side;
   /** It opens a TCP connection and bears a tag: it may go on when nobody can be asked. */
   readonly tagged: boolean;
   /** Milliseconds since the epoch. */

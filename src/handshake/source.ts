@@ -1,3 +1,4 @@
+import { decideBehind, noteBehind } from './behind.ts';
 import type { Context } from './context.ts';
 import { type Asked, type Ending, finish, goToWorld, tell, type UnderWay } from './ending.ts';
 import type { Pair } from './entries.ts';
@@ -60,6 +61,7 @@ export class SourceMachine {
       finish(this.#context, asked, { result: 'refused', step: 'connect', reason: 'gone', fate: 'refused' });
       return;
     }
+    if (flow.addressed !== undefined && decideBehind(this.#context, this.#verified, flow, local)) return;
     if (agent === undefined) {
       goToWorld(this.#context, { ...asked, local }, 'connect');
       return;
@@ -255,6 +257,7 @@ export class SourceMachine {
       return;
     }
     post.send(agent, { kind: 'confirm', id });
+    noteBehind(this.#context, flow, local, message.destination, lifetime);
     held.release(flow.id);
     tell(this.#context, asking, { result: 'verified', step: 'confirm', reason: '', rule: answer.rule });
   }

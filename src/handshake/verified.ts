@@ -85,6 +85,18 @@ export class VerifiedTable {
     return this.#byHandshake.get(handshakeKey(end, agent, id));
   }
 
+  /** What is verified between a container and who is at the other end of a conversation that it opens. */
+  reaching(endpoint: string, local: bigint, conversation: Pair['conversation']): Verified | undefined {
+    const now = this.#context.now();
+    const pair = { end: 'source', endpoint, local, peer: 0n, conversation } as const;
+    for (const direct of [true, false]) {
+      const [entry] = verifiedEntries({ ...pair, direct }, 0);
+      const owners = entry === undefined ? undefined : this.#owners.get(entryKey(entry));
+      for (const one of owners ?? []) if (one.confirmed && one.expiresAt > now) return one;
+    }
+    return undefined;
+  }
+
   /**
    * What has come, become another or gone since the last time, so that keeping a store up to date costs as much as changes
    * and not as much as there is. To be taken now and then.

@@ -120,7 +120,15 @@ export class Discipline implements Hold {
     // A copy: what is held must not keep alive the buffer of all that came with it.
     const kept: IpPacket = { ...packet, bytes: Buffer.from(packet.bytes) };
     const first: First = { packet: kept, id: queued.id, mark: queued.mark, original: originalOf(queued, packet) };
-    return this.#book.begin({ key, endpoint, remote, told: this.#describe(packet), began: now, first, size });
+    return this.#book.begin({
+      key,
+      endpoint,
+      remote,
+      told: this.#describe(packet, first.original),
+      began: now,
+      first,
+      size,
+    });
   }
 
   #takeFurther(flow: Flow, queued: QueuedPacket, packet: IpPacket, now: number): void {
@@ -136,11 +144,18 @@ export class Discipline implements Hold {
     this.#outbox.verdict(queued.id, { action: 'drop' });
   }
 
-  #describe(packet: IpPacket): Flow['told'] {
+  #describe(packet: IpPacket, original?: Destination): Flow['told'] {
     this.#lastId += 1;
+    const conversation = conversationOf(packet);
+    const { address, port } = conversation.destination;
+    const rewritten =
+      original !== undefined && (original.address !== address || (hasPorts(packet.protocol) && original.port !== port));
     return {
       id: this.#lastId,
-      conversation: conversationOf(packet),
+      conversation,
+      ...(rewritten
+        ? { addressed: { address: original.address, port: hasPorts(packet.protocol) ? original.port : port } }
+        : {}),
       tagged: packet.tagged,
       since: this.#options.now(),
     };

@@ -1,5 +1,5 @@
 /** What waits, for those who decide whether it goes on. `openHold` (./index.ts) returns the real one. */
-import type { Conversation } from '../model/conversation.ts';
+import type { Conversation, Side } from '../model/conversation.ts';
 
 /** Packets of one conversation that wait. One hold, however many packets: bursts on a tuple are asked for once. */
 export interface HeldFlow {
@@ -7,6 +7,8 @@ export interface HeldFlow {
   readonly id: number;
   /** As the container sent it but for the destination, which is after any rewriting of it. */
   readonly conversation: Conversation;
+  /** Where the container sent it, where that was rewritten: a Service's address. */
+  readonly addressed?: Side;
   /**
    * True while each packet of it is a SYN with a tag and without payload: it may go on when nobody can be asked. To be read
    * when that is so: another packet may have come since the flow began.

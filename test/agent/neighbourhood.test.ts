@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Neighbours } from '../../src/agent/between/between-nodes.ts';
+import type { Neighbours } from '../../src/agent/between/domains.ts';
 import { AGENTS_MOST, agentsOf } from '../../src/agent/kubernetes/agents.ts';
 import { type KnownNode, podNetworksOf, projectNode } from '../../src/agent/kubernetes/nodes.ts';
 import { Neighbourhood, NOBODY } from '../../src/agent/neighbourhood.ts';

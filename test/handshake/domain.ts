@@ -128,8 +128,13 @@ export class Node {
     );
   }
 
-  hold(conversation: Conversation, { tagged = false } = {}): HeldFlow {
-    const flow = { id: this.network.nextFlow++, conversation, tagged, since: this.network.clock.now };
+  hold(
+    conversation: Conversation,
+    { tagged = false, addressed }: { readonly tagged?: boolean; readonly addressed?: Conversation['source'] } = {},
+  ): HeldFlow {
+    const since = this.network.clock.now;
+    const seen = addressed === undefined ? {} : { addressed };
+    const flow = { id: this.network.nextFlow++, conversation, ...seen, tagged, since };
     this.held.set(flow.id, flow);
     this.engine.heldFlow(flow);
     return flow;

@@ -118,6 +118,7 @@ describe('the hold', () => {
     const ways = made.queue.passed.map(({ bytes }) => `${bytes.subarray(16, 20).join('.')}:${bytes.readUInt16BE(22)}`);
     assert.deepEqual(ways, ['10.2.0.3:53', ...Array(3).fill('10.96.0.10:5353')]);
     assert.deepEqual(made.flows[0]!.conversation.destination, { address: '10.2.0.3', port: 53 });
+    assert.deepEqual(made.flows[0]!.addressed, { address: '10.96.0.10', port: 5353 });
   });
 
   for (const [name, original] of [
@@ -131,6 +132,7 @@ describe('the hold', () => {
       made.hold.release(1);
       await settled();
       assert.deepEqual(made.queue.passed[1]!.bytes, datagram('2'));
+      assert.equal(made.flows[0]!.addressed, undefined);
     });
   }
 

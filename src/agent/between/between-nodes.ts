@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
-import type { AgentSettings, Handshake, SavedKey } from '../../handshake/index.ts';
+import type { Handshake, SavedKey } from '../../handshake/index.ts';
 import type { HeldFlow } from '../../hold/port.ts';
 import type { Store } from '../../store/index.ts';
 import type { Credentials } from '../../trust/credentials.ts';
@@ -14,6 +14,7 @@ import { EndpointBook } from '../local-node.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import { TablesOracle } from '../policy-oracle.ts';
 import { Chronicle } from './chronicle.ts';
+import { domainsOf, type Neighbours } from './domains.ts';
 import type { Elsewhere } from './elsewhere.ts';
 import { Outlook } from './outlook.ts';
 import { orphans } from './vouchers.ts';
@@ -32,13 +33,6 @@ export interface BetweenParts {
   readonly note: (notice: Notice) => void;
   /** Who runs elsewhere has changed. */
   readonly onElsewhere: () => void;
-}
-
-/** The other nodes of the domain. */
-export interface Neighbours {
-  /** CIDRs toward which TCP is tagged. */
-  readonly prefixes: readonly string[];
-  readonly agents: readonly AgentSettings[];
 }
 
 /** The wall clock is told to the kernel this often; what it has drifted by in between is nothing to a tag's window. */
@@ -68,6 +62,8 @@ export class BetweenNodes {
   #elsewhere: Elsewhere | undefined;
   /** What an earlier agent left in the kernel and in no store is gone. */
   #disowned = false;
+  /** All that runs here has been known once. */
+  #whole = false;
   #tags = false;
   #served = 0;
   #keys: TagKeysNow = { keys: [] };
@@ -150,13 +146,9 @@ export class BetweenNodes {
 
   #setDomains(): void {
     const { config, datapath } = this.#parts;
-    const { prefixes, agents } = this.#neighbours;
     // Where nobody can hold, what would have to wait is dropped; or goes on as to the world, where that is wanted.
     const hold = this.#room !== undefined || !config.hold.open;
-    datapath.peers.setDomains([
-      ...prefixes.map((cidr) => ({ cidr, hold: false })),
-      ...agents.flatMap(({ cidrs }) => cidrs.map((cidr) => ({ cidr, hold }))),
-    ]);
+    datapath.peers.setDomains(domainsOf(this.#neighbours, hold));
   }
 
   /** A round has ended well: what it applied is what handshakes are judged by from now on. */
@@ -167,13 +159,16 @@ export class BetweenNodes {
       wanted.complete !== before.complete;
     if (moved) this.book.update(wanted.endpoints, wanted.frontends);
     // Until all are known, one that is missing may still be there.
-    if (moved && wanted.complete) {
-      this.#disown();
-      this.#handshake?.endpointsChanged();
-    }
+    this.#whole ||= moved && wanted.complete;
+    if (moved && wanted.complete) this.#tellEndpoints();
     if (moved || wanted.policies !== before.policies || wanted.elsewhere !== before.elsewhere) {
       this.#handshake?.policyChanged();
     }
+  }
+
+  #tellEndpoints(): void {
+    this.#disown();
+    this.#handshake?.endpointsChanged();
   }
 
   /** Once, when the kernel's entries can be read: by the endpoints of an earlier agent. */
@@ -353,6 +348,8 @@ export class BetweenNodes {
     this.#every(SAVE_MS, () => this.#save());
     this.#closers.push(() => handshake.close());
     this.#tellKernel();
+    // A certificate may come when all that runs here has long been known.
+    if (this.#whole) this.#tellEndpoints();
     onElsewhere();
   }
 

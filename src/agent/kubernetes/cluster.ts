@@ -13,7 +13,7 @@ import { NODES, PODS, SERVICES, WORKLOAD_IDENTITIES } from '../../sources/kubern
 import { type KnownService, projectService } from '../../sources/kubernetes/services.ts';
 import type { Source, SourceStatus } from '../../sources/source.ts';
 import type { CredentialFiles } from '../../trust/credentials.ts';
-import type { Neighbours } from '../between/between-nodes.ts';
+import type { Neighbours } from '../between/domains.ts';
 import type { KubernetesSettings } from '../config-kubernetes.ts';
 import type { Wanted } from '../enforcement.ts';
 import type { SourceHealth } from '../notices.ts';
