@@ -9,7 +9,8 @@
  * They are attached to the container's own cgroup and so run for its sockets only, and for those in cgroups
  * below. They decide (1 passes, 0 drops), change nothing, and share every table with `network`. Packets that no
  * socket receives (a closed port, an echo request on the host's network) do not come here. What has to wait for a
- * handshake cannot: it has been routed already, and is dropped. Refused packets are not answered here.
+ * handshake cannot: it has been routed already, and is dropped where a policy restricts its sender. Refused packets are
+ * not answered here.
  *
  * What a packet costs: as in `network`, with the socket's cgroup looked up in place of the interface.
  */
