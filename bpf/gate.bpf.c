@@ -9,6 +9,7 @@
  *                                         unless its root is still the runtime's
  *   stay_stopped     signal_generate      a stopped process that somebody else continues is stopped again, or killed
  *   stop_again       signal_generate      the same, before it goes on at all (from Linux 6.13 on)
+ *   agent_ended      sched_process_exit   the agent is gone in this moment, not only when its heartbeat has been missed
  *   cgroup_removed   cgroup_rmdir         it is gone; its identity must not outlive it
  *
  * The agent lets a container go by deleting it from `gates`, and then continues exactly those in `held_processes`.
@@ -138,7 +139,18 @@ static __always_inline bool is_stale(const struct gate_settings *settings, __u64
 {
 	struct settings *common = settings_now();
 
-	return !common || now > common->heartbeat + settings->stale_after;
+	return !common || settings->flags & GATE_AGENT_GONE || now > common->heartbeat + settings->stale_after;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(agent_ended, struct task_struct *task)
+{
+	struct gate_settings *settings = gate_settings_now();
+	__u32 pid = task->pid; /* its first thread's is that of the process */
+
+	if (settings && pid && pid == settings->agent)
+		settings->flags |= GATE_AGENT_GONE;
+	return 0;
 }
 
 /* What a container of which nothing could be written down gets. */

@@ -240,10 +240,12 @@ export const GateFlags = {
   On: 1,
   StaleOpen: 2,
   FullKill: 4,
+  AgentGone: 8,
 } as const;
 export type GateFlags = (typeof GateFlags)[keyof typeof GateFlags];
 
 const GateFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [8, 'AgentGone'],
   [4, 'FullKill'],
   [2, 'StaleOpen'],
   [1, 'On'],
@@ -1572,6 +1574,7 @@ export interface GateSettings {
   readonly flags: number;
   readonly automaton: number;
   readonly start: number;
+  readonly agent: number;
 }
 
 export const GateSettingsLayout: Layout<GateSettings> = {
@@ -1584,15 +1587,16 @@ export const GateSettingsLayout: Layout<GateSettings> = {
       flags: view.getUint32(offset + 8, true),
       automaton: view.getUint32(offset + 12, true),
       start: view.getUint32(offset + 16, true),
+      agent: view.getUint32(offset + 20, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    clearBytes(buffer, offset, 24);
     view.setBigUint64(offset, u64(value.staleAfter), true);
     view.setUint32(offset + 8, u32(value.flags), true);
     view.setUint32(offset + 12, u32(value.automaton), true);
     view.setUint32(offset + 16, u32(value.start), true);
+    view.setUint32(offset + 20, u32(value.agent), true);
   },
 };
 

@@ -16,12 +16,12 @@ import {
 import type { Programs } from '../programs.ts';
 import { compileGatePatterns } from './automaton.ts';
 import type { Gate, GateCounters, GateOpening, GateOptions, WaitingContainer } from './port.ts';
-import { isHeld, signalHeld } from './processes.ts';
+import { globalPid, isHeld, signalHeld } from './processes.ts';
 
 export const GATE_OBJECT = 'gate.bpf.o';
 
 /** Programs that keep containers waiting; `STOP_AGAIN` is left out before Linux 6.13. */
-export const GATE_PROGRAMS = ['gate_exec', 'stay_stopped'] as const;
+export const GATE_PROGRAMS = ['gate_exec', 'stay_stopped', 'agent_ended'] as const;
 export const STOP_AGAIN = 'stop_again';
 
 /** Refuses whoever would let go what waits; only with BPF LSM. */
@@ -77,7 +77,9 @@ class KernelGate implements Gate {
       (options.on ? GateFlags.On : 0) |
       (options.whenStale === 'open' ? GateFlags.StaleOpen : 0) |
       (options.whenFull === 'kill' ? GateFlags.FullKill : 0);
-    this.#settings.set(ROW, { staleAfter: BigInt(options.staleAfterMs) * NS_PER_MS, flags, automaton, start });
+    const staleAfter = BigInt(options.staleAfterMs) * NS_PER_MS;
+    const agent = options.agent ?? globalPid();
+    this.#settings.set(ROW, { staleAfter, flags, automaton, start, agent });
   }
 
   waiting(): readonly WaitingContainer[] {

@@ -6,6 +6,8 @@ export interface GateOptions extends GatePatterns {
   readonly on: boolean;
   /** The agent counts as gone this long after its last heartbeat, milliseconds. */
   readonly staleAfterMs: number;
+  /** The process with whose end the agent is gone at once; this one unless told. */
+  readonly agent?: number;
   /** Without an agent: containers begin unjudged, or wait for the next agent. */
   readonly whenStale: 'open' | 'closed';
   /** A container for which there is no room: begins unjudged, or is killed. */

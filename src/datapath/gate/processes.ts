@@ -1,10 +1,18 @@
 /** Signals to exactly the processes that were stopped. */
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { BpfError, openPidfd, signalPidfd } from '../../libbpf/index.ts';
 
 /** USER_HZ: the unit of start times in /proc, 100 a second on every architecture Linux has with cgroup2 and BTF. */
 const NS_PER_TICK = 10_000_000n;
+
+/** PROC_PID_INIT_INO: the same on every machine. */
+const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
+
+/** This process's number where the kernel's programs read it: in the initial pid namespace; 0 for one in another. */
+export function globalPid(): number {
+  return readlinkSync('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE ? process.pid : 0;
+}
 
 /**
  * Sends a signal to the process with this pid if it is the one that was started then.

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { signalHeld } from '../../../src/datapath/gate/processes.ts';
 import { waitFor } from '../../rig/cleanup.ts';
+import { Background } from '../../rig/process.ts';
 import { Gatehouse, type Guest, Hotel, type Room } from './hotel.ts';
 
 /** Longer than anything that was let go takes to begin. */
@@ -176,6 +177,21 @@ describe('the gate', () => {
       await waitFor('it is told', () => house.records.some(({ operation }) => operation === 'stale'));
       house.configure();
       await room.begin().hasBegun();
+    });
+
+    it('takes note in the moment it ends', async () => {
+      const agent = new Background(['sleep', '1000']);
+      house.configure({ whenStale: 'open', agent: agent.pid });
+      const [room, guest] = await stopped();
+      const { stale } = house.gate.counters();
+      agent.close();
+      await hotel.room().begin().hasBegun();
+      assert.equal(house.gate.counters().stale, stale + 1n);
+      assert.equal(guest.began, false, 'what it had not opened waits for the next one');
+      house.configure();
+      house.gate.open(room.id);
+      await guest.hasBegun();
+      await stopped();
     });
 
     it('goes on stopping them where it is to, and the next agent finds them', async () => {
