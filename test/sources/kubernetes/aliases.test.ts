@@ -3,10 +3,11 @@ import { Compiler } from '../../../src/compile/compiler.ts';
 import { evaluate } from '../../../src/compile/evaluate.ts';
 import type { KnownIdentity } from '../../../src/compile/input.ts';
 import { lookup } from '../../../src/compile/lookup.ts';
+import { ruleCovers } from '../../../src/model/coverage.ts';
 import type { Endpoint } from '../../../src/model/endpoint.ts';
 import { deriveIdentity, type Identity } from '../../../src/model/identity.ts';
 import { toPolicy } from '../../../src/model/manifest.ts';
-import type { Policy } from '../../../src/model/policy.ts';
+import type { Policy, Rule } from '../../../src/model/policy.ts';
 import { PROTOCOLS } from '../../../src/model/protocol.ts';
 import { selects } from '../../../src/model/selector.ts';
 import { SelectorIndex } from '../../../src/model/selector-index.ts';
@@ -125,6 +126,24 @@ describe('a selector', () => {
       policies.add({ workload: parseWorkload(name, 'shop')!, container: '*', labels: {} }, name);
     }
     assert.deepEqual([...policies.selecting(web)].sort(), ['Deployment/web', 'Service/front', 'ServiceAccount/web']);
+  });
+
+  it('covers other names only where it means whoever has them', () => {
+    const rule = (reference: string): Rule => {
+      const selector = { workload: parseWorkload(reference, 'shop')!, container: '*', labels: {} };
+      return { action: 'Allow', peers: [{ type: 'workload', selector }] };
+    };
+    for (const [outer, inner, covers] of [
+      ['*/web', 'Service/web', false],
+      ['*/*', 'Service/web', true],
+      ['other/*/*', 'Service/web', false],
+      ['Service/*', 'Service/web', true],
+      ['Service/web', 'Deployment/web', false],
+      ['*/*/*', 'Node/node1', false],
+      ['Node/*', 'Node/node1', true],
+    ] as const) {
+      assert.equal(ruleCovers(rule(outer), rule(inner)), covers, `${outer} ${inner}`);
+    }
   });
 
   it('gives a node no namespace', () => {
