@@ -4,6 +4,7 @@ import type { KnownIdentity } from '../compile/input.ts';
 import { isJudgedHere } from '../compile/lookup.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
+import { CLOSES_CUT, isCut } from '../model/cut-labels.ts';
 import type { Endpoint, Frontend, NamedPort, ServiceAddress } from '../model/endpoint.ts';
 import type { HardeningPolicy } from '../model/hardening.ts';
 import type { Identity } from '../model/identity.ts';
@@ -143,9 +144,9 @@ export class Enforcement {
     throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
   }
 
-  /** The policies in force as they were compiled: with what nodes mean as peers. */
+  /** The policies in force as they were compiled: with what nodes mean as peers, and what closes whose labels were cut. */
   get meant(): readonly Policy[] {
-    return meantBy(this.#applied.policies, this.#applied);
+    return this.#meant(this.#applied.policies, this.#applied);
   }
 
   /** Policies, by title, whose rules come to more than tables hold: whom they select is denied everything. */
@@ -157,7 +158,7 @@ export class Enforcement {
   preview(policies: readonly Policy[]): Plan {
     const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
     const desired = new Compiler().compile({
-      policies: meantBy(policies, this.#applied),
+      policies: this.#meant(policies, this.#applied),
       identities: bySlotOf(this.#identities, slots),
       here: this.#slotsHere(),
     });
@@ -180,7 +181,7 @@ export class Enforcement {
   }
 
   #applyTables(identities: Identities, wanted: Wanted): void {
-    const policies = meantBy(wanted.policies, wanted);
+    const policies = this.#meant(wanted.policies, wanted);
     const bySlot = this.#bySlot(identities);
     const compiled = this.#compiler.compile({ policies, identities: bySlot, here: this.#slotsHere() });
     const { closed } = this.#compiler;
@@ -189,6 +190,12 @@ export class Enforcement {
     const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled));
     // An empty plan is applied too: it is what frees the slots of identities that are gone.
     this.#datapath.applyPlan(plan);
+  }
+
+  #meant(policies: readonly Policy[], { nodes }: Pick<Wanted, 'nodes'>): readonly Policy[] {
+    const meant = nodes === undefined ? policies : nodes.resolve(policies);
+    const identities = [...this.#here].flatMap((id) => this.#identities.get(id) ?? []);
+    return identities.some(isCut) ? [...meant, CLOSES_CUT] : meant;
   }
 
   #slotsHere(): ReadonlySet<number> {
@@ -202,10 +209,6 @@ export class Enforcement {
     this.#slotted = { identities, bySlot };
     return bySlot;
   }
-}
-
-function meantBy(policies: readonly Policy[], { nodes }: Pick<Wanted, 'nodes'>): readonly Policy[] {
-  return nodes === undefined ? policies : nodes.resolve(policies);
 }
 
 /** @throws AgentError KERNEL where one has none */

@@ -1,5 +1,8 @@
 import { release } from 'node:os';
 import type { MapFill } from '../datapath/port.ts';
+import { cutReason } from '../model/cut-labels.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { formatWorkload } from '../model/workload.ts';
 import type { Agent } from './agent.ts';
 import type { ProblemView, StatusView } from './api/contract.ts';
 import { isoTime } from './api/views.ts';
@@ -105,8 +108,14 @@ function reconcileOf({ reconciler }: Agent): StatusView['reconcile'] {
   };
 }
 
-/** Policies of too many rules that are named. */
-const OVERLOADED_TOLD = 10;
+/** Of those who are closed, policies of too many rules and workloads of too many labels each, how many are named. */
+const CLOSED_TOLD = 10;
+
+/** Workloads here that are closed for their labels, each once. */
+function cutOf(endpoints: readonly Endpoint[]): string[] {
+  const cut = endpoints.filter((endpoint) => cutReason(endpoint) !== undefined);
+  return [...new Set(cut.map(({ identity }) => formatWorkload(identity.workload)))];
+}
 
 function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
   const { world } = agent.parts;
@@ -124,11 +133,14 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
     ...[...agent.enforcement.overloaded]
-      .slice(0, OVERLOADED_TOLD)
+      .slice(0, CLOSED_TOLD)
       .map(
         (title) =>
           `the rules of ${title}, with others for the same, are too many: whom they select is denied everything`,
       ),
+    ...cutOf(agent.enforcement.applied.endpoints)
+      .slice(0, CLOSED_TOLD)
+      .map((name) => `${name} has more labels than are looked at: it is denied everything`),
     ...(agent.parts.cluster?.problems() ?? []),
     ...agent.between.outlook.problems(),
     ...agent.gatekeeper.problems,

@@ -141,7 +141,8 @@ export const BOUNDS = {
   /** Key (prefix and name, as Kubernetes has them) and value of a label, each. */
   label: 317,
   rule: 512,
-  labels: 64,
+  /** Of a workload: as many as an identity has, with ours. */
+  labels: 260,
   ports: 64,
   portName: 63,
   /** Of one Announce. */

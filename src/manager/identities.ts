@@ -40,7 +40,7 @@ const MOST_DERIVED = 100_000;
 
 type Labels = Readonly<Record<string, string>>;
 
-/** For as long as a pod has them. They may have 24 KiB, and its containers be a hundred: all of those share one text. */
+/** For as long as a pod has them. They may have 16 KiB, and its containers be a hundred: all of those share one text. */
 const digests = new WeakMap<Labels, string>();
 const inOrder = new WeakMap<Labels, Labels>();
 

@@ -1,3 +1,4 @@
+import { LABELS_CUT, LABELS_LABEL } from '../model/cut-labels.ts';
 import { globMatch } from '../model/glob.ts';
 import type { Workload } from '../model/workload.ts';
 import { WORKLOAD_LIMITS } from '../model/workload.ts';
@@ -36,14 +37,16 @@ export interface PodCredentials {
   readonly hostNetwork: boolean;
 }
 
-/** Bounds of what one container may put into its identity, 36 KiB together; what is beyond is left out. */
-const MOST_LABELS = 64;
+/** Bounds of what one container may put into its identity; whoever has more is closed. */
+const MOST_LABELS = 256;
+const MOST_BYTES = 16 << 10;
+/** Whatever is longer no policy can ask for, and is left out. */
 const LONGEST_KEY = 317; // a Kubernetes label with its prefix
 const LONGEST_VALUE = 253;
 
 /**
- * The labels that make part of an identity: those no pattern in `noise` matches, the first 64 by name, without
- * overlong ones.
+ * The labels that make part of an identity: those no pattern in `noise` matches, without overlong ones. Of more than
+ * there may be the first by name, and one of ours that says so.
  */
 export function identityLabels(
   labels: Readonly<Record<string, string>>,
@@ -53,7 +56,19 @@ export function identityLabels(
     .filter(([key, value]) => key.length <= LONGEST_KEY && value.length <= LONGEST_VALUE)
     .filter(([key]) => !noise.some((pattern) => globMatch(pattern, key)))
     .sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(kept.slice(0, MOST_LABELS));
+  const known = kept.slice(0, fitting(kept));
+  if (known.length < kept.length) known.push([LABELS_LABEL, LABELS_CUT]);
+  return Object.fromEntries(known);
+}
+
+/** How many of them, from the first on, are within the bounds. */
+function fitting(labels: readonly (readonly [key: string, value: string])[]): number {
+  let bytes = 0;
+  const beyond = labels.findIndex(([key, value], i) => {
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+    return i === MOST_LABELS || bytes > MOST_BYTES;
+  });
+  return beyond < 0 ? labels.length : beyond;
 }
 
 /** The labels that make part of a pod's identity. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { endpointView } from '../../src/agent/api/views.ts';
 import { Enforcement, NOTHING_WANTED, type Wanted, withSubjectsOf } from '../../src/agent/enforcement.ts';
 import { AgentError } from '../../src/agent/errors.ts';
 import { EMPTY_TABLES, type Plan } from '../../src/compile/diff.ts';
-import { isJudgedHere } from '../../src/compile/lookup.ts';
+import { isJudgedHere, lookup } from '../../src/compile/lookup.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../../src/datapath/port.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
@@ -11,6 +12,8 @@ import { deriveIdentity, type Identity } from '../../src/model/identity.ts';
 import type { Policy } from '../../src/model/policy.ts';
 import { parsePolicyFile } from '../../src/model/policy-file.ts';
 import { Slot } from '../../src/model/slot.ts';
+import { verdictName } from '../../src/model/verdict.ts';
+import { identityLabels } from '../../src/sources/naming.ts';
 import { plain } from '../compile/plain.ts';
 
 /**
@@ -199,6 +202,53 @@ describe('the order of enforcement', () => {
       enforcement.identities.get(web.identity.id)?.ports.map((one) => one.port),
       [8080, 8081],
     );
+  });
+});
+
+describe('a workload with more labels than are looked at', () => {
+  const labels = identityLabels(Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`a${i}`, 'v'])));
+  const cut: Endpoint = {
+    ...endpoint('e9', 'api'),
+    identity: deriveIdentity('test', { ...service('api'), labels }),
+  };
+  const [web, api] = [endpoint('e1', 'web'), endpoint('e2', 'api')];
+  const ask = (datapath: RecordingDatapath, subject: Endpoint, peer: Endpoint, direction: 'egress' | 'ingress') => {
+    const [slot, other] = [subject, peer].map(({ identity }) => datapath.slotOf(identity.id) ?? assert.fail());
+    const { verdict, rule } = lookup(datapath.tables, {
+      subject: slot!,
+      direction,
+      peer: { slot: other! },
+      protocol: 6,
+      port: 80,
+    });
+    return `${verdictName(verdict)} ${datapath.tables.rules.get(rule)?.policy ?? ''}`;
+  };
+
+  it('is denied everything here, and nobody else is denied more', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, api, cut]));
+    assert.equal(ask(datapath, api, web, 'ingress'), 'Allow shop/api');
+    assert.equal(ask(datapath, web, api, 'egress'), 'Allow ');
+    assert.equal(ask(datapath, cut, web, 'ingress'), 'Deny AdminNetworkPolicy sallyport:too-many-labels');
+    assert.equal(ask(datapath, cut, web, 'egress'), 'Deny AdminNetworkPolicy sallyport:too-many-labels');
+    assert.equal(enforcement.meant.length, 2);
+    assert.deepEqual(enforcement.preview(policies()).steps, []);
+  });
+
+  it('is one to whom nothing is left of it once it has fewer', async () => {
+    const { datapath, enforcement } = make();
+    await enforcement.apply(wanted([web, cut]));
+    await enforcement.apply(wanted([web, api], { elsewhere: [{ ...cut.identity, ports: [] }] }));
+    assert.equal(ask(datapath, api, web, 'ingress'), 'Allow shop/api');
+    assert.equal(enforcement.meant.length, 1);
+    assert.ok([...datapath.tables.rules.values()].every(({ policy }) => policy === 'shop/api'));
+  });
+
+  it('is told of as one that failed', () => {
+    const status = { id: cut.id, number: 1, enforced: true, denied: { packets: 0n, bytes: 0n } };
+    assert.match(endpointView(cut, status, { policies: [], hardening: [] }).error ?? '', /more labels/);
+    const { error } = endpointView(api, { ...status, id: api.id }, { policies: [], hardening: [] });
+    assert.equal(error, undefined);
   });
 });
 

@@ -4,6 +4,7 @@ import { type ReportInput, reportOf } from '../../src/agent/kubernetes/report.ts
 import { Reporter } from '../../src/agent/kubernetes/reporter.ts';
 import { type Ledger, settle } from '../../src/agent/policy-ledger.ts';
 import type { AnyPolicy } from '../../src/model/any-policy.ts';
+import { LABELS_CUT, LABELS_LABEL } from '../../src/model/cut-labels.ts';
 import type { Container, Endpoint } from '../../src/model/endpoint.ts';
 import { deriveIdentity } from '../../src/model/identity.ts';
 import { type NodeReportStatus, nodeReportSchema } from '../../src/model/schema/node-report.ts';
@@ -11,11 +12,11 @@ import { KubernetesError } from '../../src/sources/kubernetes/error.ts';
 import { projectPolicy } from '../../src/sources/kubernetes/policies.ts';
 import { HARDENING_POLICIES, WORKLOAD_NETWORK_POLICIES } from '../../src/sources/kubernetes/resource.ts';
 
-function endpoint(name: string, more: Partial<Endpoint> = {}): Endpoint {
+function endpoint(name: string, more: Partial<Endpoint> = {}, labels: Record<string, string> = {}): Endpoint {
   const identity = deriveIdentity('local', {
     workload: { namespace: 'shop', kind: 'Deployment', name },
     container: 'main',
-    labels: {},
+    labels,
   });
   const container = { id: name, name, identity } as Container;
   return { id: name, mode: 'interface', identity, containers: [container], ...more } as Endpoint;
@@ -130,6 +131,16 @@ describe('what a node reports', () => {
   it('says 0 for the generation of what is in a file', () => {
     const ledger = settle(new Map(), [network('web').file], '/p');
     assert.deepEqual(brief(reportOf(input([], { ledger }))), ['web 0 Enforced 1']);
+  });
+
+  it('has failed where who is selected has more labels than are looked at', () => {
+    const cut = endpoint('web', {}, { [LABELS_LABEL]: LABELS_CUT });
+    const { policies } = reportOf(input([network('web'), network('db')], { endpoints: [cut, endpoint('db')] }));
+    assert.deepEqual(
+      policies.map(({ name, state }) => `${name} ${state}`),
+      ['db Enforced', 'web Failed'],
+    );
+    assert.match(policies[1]?.message ?? '', /^shop\/Deployment\/web: .*labels/);
   });
 
   it('has failed where its rules come to more than tables hold', () => {

@@ -8,6 +8,7 @@ import type { CompileInput, Question } from '../../src/compile/input.ts';
 import { lookup } from '../../src/compile/lookup.ts';
 import { MAX_ORDERED_RULES, RANK_DEFAULT, rankOfRule } from '../../src/compile/rank.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
+import { CLOSES_CUT, LABELS_CUT, LABELS_LABEL } from '../../src/model/cut-labels.ts';
 import { deriveIdentity } from '../../src/model/identity.ts';
 import type { LabelExpression } from '../../src/model/label-expression.ts';
 import { sortedExpressions } from '../../src/model/label-expression.ts';
@@ -247,6 +248,25 @@ describe('policies of all tiers', function () {
       { numRuns: RUNS, endOnFailure: true },
     );
     assert.ok(exact > stricter && stricter > 0, `${exact} exact, ${stricter} stricter`);
+  });
+
+  it('leave nothing open to whose labels were cut, whatever they say', () => {
+    fc.assert(
+      fc.property(worlds, ({ input, questions }) => {
+        const cut = (slot: number) => ({ ...input.identities.get(slot)!, labels: { [LABELS_LABEL]: LABELS_CUT } });
+        const identities = new Map([...input.identities.keys()].map((slot) => [slot, { ...cut(slot), aliases: [] }]));
+        const closed = { policies: [...input.policies, CLOSES_CUT], identities };
+        const tables = compile(closed);
+        for (const question of questions) {
+          if (!identities.has(question.subject)) continue;
+          const { verdict, rule } = lookup(tables, question);
+          assert.equal(verdict, Verdict.Deny);
+          assert.match(tables.rules.get(rule)?.policy ?? '', /^AdminNetworkPolicy /);
+          assert.equal(explain(closed, tables, question).disagreement, undefined);
+        }
+      }),
+      { numRuns: RUNS, endOnFailure: true },
+    );
   });
 
   it('let some peer what they let any one', () => {

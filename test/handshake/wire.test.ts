@@ -194,8 +194,8 @@ describe('messages', () => {
     ['a port 0', { announce: { workloads: [{ ...one, ports: [{ name: 'p', protocol: 'TCP', port: 0 }] }] } }],
     ['a label twice', { announce: { workloads: [{ ...one, labels: [{ key: 'a' }, { key: 'a', value: 'b' }] }] } }],
     [
-      '65 labels',
-      { announce: { workloads: [{ ...one, labels: Array.from({ length: 65 }, (_, i) => ({ key: `${i}` })) }] } },
+      '261 labels',
+      { announce: { workloads: [{ ...one, labels: Array.from({ length: 261 }, (_, i) => ({ key: `${i}` })) }] } },
     ],
     ['a hello without a node', { hello: { versionLeast: 1, versionMost: 1, domain: 'd' } }],
     ['a hello with a long domain', { hello: { domain: 'd'.repeat(254), node: 'n' } }],

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { announceable } from '../../src/handshake/decode.ts';
+import { isCut, LABELS_CUT, LABELS_LABEL } from '../../src/model/cut-labels.ts';
 import { formatWorkload } from '../../src/model/workload.ts';
 import { nameContainer, toCandidate } from '../../src/sources/docker/container.ts';
 import type { Inspected } from '../../src/sources/docker/messages.ts';
 import { inspectSchema } from '../../src/sources/docker/messages.ts';
-import { identityLabels, makeWorkload } from '../../src/sources/naming.ts';
+import { identityLabels, makeWorkload, podLabels, SERVICE_ACCOUNT_LABEL } from '../../src/sources/naming.ts';
 
 const ID = 'b7'.repeat(32);
 const compose = (project: string, service: string) => ({
@@ -67,8 +69,37 @@ describe('labels of an identity', () => {
   it('are bounded, and the same whatever their order', () => {
     const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`key${i}`, 'v']));
     const kept = identityLabels({ ...many, long: 'x'.repeat(254), ['y'.repeat(318)]: 'v' });
-    assert.equal(Object.keys(kept).length, 64);
+    assert.equal(Object.keys(kept).length, 257);
+    assert.equal(isCut({ labels: kept }), true);
     assert.deepEqual(kept, identityLabels(Object.fromEntries(Object.entries(many).reverse())));
+  });
+
+  it('are kept up to the last that fits, and say where one did not', () => {
+    const labels = (many: number, value = '') =>
+      Object.fromEntries(Array.from({ length: many }, (_, i) => [`a${String(i).padStart(3, '0')}`, value]));
+    const restricted = (others: Record<string, string>) => identityLabels({ ...others, zone: 'restricted' });
+    assert.deepEqual(restricted(labels(255)), { ...labels(255), zone: 'restricted' });
+    assert.deepEqual(restricted(labels(256)), { ...labels(256), [LABELS_LABEL]: LABELS_CUT });
+    // 16 KiB are 64 of 256 bytes each; what takes more in UTF-8 counts for more.
+    assert.equal(isCut({ labels: identityLabels(labels(64, 'x'.repeat(252))) }), false);
+    assert.equal(isCut({ labels: restricted(labels(64, 'x'.repeat(252))) }), true);
+    assert.equal(isCut({ labels: identityLabels(labels(64, 'ä'.repeat(127))) }), true);
+  });
+
+  it('can be called cut by whoever has them, and not be called whole', () => {
+    const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`key${i}`, 'v']));
+    for (const noise of [undefined, []]) {
+      assert.equal(isCut({ labels: identityLabels({ ...many, [LABELS_LABEL]: 'whole' }, noise) }), true);
+    }
+  });
+
+  it('say of a pod what the server says of it, also where they were cut', () => {
+    const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`key${i}`, 'v']));
+    const labels = podLabels(many, { serviceAccount: 'web', hostNetwork: true });
+    assert.equal(isCut({ labels }), true);
+    assert.equal(labels[SERVICE_ACCOUNT_LABEL], 'web');
+    const workload = { namespace: 'shop', kind: 'Deployment', name: 'web' };
+    assert.equal(announceable({ workload, container: '', labels, ports: [] }), true);
   });
 });
 

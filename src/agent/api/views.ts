@@ -3,6 +3,7 @@ import type { RuleInfo } from '../../compile/tables.ts';
 import type { Counter, EndpointStatus, FlowRecord } from '../../datapath/port.ts';
 import { type NameBook, partyOf, ruleReference } from '../../events/decode.ts';
 import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
+import { cutReason } from '../../model/cut-labels.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { HardeningPolicy } from '../../model/hardening.ts';
 import { fromHardening } from '../../model/hardening-manifest.ts';
@@ -60,7 +61,7 @@ function selecting(inForce: InForce, identity: Identity, containers: readonly Id
 
 export function endpointView(endpoint: Endpoint, status: EndpointStatus | undefined, inForce: InForce): EndpointView {
   const { namespace, kind, name } = endpoint.identity.workload;
-  const error = endpoint.mode === 'unprotected' ? undefined : status?.error;
+  const error = endpoint.mode === 'unprotected' ? undefined : (status?.error ?? cutReason(endpoint));
   return {
     id: endpoint.id,
     namespace,

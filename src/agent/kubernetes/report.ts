@@ -1,9 +1,11 @@
 import type { EndpointStatus } from '../../datapath/port.ts';
 import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
+import { cutReason } from '../../model/cut-labels.ts';
 import type { Container, Endpoint } from '../../model/endpoint.ts';
 import { policyKey, policyTitle } from '../../model/policy.ts';
 import { NODE_REPORT_POLICIES, type NodeReportStatus, type ReportedPolicy } from '../../model/schema/node-report.ts';
 import { SelectorIndex } from '../../model/selector-index.ts';
+import { formatWorkload } from '../../model/workload.ts';
 import type { ClusterPolicy } from '../../sources/kubernetes/policies.ts';
 import type { Ledger, LedgerProblem } from '../policy-ledger.ts';
 
@@ -128,9 +130,12 @@ function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStat
 const TOO_MANY = 'with others for the same containers its rules are too many: they are denied everything';
 
 /** Why an endpoint's packets are not judged. */
-function unjudgedOf({ mode, reason }: Endpoint, status: EndpointStatus | undefined): string | undefined {
+function unjudgedOf(endpoint: Endpoint, status: EndpointStatus | undefined): string | undefined {
+  const { mode, reason } = endpoint;
   if (mode === 'unprotected') return `not every container can be judged: ${reason ?? 'no way to its packets'}`;
-  return status?.enforced ? undefined : `not every container is judged: ${status?.error ?? 'not attached yet'}`;
+  if (!status?.enforced) return `not every container is judged: ${status?.error ?? 'not attached yet'}`;
+  const cut = cutReason(endpoint);
+  return cut === undefined ? undefined : `${formatWorkload(endpoint.identity.workload)}: ${cut}`;
 }
 
 function unhardenedOf(

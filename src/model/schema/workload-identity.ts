@@ -5,7 +5,7 @@ import { count } from './status.ts';
 import { kubernetes } from './structural.ts';
 
 /** Bounds of one object; what is beyond is left out. */
-export const WORKLOAD_IDENTITY_LIMITS = { identities: 256, labels: 64, ports: 64 } as const;
+export const WORKLOAD_IDENTITY_LIMITS = { identities: 256, ports: 64 } as const;
 
 export const identityId = z.string().regex(/^[0-9a-f]{16}$/);
 
