@@ -13,6 +13,8 @@ import { crowd } from './deployed/crowd.ts';
 import { documented, type as typed, UNDEPLOY } from './deployed/documented.ts';
 import { drain } from './deployed/drain.ts';
 import { managers } from './deployed/managers.ts';
+import { outage } from './deployed/outage.ts';
+import { staticPods } from './deployed/static-pods.ts';
 import type { Shop } from './shop.ts';
 import { AGENT_SET, PATIENCE_MS, policy, ROOT, SYSTEM, Town } from './town.ts';
 
@@ -191,7 +193,7 @@ describe('Sallyport deployed into a cluster', function () {
     await asks('web', 'ok');
   });
 
-  const parts = [changes, addresses, administrators, managers, crowd, drain, documented];
+  const parts = [changes, addresses, staticPods, administrators, managers, crowd, drain, outage, documented];
   for (const part of parts) part(() => place);
 
   it('leaves nothing when it is undeployed, and what ran goes on', async () => {

@@ -79,9 +79,9 @@ export class Town {
     return ['nsenter', '--target', String(this.node(name).pid), '--mount', '--net', '--uts', '--', ...command];
   }
 
-  /** `ctr` for a node's containers: it needs no API server. */
-  ctr(name: string, args: readonly string[], options?: RunOptions): Promise<Outcome> {
-    return attempt(['ctr', '--address', this.node(name).socket, '--namespace', 'k8s.io', ...args], options);
+  /** `ctr` for a node's containers: it needs no API server. What it runs in them speaks through pipes of the node. */
+  ctr(name: string, args: readonly string[]): Promise<Outcome> {
+    return attempt(this.#inside(name, ['ctr', '--namespace', 'k8s.io', ...args]));
   }
 
   async field(what: readonly string[], path: string): Promise<string> {
