@@ -265,12 +265,14 @@ export class Manager {
       known: await this.#knownKinds(signal),
     });
     const present = await orNone(this.#client.get(VALIDATING_WEBHOOKS, { name }, signal));
+    const same = present !== undefined && sameConfiguration(wanted, present);
     if (present === undefined) await this.#client.create(VALIDATING_WEBHOOKS, wanted, { signal });
-    else if (!sameConfiguration(wanted, present)) {
+    else if (!same) {
       const { resourceVersion } = present.metadata;
       const metadata = { ...wanted.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
       await this.#client.update(VALIDATING_WEBHOOKS, { ...wanted, metadata }, { signal });
     }
+    this.#identity.told(bundle, !same);
   }
 
   /** Of our policies, the kinds that are installed: a rule for others would be for nothing. */

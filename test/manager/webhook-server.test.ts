@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { type RequestOptions, request } from 'node:https';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { SecretKeeper } from '../../src/manager/secrets.ts';
 import {
   bundleOf,
   type CertificatePlan,
@@ -16,7 +17,10 @@ import {
   type WebhookTrust,
   writeTrust,
 } from '../../src/manager/webhook/certificate.ts';
+import { WebhookIdentity } from '../../src/manager/webhook/identity.ts';
 import { WebhookServer } from '../../src/manager/webhook/server.ts';
+import { KubernetesClient } from '../../src/sources/kubernetes/client.ts';
+import { MemoryApi } from './memory-api.ts';
 
 const PLAN: CertificatePlan = { days: 90, names: ['manager.system.svc'], addresses: ['127.0.0.1'] };
 const DAY = 86_400_000;
@@ -30,20 +34,21 @@ describe('the certificate of the webhook', () => {
   it('is renewed when two thirds of its time are over, or its names change', async () => {
     const now = Date.now();
     const trust = await makeTrust(PLAN, now);
-    assert.equal(await nextTrust(trust, PLAN, now + 59 * DAY), undefined);
-    const renewed = await nextTrust(trust, PLAN, now + 61 * DAY);
+    assert.equal(await nextTrust(trust, PLAN, now + 59 * DAY, now), undefined);
+    const renewed = await nextTrust(trust, PLAN, now + 61 * DAY, now);
     assert.equal(renewed?.authority.certificate, trust.authority.certificate);
     assert.ok(endOf(renewed!) > endOf(trust));
-    assert.notEqual(await nextTrust(trust, { ...PLAN, names: ['else.system.svc'] }, now), undefined);
+    assert.notEqual(await nextTrust(trust, { ...PLAN, names: ['else.system.svc'] }, now, now), undefined);
   });
 
   it('has an authority that is told of before it signs, and believed while its certificates may be shown', async () => {
     let trust: WebhookTrust = await makeTrust(PLAN, Date.now());
     const first = trust.authority.certificate;
     let believed = bundleOf(trust);
+    let toldAt = 0;
     let changes = 0;
     for (let now = Date.now() + 9 * 365 * DAY; now < Date.now() + (9 * 365 + 30) * DAY; now += 3 * 60_000) {
-      const next = await nextTrust(trust, PLAN, now);
+      const next = await nextTrust(trust, PLAN, now, toldAt);
       if (next === undefined && changes > 2) break;
       if (next === undefined) continue;
       changes += 1;
@@ -51,11 +56,69 @@ describe('the certificate of the webhook', () => {
       assert.ok(believed.includes(next.authority.certificate), `change ${changes}`);
       trust = next;
       believed = bundleOf(trust);
+      toldAt = now;
       assert.deepEqual(readTrust(writeTrust(trust)), trust);
     }
     assert.notEqual(trust.authority.certificate, first);
     assert.ok(bundleOf(trust).includes(first));
     assert.ok(changes >= 2);
+  });
+
+  it('has no other authority before that has been told of for five minutes, and is renewed meanwhile', async () => {
+    const made = Date.now() - 9.5 * 365 * DAY;
+    const short = { ...PLAN, days: 4_000 };
+    const trust = (await nextTrust(await makeTrust(short, made), short, made + 9.2 * 365 * DAY, made))!;
+    assert.ok(trust.next !== undefined);
+    const now = made + 9.3 * 365 * DAY;
+    for (const toldAt of [undefined, now - 4 * 60_000]) {
+      const next = await nextTrust(trust, { ...short, days: 90 }, now, toldAt);
+      // Its own certificate is due, and of the authority that is believed.
+      assert.equal(next?.authority.certificate, trust.authority.certificate);
+      assert.notEqual(next.certificate, trust.certificate);
+      assert.deepEqual(next.next, trust.next);
+      assert.equal(await nextTrust(next, PLAN, now, toldAt), undefined);
+    }
+    const next = await nextTrust(trust, PLAN, now, now - 5 * 60_000);
+    assert.deepEqual(next?.authority, trust.next);
+  });
+
+  it('waits for an authority to be told of, whoever leads, and anew where somebody took it away', async () => {
+    const api = new MemoryApi();
+    const signal = new AbortController().signal;
+    let now = Date.now() - 9.2 * 365 * DAY;
+    const replica = () =>
+      new WebhookIdentity({
+        secret: new SecretKeeper(new KubernetesClient(api), 'system', 'webhook'),
+        plan: PLAN,
+        logger: { info: () => {}, warn: () => {} },
+        now: () => now,
+        onCertificate: () => {},
+      });
+    const one = replica();
+    await one.round(true, signal);
+    const first = one.bundle!;
+    now = Date.now();
+    await one.round(true, signal);
+    const both = one.bundle!;
+    assert.ok(both.startsWith(first) && both.length > first.length);
+    const later = async (identity: WebhookIdentity, leading = true, minutes = 6): Promise<boolean> => {
+      now += minutes * 60_000;
+      await identity.round(leading, signal);
+      return !identity.bundle!.startsWith(first);
+    };
+    assert.equal(await later(one), false, 'told of nothing');
+    one.told(first, true);
+    assert.equal(await later(one), false, 'told of the former only');
+    one.told(both, true);
+    now += 3 * 60_000;
+    one.told(both, true);
+    assert.equal(await later(one, true, 4), false, 'taken away meanwhile');
+    assert.equal(await later(one, false), false, 'does not lead');
+    assert.equal(await later(one), false, 'leads again and knows nothing');
+    const other = replica();
+    assert.equal(await later(other), false, 'knows nothing');
+    other.told(both, false);
+    assert.equal(await later(other), true);
   });
 
   it('that does not belong together is none', async () => {

@@ -30,10 +30,8 @@ const AUTHORITY_YEARS = 10;
 const DAY_MS = 86_400_000;
 /** An authority with less left is followed by another one. */
 const AUTHORITY_LEFT_MS = 365 * DAY_MS;
-/** Time for the API servers to hear of a new authority. */
+/** Time for the API servers to hear of a new authority that the webhook's configuration has. */
 const TOLD_MS = 5 * 60_000;
-/** Certificates of ours begin this long before they are made. */
-const BACKDATED_MS = 5 * 60_000;
 
 const FILES = {
   authority: 'ca.crt',
@@ -89,21 +87,23 @@ export async function makeTrust(plan: CertificatePlan, now: number): Promise<Web
   return { authority, ...(await issue(authority, plan, now)) };
 }
 
-/** What is to follow; undefined: nothing is due. One step at a time. */
+/**
+ * What is to follow; undefined: nothing is due. One step at a time.
+ * @param toldAt since when the API servers are told of all of `trust`, milliseconds; undefined: nobody knows that they are
+ */
 export async function nextTrust(
   trust: WebhookTrust,
   plan: CertificatePlan,
   now: number,
+  toldAt: number | undefined,
 ): Promise<WebhookTrust | undefined> {
   const { authority, next, previous } = trust;
   const signer = parsed(authority.certificate);
   if (signer === undefined || signer.validToDate.getTime() <= now) return await makeTrust(plan, now);
-  if (next !== undefined) {
-    const made = (parsed(next.certificate)?.validFromDate.getTime() ?? 0) + BACKDATED_MS;
-    if (now < made + TOLD_MS) return undefined;
+  if (next !== undefined && toldAt !== undefined && now >= toldAt + TOLD_MS) {
     return { authority: next, previous: authority.certificate, ...(await issue(next, plan, now)) };
   }
-  if (signer.validToDate.getTime() - now < AUTHORITY_LEFT_MS) {
+  if (next === undefined && signer.validToDate.getTime() - now < AUTHORITY_LEFT_MS) {
     return { ...trust, next: await createAuthority({ domain: DOMAIN, years: AUTHORITY_YEARS, now }) };
   }
   if (isDue(trust.certificate, plan, now)) return { ...trust, ...(await issue(authority, plan, now)) };

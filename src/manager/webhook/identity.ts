@@ -27,6 +27,8 @@ export class WebhookIdentity {
   readonly #options: WebhookIdentityOptions;
   #trust: WebhookTrust | undefined;
   #version = '';
+  /** What the API servers have been told to believe, and since when. */
+  #told: { readonly bundle: string; readonly since: number } | undefined;
 
   constructor(options: WebhookIdentityOptions) {
     this.#options = options;
@@ -46,6 +48,14 @@ export class WebhookIdentity {
     return this.#trust === undefined ? undefined : endOf(this.#trust);
   }
 
+  /**
+   * The webhook's configuration has this bundle.
+   * @param anew it had another one until now
+   */
+  told(bundle: string, anew: boolean): void {
+    if (anew || this.#told?.bundle !== bundle) this.#told = { bundle, since: this.#options.now() };
+  }
+
   /** Reads it; makes it where there is none; renews it where that is due. @throws KubernetesError */
   async round(leading: boolean, signal: AbortSignal): Promise<void> {
     const { secret, plan, now, logger } = this.#options;
@@ -53,8 +63,9 @@ export class WebhookIdentity {
     const trust = present === undefined ? undefined : readTrust(present.texts);
     if (present !== undefined && trust !== undefined) this.#show(trust, present.version);
     if (present !== undefined && trust === undefined && !leading) return;
-    const next =
-      trust === undefined ? await makeTrust(plan, now()) : leading ? await nextTrust(trust, plan, now()) : undefined;
+    // Who does not lead does not tell, and does not know what others have.
+    if (!leading) this.#told = undefined;
+    const next = trust === undefined ? await makeTrust(plan, now()) : leading ? await this.#nextOf(trust) : undefined;
     if (next === undefined) return;
     try {
       const written = await secret.write(writeTrust(next), present?.version, signal);
@@ -64,6 +75,12 @@ export class WebhookIdentity {
       // Another replica was faster; the next round takes its certificate.
       if (!(thrown instanceof KubernetesError) || thrown.code !== 'CONFLICT') throw thrown;
     }
+  }
+
+  #nextOf(trust: WebhookTrust): Promise<WebhookTrust | undefined> {
+    const { plan, now } = this.#options;
+    const toldAt = this.#told?.bundle === bundleOf(trust) ? this.#told.since : undefined;
+    return nextTrust(trust, plan, now(), toldAt);
   }
 
   #show(trust: WebhookTrust, version: string): void {
