@@ -6,13 +6,15 @@ import { questionOf, type VerifiedTable } from './verified.ts';
 
 /**
  * Decides where it is known who is there: somebody of this node, or of another one and verified already. Then nobody has to
- * be asked. False: it is not known.
+ * be asked. Not every kernel tells what was rewritten; but nothing waits that was sent to this node's own. False: it is not
+ * known.
  */
 export function decideBehind(context: Context, verified: VerifiedTable, flow: HeldFlow, local: LocalEnd): boolean {
   const { node, policy, held, now, timing } = context;
   const { conversation } = flow;
   const here = node.receiverAt(conversation.destination, conversation.protocol);
-  const there = here === undefined ? verified.reaching(local.endpoint, local.identity, conversation) : undefined;
+  const asks = here === undefined && flow.addressed !== undefined;
+  const there = asks ? verified.reaching(local.endpoint, local.identity, conversation) : undefined;
   const destination = here?.identity ?? there?.peer;
   if (destination === undefined) return false;
   const pair = { end: 'source', endpoint: local.endpoint, local: local.identity, conversation, direct: false } as const;

@@ -61,7 +61,7 @@ export class SourceMachine {
       finish(this.#context, asked, { result: 'refused', step: 'connect', reason: 'gone', fate: 'refused' });
       return;
     }
-    if (flow.addressed !== undefined && decideBehind(this.#context, this.#verified, flow, local)) return;
+    if (decideBehind(this.#context, this.#verified, flow, local)) return;
     if (agent === undefined) {
       goToWorld(this.#context, { ...asked, local }, 'connect');
       return;

@@ -72,6 +72,18 @@ describe('who is behind the address of a Service', () => {
     }
   });
 
+  it('is known without asking on this node, also where the kernel does not tell what was rewritten', () => {
+    for (const allowed of [true, false]) {
+      const { one } = twoNodes();
+      one.run('cache', CACHE, '10.1.0.9');
+      one.policy = ({ peer }) => ({ allowed: allowed && peer === CACHE, rule: 'shop/web' });
+      const flow = one.hold(udp('10.1.0.2', 4000, '10.1.0.9', 53));
+      assert.deepEqual(one.released, allowed ? [flow] : []);
+      assert.deepEqual(one.entryTexts('verified'), []);
+      assert.deepEqual(one.entryTexts('world'), []);
+    }
+  });
+
   it('is the world where nobody of the domain is, by the address that the container knows', () => {
     const { one } = twoNodes();
     const asked: string[] = [];
