@@ -233,6 +233,8 @@ describe('profile, of an agent', () => {
     answers.set(`DELETE /v1/policies/${own.slice('shop/'.length)}`, { dryRun: false, changes: [], plan: '' });
     const out = join(directory, 'learnt.yaml');
     answers.set('GET /v1/status', { events: { lost: 3 } });
+    const judged = { kind: 'Service', name: 'web', enforced: true };
+    answers.set('GET /v1/profiles', [{ ...judged, policies: ['shop/web'] }]);
     const learning = ask('profile', 'learn', 'web', '--for', '400ms', '--out', out);
     const event = (action: string, object: string, policy = own) => ({
       type: 'violation',
@@ -244,6 +246,7 @@ describe('profile, of an agent', () => {
       suppressed: 0,
     });
     while (followers.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    answers.set('GET /v1/profiles', [{ ...judged, policies: ['shop/web', own] }]);
     const lines = [event('read', '/etc/hosts'), event('write', '/data/4711'), event('read', '/root/x', 'shop/other')];
     answers.set('GET /v1/status', { events: { lost: 10 } });
     followers[0]!.write(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
@@ -263,6 +266,7 @@ describe('profile, of an agent', () => {
     answers.set('GET /v1/identities/web', identity);
     answers.set('POST /v1/policies', { dryRun: false, changes: [], plan: '' });
     answers.set('GET /v1/status', { events: { lost: 0 } });
+    answers.set('GET /v1/profiles', []);
     const { exit, out, err } = await ask('profile', 'learn', 'web', '--for', '100ms');
     assert.deepEqual([exit, out], [3, '']);
     assert.match(err, /was not seen to do anything/);

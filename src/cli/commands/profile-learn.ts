@@ -1,12 +1,16 @@
 import { writeFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { HeartbeatLine, StatusView } from '../../agent/api/contract.ts';
+import type { ProfileView } from '../../agent/api/profile-contract.ts';
 import { formatDuration, parseDuration } from '../../agent/duration.ts';
 import { AgentError } from '../../agent/errors.ts';
 import { type Event, isViolation, type LostEvent } from '../../events/event.ts';
 import { Recording } from '../../hardening/learn/observation.ts';
+import type { HardeningPolicy } from '../../model/hardening.ts';
 import type { IdentityAttributes } from '../../model/identity.ts';
-import { formatWorkload } from '../../model/workload.ts';
+import { policyName } from '../../model/policy.ts';
+import { formatWorkload, type Workload } from '../../model/workload.ts';
 import { AgentClient } from '../client.ts';
 import type { Io } from '../io.ts';
 import { safe } from '../output/text.ts';
@@ -23,6 +27,9 @@ interface LearnOptions {
 const FIVE_MINUTES_MS = 300_000;
 /** Different files of one directory that are told one by one. */
 const CHILDREN = 12;
+/** How often it is asked whether the kernel has what was applied, and at most how many times. */
+const LOOK_MS = 100;
+const LOOKS_MOST = 50;
 /** How often a person who waits is told. */
 const PROGRESS_MS = 10_000;
 
@@ -102,6 +109,7 @@ async function record(
       files: [{ file: 'learning.yaml', text: stringify(toManifest(policy)) }],
       dryRun: false,
     });
+    await inKernel(lasting, workload, policy, over);
     io.complain(
       `Recording ${safe(formatWorkload(workload))} for ${formatDuration(milliseconds)}; Ctrl-C ends it earlier.`,
     );
@@ -113,6 +121,25 @@ async function record(
     await lasting.delete(`/v1/policies/${encodeURIComponent(policy.name)}`, query).catch((error: unknown) => {
       if (!(error instanceof AgentError && error.code === 'NOT_FOUND')) throw error;
     });
+  }
+}
+
+/**
+ * Waits until the kernel judges all that runs of the workload by the policy; what it did before would be missing. Where
+ * nothing of it runs there is nothing to wait for.
+ */
+async function inKernel(
+  client: AgentClient,
+  { kind, name }: Workload,
+  policy: Pick<HardeningPolicy, 'namespace' | 'name'>,
+  over: AbortSignal,
+): Promise<void> {
+  for (let looks = 0; looks < LOOKS_MOST && !over.aborted; looks++) {
+    const profiles = await client.get<ProfileView[]>('/v1/profiles', { namespace: policy.namespace });
+    const own = profiles.filter((profile) => profile.kind === kind && profile.name === name);
+    const judged = own.filter(({ policies, enforced }) => enforced && policies.includes(policyName(policy)));
+    if (own.length > 0 && judged.length === own.length) return;
+    await setTimeout(LOOK_MS, undefined, { signal: over }).catch(() => {});
   }
 }
 
