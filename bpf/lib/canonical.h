@@ -58,14 +58,6 @@ static __always_inline struct mount *mount_of(__u64 vfsmount)
 
 #define MNT_NS_INTERNAL ((struct mnt_namespace *)-22L)
 
-/* A mount of the kernel's own, by which an overlay file system does its work in a layer. */
-static __always_inline bool is_internal(const struct vfsmount *vfsmount)
-{
-	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-
-	return READ(mount, mnt_ns) == MNT_NS_INTERNAL;
-}
-
 struct search {
 	struct walk *walk;
 	struct dentry *dentry;

@@ -53,10 +53,24 @@ static __always_inline void remember(struct bearer *bearer, const struct file *f
 
 /* --- overlay file systems open a second file, in the layer, in the task's name */
 
+/* Kernels with backing files have it: what it gives is read by plain loads. */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+
+#define AS(type, address) ((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
+
+struct backing_file {
+	struct path user_path;
+} KERNEL;
+
+#define HAS_BACKING_FILES bpf_core_field_exists(struct backing_file, user_path)
+
 /* Since 6.5, by a mount of the overlay's own. */
 static __always_inline bool is_backing(const struct file *file)
 {
-	return file->f_mode & FMODE_BACKING && is_internal(file->f_path.mnt);
+	if (!HAS_BACKING_FILES || likely(!(file->f_mode & FMODE_BACKING)))
+		return false;
+	return AS(struct mount, (void *)file->f_path.mnt - bpf_core_field_offset(struct mount, mnt))->mnt_ns ==
+	       MNT_NS_INTERNAL;
 }
 
 /* Before that, by the name in the overlay and the inode in the layer. */
@@ -69,27 +83,20 @@ static __always_inline bool is_layer(const struct file *file)
 	return is_backing(file);
 }
 
-struct backing_file {
-	struct path user_path;
-} KERNEL;
-
-/* The overlay for which a file in a layer was opened, or NULL. */
-static __always_inline struct super_block *overlay_of(const struct file *file)
+/* The device of the overlay for which a file in a layer was opened, or 0. */
+static __always_inline __u32 overlay_of(const struct file *file)
 {
 	struct dentry *dentry = file->f_path.dentry;
 
 	if (file->f_inode != dentry->d_inode)
-		return dentry->d_sb;
-	if (!bpf_core_field_exists(struct backing_file, user_path))
-		return NULL;
-	return BPF_CORE_READ((struct backing_file *)file, user_path.dentry, d_sb);
+		return dentry->d_sb->s_dev;
+	return HAS_BACKING_FILES ? AS(struct backing_file, file)->user_path.dentry->d_sb->s_dev : 0;
 }
 
 /* Whether the container's runtime has mounted the overlay, its root or another. */
-static __always_inline bool is_runtimes(const struct bearer *bearer, const struct hardened_subject *row,
-					const struct super_block *overlay)
+static __always_inline bool is_runtimes(const struct bearer *bearer, const struct hardened_subject *row, __u32 overlay)
 {
-	struct anchor_key key = { .device = BPF_CORE_READ(overlay, s_dev), .subject = bearer->subject };
+	struct anchor_key key = { .device = overlay, .subject = bearer->subject };
 
 	return key.device == row->root_device || bpf_map_lookup_elem(&anchors, &key);
 }
@@ -108,7 +115,7 @@ static __always_inline int judge_layer(struct bearer *bearer, const struct file 
 {
 	__u32 subject = bearer->subject;
 	struct hardened_subject *row = bpf_map_lookup_elem(&hardened_subjects, &subject);
-	struct super_block *overlay = overlay_of(file);
+	__u32 overlay = overlay_of(file);
 	struct hlist_node *alias;
 
 	if (!row || (overlay && is_runtimes(bearer, row, overlay)))
