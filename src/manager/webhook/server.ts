@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { addressOf, Bodies, type Body, Doors, Turns } from './callers.ts';
 import { VALIDATE_PATH } from './configuration.ts';
 import type { Present } from './judge.ts';
 import { type Answer, answer } from './review.ts';
@@ -15,12 +16,17 @@ export interface WebhookServerOptions {
   readonly onFault: (error: unknown) => void;
   /** How long a question may take to arrive, and its TLS before it, milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
+  /** Connections of all callers. Default 256. */
+  readonly connectionsMost?: number;
+  /** Bytes of all questions that wait. Default 64 MiB. */
+  readonly bytesMost?: number;
 }
 
-export type RefusedQuestion = 'method' | 'path' | 'type' | 'size' | 'malformed';
+export type RefusedQuestion = 'method' | 'path' | 'type' | 'size' | 'malformed' | 'busy' | 'gone';
 
 /** An object and its former version, of 1.5 MiB each at most, and what is written around them. */
-const LONGEST_BODY = 8 << 20;
+const LONGEST_BODY = 4 << 20;
+const BYTES_MOST = 64 << 20;
 const CONNECTIONS_MOST = 256;
 /** The API server waits five seconds. */
 const TIMEOUT_MS = 10_000;
@@ -29,11 +35,14 @@ const TIMEOUT_MS = 10_000;
 export class WebhookServer {
   readonly #options: WebhookServerOptions;
   readonly #server: Server;
+  readonly #bodies: Bodies;
+  readonly #turns = new Turns(() => performance.now());
   #closing: Promise<void> | undefined;
 
   constructor(options: WebhookServerOptions) {
     this.#options = options;
-    const { timeoutMs = TIMEOUT_MS } = options;
+    const { timeoutMs = TIMEOUT_MS, connectionsMost = CONNECTIONS_MOST, bytesMost = BYTES_MOST } = options;
+    this.#bodies = new Bodies(bytesMost);
     // Whoever only holds connections, with TLS or before it, would keep API servers from theirs.
     const limits = {
       handshakeTimeout: timeoutMs,
@@ -47,7 +56,8 @@ export class WebhookServer {
         send(response, 500, { error: 'failed' });
       });
     });
-    this.#server.maxConnections = CONNECTIONS_MOST;
+    const doors = new Doors(connectionsMost);
+    this.#server.on('connection', (socket: Socket) => doors.enter(socket));
     // Whoever begins TLS and means something else.
     this.#server.on('tlsClientError', () => {});
     this.#server.on('clientError', (_, socket) => socket.destroy());
@@ -91,27 +101,42 @@ export class WebhookServer {
     if (request.method !== 'POST') return refuse(405, 'method');
     if (request.headers['content-type']?.split(';')[0]?.trim() !== 'application/json') return refuse(415, 'type');
     const began = performance.now();
-    const body = await readBody(request);
-    if (body === undefined) return refuse(413, 'size');
-    const said = answer(parse(body), present);
-    if (said === undefined) return refuse(400, 'malformed');
-    onAnswer(said, performance.now() - began);
-    send(response, 200, said.body);
+    const address = addressOf(request.socket);
+    const body = this.#bodies.begin(address);
+    try {
+      const why = await this.#read(request, body);
+      if (why !== undefined) return refuse(STATUS[why], why);
+      const said = await this.#turns.take(address, () => {
+        // Nobody hears it any more, and it would cost as much.
+        if (request.socket.destroyed) return 'gone';
+        const whole = this.#bodies.whole(body);
+        return whole === undefined ? 'busy' : (answer(parse(whole), present) ?? 'malformed');
+      });
+      if (typeof said === 'string') return refuse(STATUS[said], said);
+      onAnswer(said, performance.now() - began);
+      send(response, 200, said.body);
+    } finally {
+      this.#bodies.end(body);
+    }
+  }
+
+  /** @returns why it cannot be answered */
+  async #read(request: IncomingMessage, body: Body): Promise<'size' | 'busy' | 'gone' | undefined> {
+    if (Number(request.headers['content-length'] ?? 0) > LONGEST_BODY) return 'size';
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        if (body.length + chunk.length > LONGEST_BODY) return 'size';
+        if (!this.#bodies.add(body, chunk)) return 'busy';
+      }
+    } catch (thrown) {
+      if (request.socket.destroyed) return 'gone';
+      throw thrown;
+    }
+    return undefined;
   }
 }
 
-/** @returns undefined where it is too long */
-async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
-  if (Number(request.headers['content-length'] ?? 0) > LONGEST_BODY) return undefined;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > LONGEST_BODY) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
+const STATUS = { size: 413, busy: 503, gone: 400, malformed: 400 } as const;
 
 function parse(body: Buffer): unknown {
   try {
