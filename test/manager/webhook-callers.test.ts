@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import '@peculiar/x509';
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { request } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { Bodies, Turns } from '../../src/manager/webhook/callers.ts';
@@ -65,6 +65,7 @@ describe('a pod that wants the webhook for itself', () => {
   const [SERVER, POD] = ['127.0.0.1', '127.0.0.2'];
   const refused: string[] = [];
   const faults: unknown[] = [];
+  const heard = new EventEmitter();
   let server: WebhookServer;
   let trust: WebhookTrust;
   let port: number;
@@ -80,8 +81,14 @@ describe('a pod that wants the webhook for itself', () => {
       port: 0,
       present: () => ({ policies: [], identities: undefined }),
       onAnswer: () => {},
-      onRefused: (why) => void refused.push(why),
-      onFault: (fault) => faults.push(fault),
+      onRefused: (why) => {
+        refused.push(why);
+        heard.emit('told');
+      },
+      onFault: (fault) => {
+        faults.push(fault);
+        heard.emit('told');
+      },
       connectionsMost: 4,
       bytesMost: 1 << 20,
     });
@@ -157,8 +164,9 @@ describe('a pod that wants the webhook for itself', () => {
     const later = open(SERVER);
     later.end(question);
     assert.equal(await statusOf(later), 200);
+    const told = once(heard, 'told');
     rude.destroy();
-    await server.close();
+    await told;
     assert.deepEqual([refused, faults], [['gone'], []]);
   });
 });
