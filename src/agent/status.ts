@@ -1,8 +1,6 @@
 import { release } from 'node:os';
 import type { MapFill } from '../datapath/port.ts';
-import { cutReason } from '../model/cut-labels.ts';
-import type { Endpoint } from '../model/endpoint.ts';
-import { formatWorkload } from '../model/workload.ts';
+import { cutProblems } from '../model/cut-labels.ts';
 import type { Agent } from './agent.ts';
 import type { ProblemView, StatusView } from './api/contract.ts';
 import { isoTime } from './api/views.ts';
@@ -111,12 +109,6 @@ function reconcileOf({ reconciler }: Agent): StatusView['reconcile'] {
 /** Of those who are closed, policies of too many rules and workloads of too many labels each, how many are named. */
 const CLOSED_TOLD = 10;
 
-/** Workloads here that are closed for their labels, each once. */
-function cutOf(endpoints: readonly Endpoint[]): string[] {
-  const cut = endpoints.filter((endpoint) => cutReason(endpoint) !== undefined);
-  return [...new Set(cut.map(({ identity }) => formatWorkload(identity.workload)))];
-}
-
 function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
   const { world } = agent.parts;
   const { gate } = agent.parts.datapath;
@@ -138,9 +130,7 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
         (title) =>
           `the rules of ${title}, with others for the same, are too many: whom they select is denied everything`,
       ),
-    ...cutOf(agent.enforcement.applied.endpoints)
-      .slice(0, CLOSED_TOLD)
-      .map((name) => `${name} has more labels than are looked at: it is denied everything`),
+    ...cutProblems(agent.enforcement.applied.endpoints).slice(0, CLOSED_TOLD),
     ...(agent.parts.cluster?.problems() ?? []),
     ...agent.between.outlook.problems(),
     ...agent.gatekeeper.problems,

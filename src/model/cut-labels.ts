@@ -2,6 +2,7 @@
 import type { Endpoint } from './endpoint.ts';
 import type { IdentityAttributes } from './identity.ts';
 import type { DirectionPolicy, Policy } from './policy.ts';
+import { formatWorkload } from './workload.ts';
 
 /** What such an identity bears. Who gives it himself closes himself. */
 export const LABELS_LABEL = 'sallyport.dev/labels';
@@ -37,4 +38,13 @@ export function isCut({ labels }: Pick<IdentityAttributes, 'labels'>): boolean {
 export function cutReason({ identity, containers }: Pick<Endpoint, 'identity' | 'containers'>): string | undefined {
   const cut = isCut(identity) || containers.some((one) => isCut(one.identity));
   return cut ? 'it has more labels than are looked at: it is denied everything' : undefined;
+}
+
+/** The same of many, each workload once. */
+export function cutProblems(endpoints: readonly Pick<Endpoint, 'identity' | 'containers'>[]): string[] {
+  const told = endpoints.flatMap((endpoint) => {
+    const reason = cutReason(endpoint);
+    return reason === undefined ? [] : [`${formatWorkload(endpoint.identity.workload)}: ${reason}`];
+  });
+  return [...new Set(told)];
 }

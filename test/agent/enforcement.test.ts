@@ -7,6 +7,7 @@ import { EMPTY_TABLES, type Plan } from '../../src/compile/diff.ts';
 import { isJudgedHere, lookup } from '../../src/compile/lookup.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../../src/datapath/port.ts';
+import { cutProblems } from '../../src/model/cut-labels.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import { deriveIdentity, type Identity } from '../../src/model/identity.ts';
 import type { Policy } from '../../src/model/policy.ts';
@@ -249,6 +250,12 @@ describe('a workload with more labels than are looked at', () => {
     assert.match(endpointView(cut, status, { policies: [], hardening: [] }).error ?? '', /more labels/);
     const { error } = endpointView(api, { ...status, id: api.id }, { policies: [], hardening: [] });
     assert.equal(error, undefined);
+    const { id, name } = { id: 'c', name: 'main' };
+    const inside = { ...web, containers: [{ id, name, identity: cut.identity } as Endpoint['containers'][number]] };
+    assert.deepEqual(
+      cutProblems([web, cut, api, { ...cut, id: 'e8' }, inside]).map((problem) => problem.split(':')[0]),
+      ['shop/Service/api', 'shop/Service/web'],
+    );
   });
 });
 
