@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { StatusView } from '../../../src/agent/api/contract.ts';
+import { AgentClient } from '../../../src/cli/client.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
@@ -12,9 +13,21 @@ import type { Background, Outcome, RunOptions } from '../../rig/process.ts';
 import { buildTraffic, serve } from '../../rig/traffic.ts';
 
 const MAIN = join(import.meta.dirname, '../../../src/cli/main.ts');
+/** In an emulated machine what was built begins sooner than what is translated first, and all takes its time. */
+const EMULATED = process.env.SALLYPORT_VM !== undefined;
 /** The command line of `sallyport`. */
-export const PROGRAM = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
+export const PROGRAM = EMULATED
+  ? [join(import.meta.dirname, '../../../bin/sallyport')]
+  : [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
+const COMMAND_MS = EMULATED ? 120_000 : 30_000;
+const START_MS = EMULATED ? 300_000 : 60_000;
 const BPFFS = '/sys/fs/bpf';
+
+/** Its socket comes when it is ready for it. */
+const NOT_YET: Pick<StatusView, 'ready'> & { endpoints: { enforced: number } } = {
+  ready: false,
+  endpoints: { enforced: 0 },
+};
 
 /** A policy for one unit of the station's namespace. */
 export function unitPolicy(name: string, unit: string, spec: string): string {
@@ -121,11 +134,10 @@ export class Station {
       'the agent is ready',
       async () => {
         if (!this.agent.running) throw new Error(`the agent ended: ${this.agent.stdout}${this.agent.stderr}`);
-        const { status, stdout } = await this.cli(['status', '-o', 'json']);
-        if (status !== 0 && status !== 8) return false;
-        return (JSON.parse(stdout) as StatusView).endpoints.enforced >= wanted;
+        const { ready, endpoints } = await this.ask<StatusView>('/v1/status').catch(() => NOT_YET);
+        return ready && endpoints.enforced >= wanted;
       },
-      60_000,
+      START_MS,
     );
   }
 
@@ -146,10 +158,17 @@ export class Station {
     await this.agent.exited;
   }
 
+  /** What its API answers. Cheaper than a command, for what is asked again and again. */
+  ask<T>(path: string, query: Readonly<Record<string, string>> = {}): Promise<T> {
+    const client = new AgentClient({ socket: this.socket, timeoutMs: 30_000, signal: new AbortController().signal });
+    return client.get<T>(path, query);
+  }
+
   cli(args: readonly string[], input?: string): Promise<Outcome> {
     const command = [...PROGRAM, '--socket', this.socket, ...args];
     return this.host.attempt(command, {
       env: { SALLYPORT_DATAPATH_PINS: this.pins },
+      timeout: COMMAND_MS,
       ...(input === undefined ? {} : { input }),
     });
   }

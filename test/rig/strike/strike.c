@@ -1,8 +1,11 @@
 /*
- * strike: a container's whole program, which attacks with its very first instructions: `strike ADDRESS PORT ID`, each in
- * hexadecimal. Sends ID in a datagram, then over a connection. No libc, so that nothing runs before it. Exits with
- * 1 for a datagram that was sent, 2 for a connection that was made; 64 is added, so that 0 is none of ours.
+ * strike: a container's whole program, which attacks with its very first instructions. No libc, so that nothing runs
+ * before it. `strike ADDRESS PORT ID`, each in hexadecimal, sends ID in a datagram, then over a connection; `strike PATH`
+ * opens a file for reading, then for writing, and changes nothing. Exits with 1 for a datagram that was sent or a file
+ * that could be read, 2 for a connection that was made or a file that could be written; 64 is added, so that 0 is none
+ * of ours.
  */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -47,9 +50,19 @@ static uint32_t hexadecimal(const char *text)
 	return value;
 }
 
-__attribute__((used)) void strike(long *stack)
+static long strike_file(const char *path)
 {
-	char **arguments = (char **)(stack + 1);
+	long status = 0;
+
+	if (call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY, 0, 0, 0) >= 0)
+		status |= 1;
+	if (call(SYS_openat, AT_FDCWD, (long)path, O_WRONLY, 0, 0, 0) >= 0)
+		status |= 2;
+	return status;
+}
+
+static long strike_host(char **arguments)
+{
 	uint16_t port = (uint16_t)hexadecimal(arguments[2]);
 	uint32_t address = hexadecimal(arguments[1]), id = hexadecimal(arguments[3]);
 	struct sockaddr_in target = {
@@ -58,7 +71,7 @@ __attribute__((used)) void strike(long *stack)
 		.sin_addr = { __builtin_bswap32(address) },
 	};
 	struct timeval wait = { .tv_sec = 5 };
-	long status = 64, fd;
+	long status = 0, fd;
 
 	fd = call(SYS_socket, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
 	if (call(SYS_sendto, fd, (long)&id, sizeof(id), 0, (long)&target, sizeof(target)) == sizeof(id))
@@ -69,7 +82,15 @@ __attribute__((used)) void strike(long *stack)
 		status |= 2;
 		call(SYS_write, fd, (long)&id, sizeof(id), 0, 0, 0);
 	}
-	call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+	return status;
+}
+
+__attribute__((used)) void strike(long *stack)
+{
+	char **arguments = (char **)(stack + 1);
+	long status = arguments[1][0] == '/' ? strike_file(arguments[1]) : strike_host(arguments);
+
+	call(SYS_exit_group, status | 64, 0, 0, 0, 0, 0);
 	__builtin_unreachable();
 }
 
