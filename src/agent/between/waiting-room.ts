@@ -1,5 +1,5 @@
 import { openHold } from '../../hold/index.ts';
-import type { Hold, HoldOptions } from '../../hold/port.ts';
+import type { HeldFlow, Hold, HoldOptions } from '../../hold/port.ts';
 import { installQueueRule, PacketQueue, PacketSender } from '../../netfilter/index.ts';
 import type { RuleBackend } from '../../netfilter/port.ts';
 import type { Config } from '../config.ts';
@@ -25,8 +25,14 @@ export interface WaitingRoom {
 export async function openWaitingRoom(options: WaitingRoomOptions): Promise<WaitingRoom> {
   const { settings, onFault } = options;
   const { queue, mark, open, backend, limits, deadline } = settings;
-  const hold = openHold(
-    { ...options, queue, mark, limits, deadline },
+  const onFlow = (flow: HeldFlow): void => {
+    // Rewritten to somebody of this node, and the queue has not told from what: both ends are judged where it arrives.
+    const here = options.endpointOf(flow.conversation.destination.address) !== undefined;
+    if (here && flow.addressed === undefined) hold.release(flow.id);
+    else options.onFlow(flow);
+  };
+  const hold: Hold = openHold(
+    { ...options, queue, mark, limits, deadline, onFlow },
     {
       queue: (asked) => PacketQueue.open({ ...asked, failOpen: open }),
       sender: PacketSender.open(),
