@@ -4,9 +4,9 @@
 
 /*
  * Addresses of Services: whoever is behind one is chosen after the sender's program has seen the packet, and before the
- * receiver's. So the address decides nothing but what rules for addresses say. The first packet goes on or waits; it is decided by whom it has come to, at the receiver's interface where that is on this
- * node, by the answer's tag or in a handshake where it is not. Later ones are decided where they leave: by then
- * connection tracking tells whose they are.
+ * receiver's. So the address decides nothing but what rules for addresses say. The first packet goes on or waits; it is
+ * decided by whom it has come to, at the receiver's interface where that is on this node, by the answer's tag or in a
+ * handshake where it is not. Later ones are decided where they leave: by then connection tracking tells whose they are.
  */
 
 #include "decide.h"
