@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { globMatch } from '../model/glob.ts';
 import { errnoOf } from './error.ts';
@@ -25,14 +25,15 @@ export function findCgroups(mount: string, pattern: string, most: number): Found
   let paths = [''];
   for (const part of parts) {
     parents.push(...paths.map((path) => (path === '' ? '/' : path)));
-    const children = paths.flatMap((path) =>
-      childrenOf(mount, path)
-        .filter((name) => globMatch(part, name))
-        .map((name) => `${path}/${name}`),
-    );
-    paths = children.slice(0, most);
+    paths = paths.flatMap((path) => matching(mount, path, part).map((name) => `${path}/${name}`)).slice(0, most);
   }
   return { paths, parents };
+}
+
+/** Names below a path that match. One without wildcards is not searched for among hundreds of others. */
+function matching(mount: string, path: string, pattern: string): readonly string[] {
+  if (/[*?]/.test(pattern)) return childrenOf(mount, path).filter((name) => globMatch(pattern, name));
+  return statSync(join(mount, path, pattern), { throwIfNoEntry: false })?.isDirectory() ? [pattern] : [];
 }
 
 function childrenOf(mount: string, path: string): string[] {
