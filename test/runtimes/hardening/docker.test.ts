@@ -36,16 +36,18 @@ spec:
 `;
 
 const WORKER = 'shop/Service/worker';
-/** What it does: reads, writes, runs programs, connects; the last of it can be told from the rest. */
-const WORK = [
-  'cat /etc/group > /dev/null',
-  'echo done > /tmp/out',
-  'cp /tmp/out /tmp/copy',
-  'rm /tmp/out',
-  'nc 127.0.0.1 1 2>&1 | grep refused',
-  'touch /tmp/end',
-  'rm /tmp/end',
-].join(' && ');
+/**
+ * At a signal it reads, writes, runs programs and connects; at another it reads what it has never read. The last of the
+ * work can be told from the rest.
+ */
+const LIFE = `work() {
+  cat /etc/group > /dev/null && echo done > /tmp/out && cp /tmp/out /tmp/copy && rm /tmp/out &&
+  nc 127.0.0.1 1 2>&1 | grep refused && touch /tmp/end && rm /tmp/end
+}
+trap 'work && echo worked' USR1
+trap 'cat ${SECRET} > /dev/null; echo "attacked $?"' USR2
+echo ready
+while :; do sleep 1; done`;
 /** Bits of the attack's exit status. */
 const OUTCOME = { read: 1, written: 2, ran: 64 } as const;
 
@@ -166,26 +168,31 @@ describe('Docker containers that are hardened', function () {
 
   describe('that were learnt from', () => {
     let worker: string;
+    let file: string;
 
-    const work = (): Promise<number> => engine.exec(worker, ['sh', '-c', WORK]);
+    /** Lets it work, or attack, and waits until it says how that went. */
+    const bid = async (signal: 'USR1' | 'USR2', answer: RegExp): Promise<void> => {
+      const before = (await engine.said(worker)).match(answer)?.length ?? 0;
+      await engine.signal(worker, signal);
+      const answered = async (): Promise<boolean> => ((await engine.said(worker)).match(answer)?.length ?? 0) > before;
+      await waitFor('the container has answered', answered, PATIENCE_MS);
+    };
+    const work = (): Promise<void> => bid('USR1', /^.*worked$/gm);
+    const violations = (): Promise<ViolationEvent[]> =>
+      station.ask<ViolationEvent[]>('/v1/events', { types: 'violation', about: WORKER });
 
     before(async () => {
-      worker = await engine.start({ service: 'worker', privileged: false, command: ['sleep', '2147483647'] });
+      worker = await engine.start({ service: 'worker', privileged: false, command: ['sh', '-c', LIFE] });
+      await waitFor('it is there', async () => (await engine.said(worker)).includes('ready'), PATIENCE_MS);
+      file = join(station.directory, 'learnt.yaml');
     });
 
     it('do all they did, each different thing told', async () => {
-      const file = join(station.directory, 'learnt.yaml');
       const learning = station.background(['profile', 'learn', WORKER, '--for', '10m', '--out', file]);
       await learning.output(/^Recording/m, PATIENCE_MS);
-      assert.equal(await work(), 0);
-      await waitFor(
-        'the last of it is told',
-        async () => {
-          const events = await station.ask<ViolationEvent[]>('/v1/events', { types: 'violation', about: WORKER });
-          return events.some(({ action, object }) => action === 'delete' && object === '/tmp/end');
-        },
-        PATIENCE_MS,
-      );
+      await work();
+      const isLast = ({ action, object }: ViolationEvent): boolean => action === 'delete' && object === '/tmp/end';
+      await waitFor('the last of it is told', async () => (await violations()).some(isLast), PATIENCE_MS);
       // What was told before it says how much that is has reached it.
       const said = learning.stderr.length;
       await waitFor('it has heard that', () => learning.stderr.slice(said).split('so far').length > 2, PATIENCE_MS);
@@ -194,6 +201,26 @@ describe('Docker containers that are hardened', function () {
       const learnt = readFileSync(file, 'utf8');
       assert.doesNotMatch(learnt, /not told/);
       for (const seen of ['/etc/group', '/tmp/copy']) assert.ok(learnt.includes(seen), learnt);
+    });
+
+    it('do it again with nothing to report, as long as it is only simulated, and then where it is enforced', async () => {
+      const learnt = readFileSync(file, 'utf8');
+      assert.match(learnt, /mode: Stage/);
+      await station.apply(learnt);
+      const began = Date.now();
+      await work();
+      // What comes after it in the ring has been read when this has.
+      await bid('USR2', /^.*attacked 0$/gm);
+      const isAttack = ({ object }: ViolationEvent): boolean => object === SECRET;
+      await waitFor('the attack is told', async () => (await violations()).some(isAttack), PATIENCE_MS);
+      const reported = (await violations()).filter((event) => Date.parse(event.time) >= began && !isAttack(event));
+      assert.deepEqual(
+        reported.map(({ action, object }) => `${action} ${object}`),
+        [],
+      );
+      await station.apply(learnt.replace('mode: Stage', 'mode: Enforce'));
+      await work();
+      await bid('USR2', /^.*attacked [^0]\d*$/gm);
     });
   });
 });

@@ -46,11 +46,25 @@ export class Engine {
       Cmd: command,
       AttachStdout: true,
     });
-    await this.#ask('POST', `/exec/${exec}/start`, { Detach: false });
+    await this.#read('POST', `/exec/${exec}/start`, { Detach: false });
     return (await this.#ask<{ ExitCode: number }>('GET', `/exec/${exec}/json`)).ExitCode;
   }
 
-  #ask<T>(method: string, path: string, body?: object): Promise<T> {
+  /** To its first process. */
+  async signal(id: string, signal: string): Promise<void> {
+    await this.#ask('POST', `/containers/${id}/kill?signal=${signal}`);
+  }
+
+  /** All it has said, with what Docker puts between. */
+  async said(id: string): Promise<string> {
+    return await this.#read('GET', `/containers/${id}/logs?stdout=1&stderr=1`);
+  }
+
+  async #ask<T>(method: string, path: string, body?: object): Promise<T> {
+    return JSON.parse((await this.#read(method, path, body)) || '{}') as T;
+  }
+
+  #read(method: string, path: string, body?: object): Promise<string> {
     const payload = body === undefined ? undefined : JSON.stringify(body);
     const headers = payload === undefined ? {} : { 'content-type': 'application/json' };
     return new Promise((resolve, reject) => {
@@ -61,7 +75,7 @@ export class Engine {
         answer.on('end', () => {
           const text = Buffer.concat(chunks).toString();
           if ((answer.statusCode ?? 500) >= 400) reject(new Error(`${method} ${path}: ${text}`));
-          else resolve((answer.headers['content-type']?.includes('json') ? JSON.parse(text || '{}') : {}) as T);
+          else resolve(text);
         });
       });
       asked.on('error', reject);
