@@ -96,7 +96,17 @@ export class PodOwners {
     const former = this.#given.get(pod.uid);
     if (former !== undefined) return former;
     if (waiting) return 'not yet';
-    return this.#give(pod.uid, { workload: guessOwner(pod) ?? itself(pod), ports: [], sure: false });
+    return this.#give(pod.uid, this.#guess(pod));
+  }
+
+  /** A pod made from the template of another one is in all that the template says what that one is. */
+  #guess(pod: Pod): GivenOwner {
+    const workload = guessOwner(pod) ?? itself(pod);
+    for (const { sure, labels, ports, credentials, workload: other } of this.#given.values()) {
+      const isSibling = sure && labels !== undefined && isDeepStrictEqual(other, workload) && isOfTemplate(labels, pod);
+      if (isSibling) return { workload, ports, ...(credentials === undefined ? {} : { credentials }), sure: false };
+    }
+    return { workload, ports: [], sure: false };
   }
 
   close(): void {
@@ -193,6 +203,13 @@ export class PodOwners {
   #tell(): void {
     if (!this.#closed) for (const listener of [...this.#listeners]) listener();
   }
+}
+
+/** Labels in which controllers write which version of a template a pod is made from. */
+const TEMPLATE_LABELS = ['pod-template-hash', 'controller-revision-hash'] as const;
+
+function isOfTemplate(labels: Readonly<Record<string, string>>, pod: Pod): boolean {
+  return TEMPLATE_LABELS.every((key) => labels[key] === pod.labels[key]);
 }
 
 /** Whether the server's pod of a name is the one that runs: only of its own name is what it says of uids believed. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatWorkload } from '../../../src/model/workload.ts';
-import type { Pod } from '../../../src/sources/cri/pod.ts';
+import type { Pod, PodOwner } from '../../../src/sources/cri/pod.ts';
 import type { KubernetesClient } from '../../../src/sources/kubernetes/client.ts';
 import { KubernetesError } from '../../../src/sources/kubernetes/error.ts';
 import { guessOwner, PodOwners } from '../../../src/sources/kubernetes/owners.ts';
@@ -17,6 +17,7 @@ const known: KnownPod = {
   credentials: { serviceAccount: 'web', hostNetwork: false },
   controller: { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `web-${HASH}`, uid: 'rs1' },
 };
+const deployment = [{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', uid: 'd', controller: true }];
 const replicaSet = (owner?: string): ApiObject => ({
   metadata: {
     name: `web-${HASH}`,
@@ -147,6 +148,23 @@ describe('the owner of a pod', () => {
     assert.equal(owner(), 'shop/Deployment/web');
     await sleep(1);
     assert.equal(owner(), 'shop/Deployment/top');
+  });
+
+  it('is guessed with all that another pod of its template is known to have, and of no other template', async () => {
+    answer = async () => ({ metadata: { ...replicaSet('Deployment').metadata, ownerReferences: deployment } });
+    know(known);
+    owner();
+    await sleep(1);
+    assert.equal(owner(), 'shop/Deployment/web');
+    const others = ['u2', 'u3'].map((uid) => ({ ...web, uid, name: `web-${HASH}-${uid}abc` }));
+    const [sibling, stranger] = [others[0]!, { ...others[1]!, labels: { ...labels, 'pod-template-hash': 'x' } }];
+    for (const pod of [sibling, stranger]) assert.equal(owner(pod), 'not yet');
+    now += 5_000;
+    const { ports, credentials } = known;
+    const { workload } = owners.resolve(web) as PodOwner;
+    assert.deepEqual(owners.resolve(sibling), { workload, ports, credentials, sure: false });
+    const { credentials: none } = owners.resolve(stranger) as PodOwner;
+    assert.equal(none, undefined);
   });
 
   it('is guessed at once when it cannot be asked for, and asked for again later', async () => {
