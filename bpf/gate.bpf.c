@@ -82,7 +82,8 @@ static __always_inline void begin_waiting(struct cgroup *cgroup, const char *pat
 	if (!parent)
 		gate.maker = root_of((struct task_struct *)bpf_get_current_task_btf());
 	bpf_probe_read_kernel_str(gate.name, sizeof(gate.name), cgroup->kn->name);
-	if (bpf_map_update_elem(&gates, &id, &gate, BPF_NOEXIST) != -E2BIG)
+	/* An int before Linux 6.4, whose upper half is nothing. */
+	if ((int)bpf_map_update_elem(&gates, &id, &gate, BPF_NOEXIST) != -E2BIG)
 		return;
 	if (!(settings->flags & GATE_FULL_KILL)) {
 		tell_gate(GATE_FULL, gate.owner, id, 0, gate.name);
