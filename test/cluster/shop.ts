@@ -94,6 +94,16 @@ export class Shop {
       .sort((a, b) => (`${a.node}/${a.name}` < `${b.node}/${b.name}` ? -1 : 1));
   }
 
+  /** The pods of a workload, one on each node: after a rollout, which has more for a while, both may be on one. */
+  async spread(name: string): Promise<readonly Pod[]> {
+    for (;;) {
+      const [first, ...others] = await this.pods(name);
+      if (first === undefined || others.some(({ node }) => node !== first.node)) return await this.pods(name);
+      await this.#cluster.kubectl('delete', 'pod', first.name, '-n', this.namespace);
+      await this.rolledOut(name);
+    }
+  }
+
   /** What comes of every pod of one workload asking every pod of another; one word where all agree. */
   async asks(from: string, to: string): Promise<Outcome | readonly string[]> {
     const [askers, answerers] = [await this.pods(from), await this.pods(to)];

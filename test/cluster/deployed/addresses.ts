@@ -38,7 +38,7 @@ export function addresses(town: () => Town): void {
   it('gives a pod with a dead pod’s address, that asks from its ports, nothing of it on either node', async () => {
     const { cluster, shop } = town();
     const [, node = ''] = cluster.nodes;
-    const servers = await shop.pods('api');
+    const servers = await shop.spread('api');
     const near = servers.find((one) => one.node === node)!;
     /** Both pods ask the same from the same ports: TCP of both nodes, UDP of their own. */
     const questions: readonly (readonly [string, Way])[] = [
@@ -54,7 +54,7 @@ export function addresses(town: () => Town): void {
       await waitFor(`guest asks ${to}`, async () => (await shop.connects('guest', to, way)) === 'ok', PATIENCE_MS);
     }
     await cluster.apply(CALLERS);
-    const webs = await shop.pods('web');
+    const webs = await shop.spread('web');
     const calls = async (way: Way) => Promise.all(webs.map(({ name }) => shop.connects(name, address, way)));
     await waitFor(
       'the webs reach guest',

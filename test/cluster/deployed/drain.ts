@@ -81,7 +81,7 @@ export function drain(town: () => Town): void {
     await town().asks('web', 'ok', 'mover');
     assert.equal((await rows()).length, 2);
 
-    const stranger = (await shop.pods('stranger')).find(({ node }) => node === left)!;
+    const stranger = (await shop.spread('stranger')).find(({ node }) => node === left)!;
     const [here, there] = [await shop.pods('web'), await shop.pods('api')].map(
       (pods) => pods.find(({ node }) => node === left)!,
     );
