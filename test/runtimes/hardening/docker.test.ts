@@ -41,11 +41,11 @@ const WORKER = 'shop/Service/worker';
  * work can be told from the rest.
  */
 const LIFE = `work() {
-  cat /etc/group > /dev/null && echo done > /tmp/out && cp /tmp/out /tmp/copy && rm /tmp/out &&
+  cat /etc/group > /tmp/read && echo done > /tmp/out && cp /tmp/out /tmp/copy && rm /tmp/out &&
   nc 127.0.0.1 1 2>&1 | grep refused && touch /tmp/end && rm /tmp/end
 }
 trap 'work && echo worked' USR1
-trap 'cat ${SECRET} > /dev/null; echo "attacked $?"' USR2
+trap 'cat ${SECRET} > /tmp/read; echo "attacked $?"' USR2
 echo ready
 while :; do sleep 1; done`;
 /** Bits of the attack's exit status. */
