@@ -131,8 +131,7 @@ export class KubernetesClient {
     object: T,
     options: WriteOptions = {},
   ): Promise<T> {
-    const path = this.#pathTo(resource, object.metadata, 'status');
-    return await this.#write('PUT', path, this.#whole(resource, object), options);
+    return await this.#updatePart(resource, object, 'status', options);
   }
 
   /** Of a CertificateSigningRequest: that it is approved, or denied, has a right of its own. */
@@ -141,7 +140,16 @@ export class KubernetesClient {
     object: T,
     options: WriteOptions = {},
   ): Promise<T> {
-    const path = this.#pathTo(resource, object.metadata, 'approval');
+    return await this.#updatePart(resource, object, 'approval', options);
+  }
+
+  async #updatePart<T extends ApiObject>(
+    resource: ResourceType<T>,
+    object: T,
+    part: 'status' | 'approval',
+    options: WriteOptions,
+  ): Promise<T> {
+    const path = this.#pathTo(resource, object.metadata, part);
     return await this.#write('PUT', path, this.#whole(resource, object), options);
   }
 
