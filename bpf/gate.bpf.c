@@ -140,7 +140,7 @@ static __always_inline bool is_stale(const struct gate_settings *settings, __u64
 {
 	struct settings *common = settings_now();
 
-	return !common || settings->flags & GATE_AGENT_GONE || now > common->heartbeat + settings->stale_after;
+	return !common || settings->agent == GATE_AGENT_GONE || now > common->heartbeat + settings->stale_after;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -149,8 +149,9 @@ int BPF_PROG(agent_ended, struct task_struct *task)
 	struct gate_settings *settings = gate_settings_now();
 	__u32 pid = task->pid; /* its first thread's is that of the process */
 
+	/* In one step: the next agent may be about to write that it is there. */
 	if (settings && pid && pid == settings->agent)
-		settings->flags |= GATE_AGENT_GONE;
+		__sync_val_compare_and_swap(&settings->agent, pid, GATE_AGENT_GONE);
 	return 0;
 }
 

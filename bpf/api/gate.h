@@ -30,8 +30,9 @@ enum gate_flags {
 	GATE_ON = 1,          /* new containers wait */
 	GATE_STALE_OPEN = 2,  /* without an agent nobody is stopped */
 	GATE_FULL_KILL = 4,   /* a container there is no room for is killed; else it is let go */
-	GATE_AGENT_GONE = 8,  /* the agent has ended; the next one takes it away */
 };
+
+#define GATE_AGENT_GONE 0xffffffffU /* no process has that number */
 
 /* Key 0 of gate_settings. */
 struct gate_settings {
@@ -39,7 +40,7 @@ struct gate_settings {
 	__u32 flags;       /* enum gate_flags */
 	__u32 automaton;   /* which of the two is in force */
 	__u32 start;       /* its first state */
-	__u32 agent;       /* its process, as the initial pid namespace knows it; 0: not known */
+	__u32 agent;       /* its process, as the initial pid namespace knows it; 0: not known; GATE_AGENT_GONE: ended */
 };
 
 /*

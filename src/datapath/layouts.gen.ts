@@ -240,12 +240,10 @@ export const GateFlags = {
   On: 1,
   StaleOpen: 2,
   FullKill: 4,
-  AgentGone: 8,
 } as const;
 export type GateFlags = (typeof GateFlags)[keyof typeof GateFlags];
 
 const GateFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
-  [8, 'AgentGone'],
   [4, 'FullKill'],
   [2, 'StaleOpen'],
   [1, 'On'],
