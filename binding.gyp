@@ -33,6 +33,7 @@
       "sources": [
         "src/netfilter/native/addon.cc",
         "src/netfilter/native/arguments.cc",
+        "src/netfilter/native/conntrack.cc",
         "src/netfilter/native/handle.cc",
         "src/netfilter/native/queue.cc",
         "src/netfilter/native/sender.cc",

@@ -6,14 +6,14 @@ import { questionOf, type VerifiedTable } from './verified.ts';
 
 /**
  * Decides where it is known who is there: somebody of this node, or of another one and verified already. Then nobody has to
- * be asked. Not every kernel tells what was rewritten; but nothing waits that was sent to this node's own. False: it is not
- * known.
+ * be asked. Not every kernel tells what was rewritten; but nothing waits that was sent to this node's own, or to somebody verified.
+ * False: it is not known.
  */
 export function decideBehind(context: Context, verified: VerifiedTable, flow: HeldFlow, local: LocalEnd): boolean {
   const { node, policy, held, now, timing } = context;
   const { conversation } = flow;
   const here = node.receiverAt(conversation.destination, conversation.protocol);
-  const asks = here === undefined && flow.addressed !== undefined;
+  const asks = here === undefined && (flow.addressed !== undefined || flow.untold === true);
   const there = asks ? verified.reaching(local.endpoint, local.identity, conversation) : undefined;
   const destination = here?.identity ?? there?.peer;
   if (destination === undefined) return false;
@@ -37,7 +37,8 @@ export function decideBehind(context: Context, verified: VerifiedTable, flow: He
 
 /**
  * Tells the kernel who it is, for this conversation. Not for long: a Service may lead elsewhere the next time, and what is
- * verified may be revoked. False: it cannot be written.
+ * verified may be revoked. Where nobody tells what was rewritten the kernel finds it by itself, once the first packet has gone
+ * on. False: it cannot be written.
  */
 export function noteBehind(
   { outcomes, timing }: Context,

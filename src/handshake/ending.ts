@@ -82,7 +82,9 @@ export function goToWorld(
   const answer = policy.decide(questionOf(question, pair.conversation.destination.port));
   const allowed = answer?.allowed ?? false;
   const kind = allowed ? 'world' : 'refused';
-  const written = outcomes.write(pair, kind, timing[why === 'not-here' ? kind : 'refused']);
+  // A Service, for which each conversation waits, may lead elsewhere the next time; else nobody waits whom no agent speaks for.
+  const brief = why !== 'not-here' || flow.addressed !== undefined || asked.agent === undefined;
+  const written = outcomes.write(pair, kind, timing[brief ? 'refused' : kind]);
   if (allowed && written) held.release(flow.id);
   else held.drop(flow.id, 'refused');
   const result = allowed && !written ? 'limited' : kind;

@@ -77,6 +77,8 @@ export interface HeldFlow {
   readonly conversation: Conversation;
   /** Where the container sent it, where that was rewritten: a Service's address. */
   readonly addressed?: Side;
+  /** Nobody can tell yet whether it was, and from what. */
+  readonly untold?: true;
   /** It opens a TCP connection and bears a tag: it may go on when nobody can be asked. */
   readonly tagged: boolean;
   /** Milliseconds since the epoch. */

@@ -3,13 +3,17 @@ import type { IpPacket } from './packet.ts';
 import type { DropReason, HeldFlow, HoldLimits, HoldOptions } from './port.ts';
 import type { Destination } from './rewrite.ts';
 
-/** The first packet of a flow: it waits in the kernel, until a token has taken its place. */
-export interface First {
+/** A packet that waits, and where its container sent it, where that is told. */
+export interface Waiting {
   readonly packet: IpPacket;
+  readonly original: Destination | undefined;
+}
+
+/** The first packet of a flow: it waits in the kernel, until a token has taken its place. */
+export interface First extends Waiting {
   /** Of the queue. */
   readonly id: number;
   readonly mark: number;
-  readonly original: Destination | undefined;
 }
 
 /** A packet to be sent from here, complete. */
@@ -44,7 +48,7 @@ export interface FlowStart {
 /** A flow that waits. */
 export interface Flow extends FlowStart {
   /** Taken out of the queue when they came: met with connection tracking before the first one, they would get a mapping of their own. */
-  readonly further: Outgoing[];
+  readonly further: Waiting[];
   readonly accounts: readonly [peer: Account, endpoint: Account, node: Account];
   packets: number;
   bytes: number;
@@ -131,7 +135,7 @@ export class Book {
   }
 
   /** Of a packet that no bound refuses. */
-  add(flow: Flow, packet: Outgoing, size: number): void {
+  add(flow: Flow, packet: Waiting, size: number): void {
     flow.further.push(packet);
     count(flow, size);
   }

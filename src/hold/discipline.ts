@@ -5,8 +5,8 @@
  */
 
 import { hasPorts } from '../model/protocol.ts';
-import type { PacketQueue, PacketSender, QueuedPacket } from '../netfilter/port.ts';
-import { Book, type First, type Flow, type Outgoing } from './book.ts';
+import type { Conntrack, OriginalTuple, PacketQueue, PacketSender, QueuedPacket } from '../netfilter/port.ts';
+import { Book, type First, type Flow, type Outgoing, type Waiting } from './book.ts';
 import { Outbox } from './outbox.ts';
 import {
   conversationKey,
@@ -23,6 +23,8 @@ import { claimPayload, type Destination, sendable, withPayload } from './rewrite
 export interface DisciplineParts {
   readonly queue: PacketQueue;
   readonly sender: PacketSender;
+  /** Where the queue does not tell what was rewritten. */
+  readonly conntrack?: Conntrack;
   /** Milliseconds, never going back. */
   readonly monotonic: () => number;
   readonly onError: (error: Error) => void;
@@ -46,6 +48,8 @@ export class Discipline implements Hold {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #closed = false;
+  /** That connection tracking cannot be asked has been told. */
+  #untracked = false;
 
   constructor(options: HoldOptions, parts: DisciplineParts) {
     this.#options = options;
@@ -101,7 +105,8 @@ export class Discipline implements Hold {
       this.#refuse(queued, 'refused');
     } else if (decision === 'released') {
       this.#outbox.verdict(queued.id, { action: 'drop' });
-      this.#send(outgoing(packet, originalOf(queued, packet)));
+      const original = originalOf(queued.original, packet);
+      this.#send(outgoing(packet, this.#destinationOf({ packet, original })));
     } else {
       const flow = this.#takeFirst(queued, packet, endpoint, key, now);
       if (flow !== undefined) began.push(flow);
@@ -117,9 +122,7 @@ export class Discipline implements Hold {
       this.#refuse(queued, refusal);
       return undefined;
     }
-    // A copy: what is held must not keep alive the buffer of all that came with it.
-    const kept: IpPacket = { ...packet, bytes: Buffer.from(packet.bytes) };
-    const first: First = { packet: kept, id: queued.id, mark: queued.mark, original: originalOf(queued, packet) };
+    const first: First = { ...waiting(queued, packet), id: queued.id, mark: queued.mark };
     return this.#book.begin({
       key,
       endpoint,
@@ -140,7 +143,7 @@ export class Discipline implements Hold {
       return;
     }
     if (!packet.tagged) flow.told.tagged = false;
-    this.#book.add(flow, outgoing(packet, originalOf(queued, packet)), size);
+    this.#book.add(flow, waiting(queued, packet), size);
     this.#outbox.verdict(queued.id, { action: 'drop' });
   }
 
@@ -156,6 +159,7 @@ export class Discipline implements Hold {
       ...(rewritten
         ? { addressed: { address: original.address, port: hasPorts(packet.protocol) ? original.port : port } }
         : {}),
+      ...(this.#parts.conntrack === undefined ? {} : { untold: true }),
       tagged: packet.tagged,
       since: this.#options.now(),
     };
@@ -179,9 +183,10 @@ export class Discipline implements Hold {
     const payload = claimPayload(token);
     const flow = this.#book.get(id);
     if (flow === undefined || !flow.first.packet.replaceable) return false;
-    const { packet, original } = flow.first;
+    const { packet } = flow.first;
     if (flow.tokenSent) {
-      this.#outbox.send({ ...of(packet, withPayload(packet, payload, original)), isToken: true });
+      const destination = this.#destinationOf(flow.first);
+      this.#outbox.send({ ...of(packet, withPayload(packet, payload, destination)), isToken: true });
       return true;
     }
     flow.tokenSent = true;
@@ -196,6 +201,24 @@ export class Discipline implements Hold {
   }
 
   /**
+   * Where the container sent a packet of a flow whose first one goes on, or has. Connection tracking finds it from then on,
+   * and what is sent to anywhere else would be another conversation.
+   */
+  #destinationOf({ packet, original }: Waiting): Destination | undefined {
+    const { conntrack, onError } = this.#parts;
+    if (original !== undefined || conntrack === undefined || !hasPorts(packet.protocol)) return original;
+    this.#outbox.flush();
+    const { bytes, protocol, sourcePort, destinationPort } = packet;
+    try {
+      return originalOf(conntrack.originalOf({ packet: bytes, protocol, sourcePort, destinationPort }), packet);
+    } catch (error) {
+      if (!this.#untracked) onError(error instanceof Error ? error : new Error(String(error)));
+      this.#untracked = true;
+      return undefined;
+    }
+  }
+
+  /**
    * What has come and was not read yet goes with what is held, and all of it leaves before this returns: packets that
    * come from now on may take the kernel's way, and shall not overtake.
    */
@@ -205,13 +228,13 @@ export class Discipline implements Hold {
     if (flow === undefined || !this.#book.remove(flow)) return false;
     // A tag goes on when nobody could be asked: that speaks for no other packet.
     if (!flow.told.tagged) this.#recent.note(`${flow.endpoint}\0${flow.key}`, 'released', this.#parts.monotonic());
-    if (flow.tokenSent) {
-      this.#send(outgoing(flow.first.packet, flow.first.original));
-    } else {
+    if (!flow.tokenSent) {
       this.#released += 1;
       this.#accept(flow.first);
     }
-    for (const packet of flow.further) this.#send(packet);
+    const unsent = flow.tokenSent ? [flow.first, ...flow.further] : flow.further;
+    const destination = unsent.length === 0 ? undefined : this.#destinationOf(flow.first);
+    for (const { packet, original = destination } of unsent) this.#send(outgoing(packet, original));
     this.#outbox.flush();
     this.#parts.queue.drain();
     this.#arm();
@@ -305,8 +328,15 @@ export class Discipline implements Hold {
       this.#outbox.flush();
       this.#parts.queue.close();
       this.#parts.sender.close();
+      this.#parts.conntrack?.close();
     }
   }
+}
+
+/** A copy: what is held must not keep alive the buffer of all that came with it. */
+function waiting(queued: QueuedPacket, packet: IpPacket): Waiting {
+  const original = originalOf(queued.original, packet);
+  return { packet: { ...packet, bytes: Buffer.from(packet.bytes) }, original };
 }
 
 function outgoing(packet: IpPacket, original: Destination | undefined): Outgoing {
@@ -321,7 +351,7 @@ function of({ version, divisible }: IpPacket, bytes: Buffer): Outgoing {
  * Where the container sent it: what goes out from here meets the same rewriting again. What connection tracking tells is
  * of the connection's first packet, so it counts only for packets in the direction of that one.
  */
-function originalOf({ original }: QueuedPacket, packet: IpPacket): Destination | undefined {
+function originalOf(original: OriginalTuple | undefined, packet: IpPacket): Destination | undefined {
   if (original === undefined || original.protocol !== packet.protocol) return undefined;
   if (hasPorts(packet.protocol) && original.sourcePort !== packet.sourcePort) return undefined;
   if (original.source !== sourceAddress(packet)) return undefined;

@@ -1,5 +1,5 @@
 /** Packets that wait in the kernel until both ends agree: in order, bounded, with a deadline. */
-import type { PacketQueue, PacketQueueOptions, PacketSender } from '../netfilter/port.ts';
+import type { Conntrack, PacketQueue, PacketQueueOptions, PacketSender } from '../netfilter/port.ts';
 import { Discipline } from './discipline.ts';
 import type { Hold, HoldOptions } from './port.ts';
 
@@ -8,11 +8,13 @@ export type { DropReason, HeldFlow, Hold, HoldLimits, HoldOptions, HoldStatistic
 /** The kernel's queue is longer than the hold by this much, so that what is too much is refused, and counted, here. */
 const QUEUE_SLACK = 1024;
 
-/** The hold's ways into the kernel. It closes both, the sender also where the queue cannot be opened. */
+/** The hold's ways into the kernel. It closes all, the sender also where the queue cannot be opened. */
 export interface HoldEdges {
   /** Opens the queue: `PacketQueue.open`, with what the caller adds (`failOpen`). */
   readonly queue: (options: PacketQueueOptions) => PacketQueue;
   readonly sender: PacketSender;
+  /** Opens a way to connection tracking: for a queue that does not tell what was rewritten. */
+  readonly conntrack: () => Conntrack;
   /**
    * The queue does not work any more: nothing is held, and what waits is dropped when its deadline passes. Or the host's
    * own firewall refuses what is let go.
@@ -25,7 +27,7 @@ export interface HoldEdges {
 /**
  * Opens the queue and holds what comes. The callbacks of `options` may call the hold, and must not throw.
  *
- * @throws RangeError where `mark` is not one bit; what `edges.queue` throws
+ * @throws RangeError where `mark` is not one bit; what `edges.queue` and `edges.conntrack` throw
  */
 export function openHold(options: HoldOptions, edges: HoldEdges): Hold {
   const { mark, limits } = options;
@@ -45,9 +47,18 @@ export function openHold(options: HoldOptions, edges: HoldEdges): Hold {
     edges.sender.close();
     throw error;
   }
+  let conntrack: Conntrack | undefined;
+  try {
+    conntrack = queue.conntrack ? undefined : edges.conntrack();
+  } catch (error) {
+    queue.close();
+    edges.sender.close();
+    throw error;
+  }
   discipline = new Discipline(options, {
     queue,
     sender: edges.sender,
+    ...(conntrack === undefined ? {} : { conntrack }),
     monotonic: edges.monotonic ?? (() => performance.now()),
     onError: edges.onError,
   });

@@ -9,6 +9,8 @@ export interface HeldFlow {
   readonly conversation: Conversation;
   /** Where the container sent it, where that was rewritten: a Service's address. */
   readonly addressed?: Side;
+  /** Nobody can tell yet whether it was rewritten, and from what: not every kernel does. */
+  readonly untold?: true;
   /**
    * True while each packet of it is a SYN with a tag and without payload: it may go on when nobody can be asked. To be read
    * when that is so: another packet may have come since the flow began.

@@ -28,6 +28,7 @@ export const ERROR_TABLE = {
   },
   VERDICT: { meaning: 'verdicts could not be sent', exitCode: SYSTEM },
   SENDER: { meaning: 'raw sockets could not be opened', exitCode: SYSTEM },
+  CONNTRACK: { meaning: 'connection tracking could not be asked', exitCode: SYSTEM },
   SEND: { meaning: 'the kernel refused to send a packet', exitCode: SYSTEM },
   TOO_LARGE: { meaning: 'a packet is larger than the way out takes', exitCode: SYSTEM },
   RULE: {

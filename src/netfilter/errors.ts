@@ -44,7 +44,7 @@ const EPERM = -1;
 const EACCES = -13;
 const EMSGSIZE = -90;
 
-type SystemCode = 'QUEUE' | 'VERDICT' | 'SENDER' | 'SEND';
+type SystemCode = 'QUEUE' | 'VERDICT' | 'SENDER' | 'SEND' | 'CONNTRACK';
 
 /** Raises a failed call. */
 export function fail(code: SystemCode, errno: number, attempted: string): never {

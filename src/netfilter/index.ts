@@ -1,4 +1,5 @@
 /** Our binding to NFQUEUE: packets wait in the kernel for our verdict. Usable without Sallyport: docs/netfilter.md. */
+export { Conntrack } from './conntrack.ts';
 export { ERROR_TABLE, type NetfilterErrorCode } from './error-table.ts';
 export { NetfilterError, type NetfilterErrorDetails } from './errors.ts';
 export type {
@@ -10,6 +11,7 @@ export type {
   QueueStatistics,
   QueueVerdict,
   RuleBackend,
+  TrackedPacket,
 } from './port.ts';
 export { PacketQueue } from './queue.ts';
 export { installQueueRule, removeQueueRules } from './rules.ts';

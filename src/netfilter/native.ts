@@ -8,6 +8,7 @@ interface Handle<K extends string> {
 }
 export type QueueHandle = Handle<'queue'>;
 export type SenderHandle = Handle<'sender'>;
+export type ConntrackHandle = Handle<'conntrack'>;
 
 /** A negative errno. */
 type Errno = number;
@@ -47,7 +48,11 @@ export interface Native {
   /** EBUSY where something is in it, so that nobody's rules are lost. */
   deleteEmptyTable(ipv6: boolean, name: string): Errno;
 
-  close(handle: QueueHandle | SenderHandle): void;
+  openConntrack(): ConntrackHandle | Errno;
+  /** `tuples`: a packet's, and room for the original one of its connection, 40 bytes each (native/conntrack.h). */
+  findOriginal(conntrack: ConntrackHandle, tuples: Uint8Array): Errno;
+
+  close(handle: QueueHandle | SenderHandle | ConntrackHandle): void;
 }
 
 /** Beside `src/` and `dist/` alike. */

@@ -86,6 +86,8 @@ export interface QueueStatistics {
  *   queue.close();                             // idempotent; the kernel drops what waits
  */
 export interface PacketQueue {
+  /** Whether the kernel tells `original` of packets. */
+  readonly conntrack: boolean;
   verdict(id: number, verdict: QueueVerdict): void;
   /** The same for many, in order, as few system calls as there are 64 KiB of them. */
   verdicts(entries: readonly (readonly [id: number, verdict: QueueVerdict])[]): void;
@@ -95,6 +97,26 @@ export interface PacketQueue {
    */
   drain(): void;
   statistics(): QueueStatistics;
+  close(): void;
+}
+
+/** A packet before its source is rewritten, if that is. Ports: 0 for protocols without. */
+export interface TrackedPacket {
+  /** From its IP header on. */
+  readonly packet: Uint8Array;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+/** Connection tracking of this network namespace, for whom the queue does not tell `original`. */
+export interface Conntrack {
+  /**
+   * The original direction of the packet's connection, once a packet of it has gone on: before that nobody finds it.
+   * Undefined: there is none, or its source is rewritten, too.
+   * @throws NetfilterError CONNTRACK, PERMISSION
+   */
+  originalOf(packet: TrackedPacket): OriginalTuple | undefined;
   close(): void;
 }
 

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { readTuple } from './conntrack.ts';
 import { argumentError, checkInteger, fail, MAX_U32, NetfilterError, systemError } from './errors.ts';
 import { NONE, native, PACKET_WORDS, PACKETS_MAX, type QueueHandle, VERDICT_WORDS } from './native.ts';
-import { addressText, checkPacket } from './packet.ts';
+import { checkPacket } from './packet.ts';
 import type {
   OriginalTuple,
   PacketQueueOptions,
@@ -218,15 +219,7 @@ class Arrival implements QueuedPacket {
 
   get original(): OriginalTuple | undefined {
     if (this.#original === NONE) return undefined;
-    const bytes = this.#shared.subarray(this.#original, this.#original + 40);
-    const size = bytes[37] === 4 ? 4 : 16;
-    return {
-      source: addressText(bytes.subarray(0, size)),
-      sourcePort: bytes.readUInt16BE(32),
-      destination: addressText(bytes.subarray(16, 16 + size)),
-      destinationPort: bytes.readUInt16BE(34),
-      protocol: bytes[36]!,
-    };
+    return readTuple(this.#shared.subarray(this.#original, this.#original + 40));
   }
 }
 

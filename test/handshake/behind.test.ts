@@ -84,6 +84,28 @@ describe('who is behind the address of a Service', () => {
     }
   });
 
+  it('is asked for once, also where the kernel does not tell what was rewritten, and found by the kernel alone', () => {
+    const { network, one, conversation } = twoNodes();
+    one.hold(conversation, { untold: true });
+    network.settle();
+    const said = one.said.length;
+    const next = one.hold(udp('10.1.0.2', 4001, '10.2.0.3', 53), { untold: true });
+    assert.equal(one.released.at(-1), next);
+    assert.equal(one.said.length, said);
+    assert.deepEqual(one.entryTexts(), ['web 10.2.0.3 = 34', 'web(17) 10.2.0.3 = 34']);
+  });
+
+  it('is nobody for a few seconds only where no agent speaks for it: each conversation waits, and there is not room for many', () => {
+    for (const told of [{ addressed: SERVICE }, { untold: true }] as const) {
+      const { clock, one } = twoNodes();
+      for (let port = 4000; port < 4010; port++) one.hold(udp('10.1.0.2', port, '192.0.2.53', 53), told);
+      assert.equal(one.released.length, 10);
+      assert.equal(one.entryTexts('world').length, 10);
+      clock.advance(5_000);
+      assert.deepEqual(one.entryTexts('world'), []);
+    }
+  });
+
   it('is the world where nobody of the domain is, by the address that the container knows', () => {
     const { one } = twoNodes();
     const asked: string[] = [];

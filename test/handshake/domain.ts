@@ -130,11 +130,10 @@ export class Node {
 
   hold(
     conversation: Conversation,
-    { tagged = false, addressed }: { readonly tagged?: boolean; readonly addressed?: Conversation['source'] } = {},
+    { tagged = false, ...told }: Partial<Pick<HeldFlow, 'tagged' | 'addressed' | 'untold'>> = {},
   ): HeldFlow {
     const since = this.network.clock.now;
-    const seen = addressed === undefined ? {} : { addressed };
-    const flow = { id: this.network.nextFlow++, conversation, ...seen, tagged, since };
+    const flow = { id: this.network.nextFlow++, conversation, ...told, tagged, since };
     this.held.set(flow.id, flow);
     this.engine.heldFlow(flow);
     return flow;

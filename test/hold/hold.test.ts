@@ -121,6 +121,55 @@ describe('the hold', () => {
     assert.deepEqual(made.flows[0]!.addressed, { address: '10.96.0.10', port: 5353 });
   });
 
+  it('asks connection tracking where the queue does not tell, once the first packet has gone on', async () => {
+    for (const token of [true, false]) {
+      const made = rig();
+      made.queue.conntrack = false;
+      const asking = new Rig({}, { queue: (o) => made.queue.open(o), sender: made.queue, conntrack: () => made.queue });
+      made.queue.arrive([datagram('1'), datagram('2'), datagram('3')]);
+      assert.equal(made.queue.asked, 0, 'nobody would find it yet');
+      assert.equal(asking.flows[0]!.addressed, undefined);
+      assert.equal(asking.flows[0]!.untold, true);
+      made.queue.original = TUPLE;
+      if (token) asking.hold.sendToken(1, TOKEN);
+      asking.hold.release(1);
+      assert.equal(made.queue.asked, 1, 'all of one conversation');
+      made.queue.arrive([datagram('4')]);
+      await settled();
+      const ways = made.queue.passed.map(
+        ({ bytes }) => `${bytes.subarray(16, 20).join('.')}:${bytes.readUInt16BE(22)}`,
+      );
+      assert.deepEqual(ways, ['10.2.0.3:53', ...Array(token ? 4 : 3).fill('10.96.0.10:5353')]);
+      assert.equal(made.queue.passed[0]!.how, 'accepted');
+    }
+  });
+
+  it('sends to where it leads what connection tracking does not know, and tells once that it cannot be asked', async () => {
+    const made = rig();
+    made.queue.conntrack = false;
+    let asked = 0;
+    const conntrack = {
+      originalOf: () => {
+        asked += 1;
+        if (asked > 1) throw new Error('asked in vain');
+        return undefined;
+      },
+      close: () => undefined,
+    };
+    const asking = new Rig({}, { queue: (o) => made.queue.open(o), sender: made.queue, conntrack: () => conntrack });
+    for (const port of [4000, 4001, 4002]) {
+      made.queue.arrive([datagram('1', port), datagram('2', port)]);
+      asking.hold.release(asking.flows.at(-1)!.id);
+    }
+    await settled();
+    const ways = made.queue.passed.map(({ bytes }) => bytes.subarray(16, 20).join('.'));
+    assert.deepEqual(ways, Array(6).fill('10.2.0.3'));
+    assert.deepEqual(
+      asking.errors.map(({ message }) => message),
+      ['asked in vain'],
+    );
+  });
+
   for (const [name, original] of [
     ['an answer', { ...TUPLE, source: '10.2.0.3', sourcePort: 53, destination: '10.96.0.10' }],
     ['a packet of another port', { ...TUPLE, sourcePort: 4001 }],

@@ -108,6 +108,7 @@ class World {
       {
         queue: (o) => this.queue.open(o),
         sender: this.queue,
+        conntrack: () => assert.fail('the queue tells'),
         onError: (e) => assert.fail(e),
         monotonic: () => this.now,
       },

@@ -1,6 +1,8 @@
 /** A queue that does what the kernel's does, in memory: packets wait in order until a verdict, ids are never used twice. */
 import { systemError } from '../../src/netfilter/errors.ts';
 import type {
+  Conntrack,
+  OriginalTuple,
   PacketQueue,
   PacketQueueOptions,
   PacketSender,
@@ -15,7 +17,7 @@ export interface Passed {
   readonly mark: number;
 }
 
-export class MemoryQueue implements PacketQueue, PacketSender {
+export class MemoryQueue implements PacketQueue, PacketSender, Conntrack {
   readonly passed: Passed[] = [];
   readonly dropped: number[] = [];
   /** How many verdicts came in each call. */
@@ -24,6 +26,10 @@ export class MemoryQueue implements PacketQueue, PacketSender {
   /** A packet that does not fit through a socket, and one for which there is no way. */
   mtu = 65_535;
   unreachable = false;
+  /** Whether it tells what was rewritten; where not, what connection tracking would say. */
+  conntrack = true;
+  original: OriginalTuple | undefined;
+  asked = 0;
   readonly #waiting = new Map<number, QueuedPacket>();
   readonly #unread: QueuedPacket[] = [];
   #options: PacketQueueOptions | undefined;
@@ -95,6 +101,11 @@ export class MemoryQueue implements PacketQueue, PacketSender {
     if (packet.length > this.mtu) throw systemError('SEND', -90, 'send');
     if (this.unreachable) throw systemError('SEND', -101, 'send');
     this.passed.push({ how: 'sent', bytes: Buffer.from(packet), mark });
+  }
+
+  originalOf(): OriginalTuple | undefined {
+    this.asked += 1;
+    return this.original;
   }
 
   statistics() {

@@ -50,7 +50,13 @@ export class Rig {
       ...options,
     };
     const onError = (error: Error) => void this.errors.push(error);
-    this.hold = openHold(whole, { queue: (o) => this.queue.open(o), sender: this.queue, onError, ...edges });
+    this.hold = openHold(whole, {
+      queue: (o) => this.queue.open(o),
+      sender: this.queue,
+      conntrack: () => this.queue,
+      onError,
+      ...edges,
+    });
   }
 
   dropped(reason: DropReason): number {

@@ -1,6 +1,6 @@
 import { openHold } from '../../hold/index.ts';
 import type { HeldFlow, Hold, HoldOptions } from '../../hold/port.ts';
-import { installQueueRule, PacketQueue, PacketSender } from '../../netfilter/index.ts';
+import { Conntrack, installQueueRule, PacketQueue, PacketSender } from '../../netfilter/index.ts';
 import type { RuleBackend } from '../../netfilter/port.ts';
 import type { Config } from '../config.ts';
 
@@ -36,6 +36,7 @@ export async function openWaitingRoom(options: WaitingRoomOptions): Promise<Wait
     {
       queue: (asked) => PacketQueue.open({ ...asked, failOpen: open }),
       sender: PacketSender.open(),
+      conntrack: () => Conntrack.open(),
       onError: onFault,
     },
   );

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// NFQUEUE and raw sockets for Node.js: plain functions over tagged handles. They return a value, or a negative errno; a
+// NFQUEUE, raw sockets and conntrack for Node.js: plain functions over tagged handles. They return a value, or a negative errno; a
 // wrong argument is an exception. Names, messages and types live in TypeScript.
 #include <napi.h>
 
@@ -19,6 +19,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   netfilter::ExportWatch(env, exports);
   netfilter::ExportSender(env, exports);
   netfilter::ExportTable(env, exports);
+  netfilter::ExportConntrack(env, exports);
   exports.Set("close", Napi::Function::New<Close>(env));
   return exports;
 }

@@ -13,7 +13,10 @@ constexpr napi_type_tag kHandleTag = {0x6e657466696c7465ULL, 0x722d68616e646c65U
 
 }  // namespace
 
-const char* KindName(Kind kind) { return kind == Kind::kQueue ? "packet queue" : "packet sender"; }
+const char* KindName(Kind kind) {
+  if (kind == Kind::kConntrack) return "conntrack socket";
+  return kind == Kind::kQueue ? "packet queue" : "packet sender";
+}
 
 Napi::Value Wrap(Napi::Env env, std::unique_ptr<Handle> handle) {
   auto external = Napi::External<Handle>::New(env, handle.get(), [](Napi::Env, Handle* collected) { delete collected; });

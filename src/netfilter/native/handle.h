@@ -11,7 +11,7 @@
 
 namespace netfilter {
 
-enum class Kind { kQueue, kSender };
+enum class Kind { kQueue, kSender, kConntrack };
 
 const char* KindName(Kind kind);
 
@@ -56,5 +56,6 @@ void ExportVerdicts(Napi::Env env, Napi::Object exports);
 void ExportWatch(Napi::Env env, Napi::Object exports);
 void ExportSender(Napi::Env env, Napi::Object exports);
 void ExportTable(Napi::Env env, Napi::Object exports);
+void ExportConntrack(Napi::Env env, Napi::Object exports);
 
 }  // namespace netfilter

@@ -11,13 +11,13 @@
 #include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "arguments.h"
+#include "conntrack.h"
 
 namespace netfilter {
 
@@ -32,18 +32,6 @@ constexpr size_t kShared = 2048;
 // has, offset of the original addresses or kNone, index of its own buffer or kNone.
 constexpr size_t kWordsPerPacket = 10;
 constexpr uint32_t kNone = UINT32_MAX;
-
-// Of the connection's original direction; as bytes: source, destination, ports (network order), protocol, IP version.
-struct Original {
-  uint8_t source[16];
-  uint8_t destination[16];
-  uint16_t source_port;
-  uint16_t destination_port;
-  uint8_t protocol;
-  uint8_t version;
-  uint8_t padding[2];
-};
-static_assert(sizeof(Original) == 40);
 
 int SetBuffer(int fd, int forced, int plain, int bytes) {
   if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof(bytes)) == 0) return 0;
@@ -178,44 +166,6 @@ bool Parse(const nlmsghdr* message, Waiting* waiting) {
   return true;
 }
 
-const nlattr* Nested(const nlattr* parent, int type) {
-  auto* attribute = static_cast<const nlattr*>(mnl_attr_get_payload(parent));
-  const char* end = static_cast<const char*>(mnl_attr_get_payload(parent)) + mnl_attr_get_payload_len(parent);
-  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute))); attribute = mnl_attr_next(attribute)) {
-    if (mnl_attr_get_type(attribute) == type) return attribute;
-  }
-  return nullptr;
-}
-
-bool CopyNested(const nlattr* parent, int type, void* to, size_t size) {
-  const nlattr* attribute = Nested(parent, type);
-  if (attribute == nullptr || mnl_attr_get_payload_len(attribute) < size) return false;
-  memcpy(to, mnl_attr_get_payload(attribute), size);
-  return true;
-}
-
-bool OriginalOf(const nlattr* conntrack, Original* original) {
-  if (conntrack == nullptr) return false;
-  const nlattr* tuple = Nested(conntrack, CTA_TUPLE_ORIG);
-  if (tuple == nullptr) return false;
-  const nlattr* addresses = Nested(tuple, CTA_TUPLE_IP);
-  const nlattr* protocol = Nested(tuple, CTA_TUPLE_PROTO);
-  if (addresses == nullptr || protocol == nullptr) return false;
-  if (CopyNested(addresses, CTA_IP_V4_SRC, original->source, 4) && CopyNested(addresses, CTA_IP_V4_DST, original->destination, 4)) {
-    original->version = 4;
-  } else if (CopyNested(addresses, CTA_IP_V6_SRC, original->source, 16) &&
-             CopyNested(addresses, CTA_IP_V6_DST, original->destination, 16)) {
-    original->version = 6;
-  } else {
-    return false;
-  }
-  if (!CopyNested(protocol, CTA_PROTO_NUM, &original->protocol, 1)) return false;
-  // Protocols without ports have none.
-  CopyNested(protocol, CTA_PROTO_SRC_PORT, &original->source_port, 2);
-  CopyNested(protocol, CTA_PROTO_DST_PORT, &original->destination_port, 2);
-  return true;
-}
-
 // Copies packets into what becomes one Buffer, and puts down where they are.
 class Batch {
  public:
@@ -245,7 +195,7 @@ class Batch {
     for (size_t i = 0; i < count_; i++) {
       if (waiting_[i].captured <= kShared) total += waiting_[i].captured;
       originals[i] = {};
-      known[i] = OriginalOf(waiting_[i].conntrack, &originals[i]);
+      known[i] = waiting_[i].conntrack != nullptr && OriginalOf(AttributesOf(waiting_[i].conntrack), &originals[i]);
       if (known[i]) total += sizeof(Original);
     }
     auto buffer = Napi::Buffer<uint8_t>::New(env, total);

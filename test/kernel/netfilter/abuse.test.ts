@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { installQueueRule, PacketQueue, type QueueVerdict } from '../../../src/netfilter/index.ts';
+import { Conntrack, installQueueRule, PacketQueue, type QueueVerdict } from '../../../src/netfilter/index.ts';
 import { native } from '../../../src/netfilter/native.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { describeInside } from './inside.ts';
@@ -143,6 +143,8 @@ describeInside('The binding to packet queues', import.meta.filename, () => {
     const sender = native.openSender();
     assert.ok(typeof opened !== 'number' && typeof sender !== 'number');
     const queue = opened.handle;
+    const conntrack = native.openConntrack();
+    assert.ok(typeof conntrack !== 'number');
     const words = new Uint32Array(641);
     const calls: (() => unknown)[] = [
       () => native.readQueue(sender.handle as never, words, []),
@@ -167,6 +169,9 @@ describeInside('The binding to packet queues', import.meta.filename, () => {
       () => native.sendPacket(sender.handle, Buffer.alloc(39, 0x65), 0),
       () => native.deleteEmptyTable(false, 'x'.repeat(256)),
       () => native.deleteEmptyTable(false, ''),
+      () => native.findOriginal(sender.handle as never, Buffer.alloc(80)),
+      () => native.findOriginal(conntrack, Buffer.alloc(79)),
+      () => native.findOriginal(conntrack, 'x' as never),
     ];
     for (const call of calls) assert.throws(call, { code: 'ERR_NETFILTER_ARGUMENT' }, String(call));
     const moved = new Uint32Array(5);
@@ -174,6 +179,23 @@ describeInside('The binding to packet queues', import.meta.filename, () => {
     assert.throws(() => native.sendVerdicts(queue, moved, 1, []), { code: 'ERR_NETFILTER_ARGUMENT' });
     native.close(queue);
     native.close(sender.handle);
+    native.close(conntrack);
+    assert.throws(() => native.findOriginal(conntrack, Buffer.alloc(80)), { code: 'ERR_NETFILTER_CLOSED' });
+  });
+
+  it('asks connection tracking about what is a packet, and finds nothing of what never was', () => {
+    const conntrack = road.keep(Conntrack.open());
+    const about = { protocol: 17, sourcePort: 1, destinationPort: 2 };
+    for (const packet of [Buffer.alloc(28, 0x45), Buffer.alloc(0), 'x' as never]) {
+      assert.throws(() => conntrack.originalOf({ ...about, packet }), { code: 'ARGUMENT' });
+    }
+    const packet = largePacket(28);
+    for (const protocol of [0, 6, 17, 132, 255]) {
+      assert.equal(conntrack.originalOf({ ...about, packet, protocol }), undefined);
+    }
+    conntrack.close();
+    conntrack.close();
+    assert.throws(() => conntrack.originalOf({ ...about, packet }), { code: 'CLOSED' });
   });
 
   it('survives an array of packets that takes everything away while it is read', () => {
