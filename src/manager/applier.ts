@@ -1,8 +1,11 @@
 import type { Logger } from 'pino';
 import { KubernetesError } from '../sources/kubernetes/error.ts';
+import { Lines } from './lines.ts';
 
 /** One thing to be written, by a key; a later one of the same key takes its place. */
 export interface Write {
+  /** For whom: a namespace, empty for what is of the whole cluster. They are served in turn. */
+  readonly party: string;
   readonly key: string;
   /** Whether it is still to be done when its turn has come, and how. */
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -34,10 +37,13 @@ const AT_ONCE = 4;
 /** Writes that wait; a cluster has no more objects that are ours. What is beyond is asked for again by the next round. */
 const MOST_WAITING = 200_000;
 
-/** Writes objects one after the other, not faster than the API server likes; what fails is tried again later. */
+/**
+ * Writes objects one after the other, a namespace's after another's, not faster than the API server likes; what fails is
+ * tried again later.
+ */
 export class Applier {
   readonly #options: Required<ApplierOptions>;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new Lines<Waiting>(MOST_WAITING);
   readonly #running = new Map<string, Promise<void>>();
   readonly #closing = new AbortController();
   readonly #counts = { written: 0, failed: 0 };
@@ -60,15 +66,15 @@ export class Applier {
   /** What is to be written; what waits after a failure goes on waiting, with the new content. */
   add(write: Write): void {
     if (this.#closing.signal.aborted) return;
-    const known = this.#waiting.get(write.key);
-    if (known === undefined && this.#waiting.size >= MOST_WAITING) return;
-    this.#waiting.set(write.key, known === undefined ? { write, attempts: 0, at: 0 } : { ...known, write });
+    const { party, key } = write;
+    const known = this.#waiting.get(party, key) ?? { attempts: 0, at: 0 };
+    this.#waiting.set(party, key, { ...known, write });
     this.#schedule(0);
   }
 
   /** Forgets what has not been begun, of keys that begin so: it is no longer wanted. */
   drop(prefix: string, keep: (key: string) => boolean = () => false): void {
-    for (const key of this.#waiting.keys()) if (key.startsWith(prefix) && !keep(key)) this.#waiting.delete(key);
+    this.#waiting.filter((key) => !key.startsWith(prefix) || keep(key));
   }
 
   async close(): Promise<void> {
@@ -93,22 +99,24 @@ export class Applier {
     }
     this.#fill();
     const now = monotonic();
-    let next = Number.POSITIVE_INFINITY;
-    for (const [key, waiting] of this.#waiting) {
+    while (this.#tokens >= 1) {
+      // The end of one of them looks again.
       if (this.#running.size >= AT_ONCE) return;
-      if (this.#running.has(key)) continue;
-      if (waiting.at > now) {
-        next = Math.min(next, waiting.at - now);
-        continue;
-      }
-      if (this.#tokens < 1) {
-        next = Math.min(next, 1_000 / rate);
-        break;
+      const waiting = this.#waiting.take(({ at }, key) => at <= now && !this.#running.has(key));
+      if (waiting === undefined) {
+        this.#scheduleNext(now);
+        return;
       }
       this.#tokens -= 1;
-      this.#waiting.delete(key);
-      this.#running.set(key, this.#run(waiting));
+      this.#running.set(waiting.write.key, this.#run(waiting));
     }
+    if (this.#waiting.size > 0) this.#schedule(1_000 / rate);
+  }
+
+  /** When what has failed is to be tried again. */
+  #scheduleNext(now: number): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { at } of this.#waiting.values()) if (at > now) next = Math.min(next, at - now);
     if (next !== Number.POSITIVE_INFINITY) this.#schedule(Math.max(1, next));
   }
 
@@ -134,8 +142,9 @@ export class Applier {
     const backoff = Math.min(mostMs, leastMs * 2 ** Math.min(attempts, 20)) * (0.5 + 0.5 * random());
     const at = monotonic() + Math.max(asked, backoff);
     // Something newer may have come meanwhile.
-    const newer = this.#waiting.get(write.key)?.write ?? write;
-    this.#waiting.set(write.key, { write: newer, attempts: attempts + 1, at });
+    const { party, key } = write;
+    const newer = this.#waiting.get(party, key)?.write ?? write;
+    this.#waiting.set(party, key, { write: newer, attempts: attempts + 1, at });
   }
 
   #fill(): void {

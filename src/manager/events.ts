@@ -33,6 +33,8 @@ export interface PolicyEvent {
 }
 
 interface Series {
+  /** Namespace of what it is about; empty for what is of the whole cluster. */
+  readonly party: string;
   readonly namespace: string;
   readonly name: string;
   count: number;
@@ -89,18 +91,19 @@ export class Events {
       this.#dropped += 1;
       return;
     }
-    const namespace = regarding.namespace === '' ? 'default' : regarding.namespace;
+    const party = regarding.namespace;
+    const namespace = party === '' ? 'default' : party;
     const name = `${regarding.name.slice(0, 200)}.${randomBytes(8).toString('hex')}`;
-    remember(this.#series, key, { namespace, name, count: 1, last: now }, MOST_SERIES);
-    this.#add(`events/${namespace}/${name}`, async (signal) => {
+    remember(this.#series, key, { party, namespace, name, count: 1, last: now }, MOST_SERIES);
+    this.#add(party, `events/${namespace}/${name}`, async (signal) => {
       await this.#client.create(EVENTS, this.#object(namespace, name, regarding, event, now), { signal });
     });
   }
 
   #again(series: Series): void {
-    const { namespace, name } = series;
+    const { party, namespace, name } = series;
     // Several of one moment are one write.
-    this.#add(`events/${namespace}/${name}#series`, async (signal) => {
+    this.#add(party, `events/${namespace}/${name}#series`, async (signal) => {
       const change = { series: { count: series.count, lastObservedTime: microTime(series.last) } };
       try {
         await this.#client.patch(EVENTS, { namespace, name }, change, { signal });
@@ -113,8 +116,9 @@ export class Events {
   }
 
   /** An event is told once or not at all: it is not worth a second attempt that could fail for ever. */
-  #add(key: string, write: (signal: AbortSignal) => Promise<void>): void {
+  #add(party: string, key: string, write: (signal: AbortSignal) => Promise<void>): void {
     this.#applier.add({
+      party,
       key,
       run: async (signal) => {
         try {

@@ -84,6 +84,7 @@ export class GeneratedObjects {
     if (present?.digest !== spec) {
       if (!shown && last?.spec === spec) return SHOWS_MS;
       this.#applier.add({
+        party: nameOf(key).namespace,
         key: `${this.#resource.plural}/${key}`,
         run: async (signal) => {
           await this.#write(key, object.spec, present !== undefined, signal);
@@ -97,6 +98,7 @@ export class GeneratedObjects {
     const due = (last?.statusAt ?? Number.NEGATIVE_INFINITY) + STATUS_EVERY_MS - now;
     if (due > 0) return due;
     this.#applier.add({
+      party: nameOf(key).namespace,
       key: `${this.#resource.plural}/${key}#status`,
       run: async (signal) => {
         await this.#client.patchStatus(this.#resource, nameOf(key), object.status, { signal });
@@ -136,6 +138,7 @@ export class GeneratedObjects {
 
   #remove(key: string, uid: string): void {
     this.#applier.add({
+      party: nameOf(key).namespace,
       key: `${this.#resource.plural}/${key}`,
       run: async (signal) => {
         await this.#client.delete(this.#resource, nameOf(key), { uid, signal });

@@ -67,6 +67,7 @@ export class PolicyStatuses {
     if (resource === undefined) return undefined;
     const { namespace, name } = object;
     this.#applier.add({
+      party: namespace,
       key: `policies/${key}`,
       run: async (signal) => {
         await this.#client.patchStatus(resource, namespace === '' ? { name } : { namespace, name }, status, { signal });
@@ -117,8 +118,8 @@ export function eventsOf(before: PolicyStatus, after: PolicyStatus): PolicyEvent
   const enforced = changed('Enforced');
   if (enforced?.reason === 'SelectsNothing') {
     events.push({ type: 'Warning', reason: 'SelectsNothing', action: 'Select', note: enforced.message });
-  } else if (enforced?.reason === 'Failed') {
-    events.push({ type: 'Warning', reason: 'Failed', action: 'Enforce', note: enforced.message });
+  } else if (enforced?.reason === 'Failed' || enforced?.reason === 'Degraded') {
+    events.push({ type: 'Warning', reason: enforced.reason, action: 'Enforce', note: enforced.message });
   }
   return events;
 }

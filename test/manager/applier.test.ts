@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Applier } from '../../src/manager/applier.ts';
 import { Events } from '../../src/manager/events.ts';
 import { type Desired, GeneratedObjects } from '../../src/manager/generated.ts';
+import { Lines } from '../../src/manager/lines.ts';
 import { digest } from '../../src/manager/policies.ts';
 import { KubernetesClient } from '../../src/sources/kubernetes/client.ts';
 import { WORKLOAD_IDENTITIES } from '../../src/sources/kubernetes/resource.ts';
@@ -25,7 +26,7 @@ describe('the applier', () => {
   it('writes the last of what is said of a key', async () => {
     const applier = new Applier({ logger: SILENT, mayWrite: () => true });
     const done: number[] = [];
-    for (const n of [1, 2, 3]) applier.add({ key: 'a', run: async () => void done.push(n) });
+    for (const n of [1, 2, 3]) applier.add({ party: '', key: 'a', run: async () => void done.push(n) });
     await settled(applier);
     assert.deepEqual(done, [3]);
     await applier.close();
@@ -40,9 +41,10 @@ describe('the applier', () => {
       failures += 1;
       if (failures < 4) throw new Error('no');
     };
-    applier.add({ key: 'bad', run });
+    applier.add({ party: 'shop', key: 'bad', run });
     const others: number[] = [];
-    for (let n = 0; n < 20; n += 1) applier.add({ key: `good ${n}`, run: async () => void others.push(n) });
+    for (let n = 0; n < 20; n += 1)
+      applier.add({ party: n < 10 ? 'shop' : 'town', key: `good ${n}`, run: async () => void others.push(n) });
     await settled(applier);
     assert.deepEqual([failures, others.length, applier.statistics.failed], [4, 20, 3]);
     const waits = at.slice(1).map((time, i) => time - at[i]!);
@@ -53,7 +55,7 @@ describe('the applier', () => {
   it('writes nothing for who does not lead', async () => {
     let leads = false;
     const applier = new Applier({ logger: SILENT, mayWrite: () => leads });
-    applier.add({ key: 'a', run: () => assert.fail('written') });
+    applier.add({ party: '', key: 'a', run: () => assert.fail('written') });
     await settled(applier);
     leads = true;
     await sleep(10);
@@ -64,7 +66,7 @@ describe('the applier', () => {
   it('writes no faster than it may', async () => {
     let now = 0;
     const applier = new Applier({ logger: SILENT, mayWrite: () => true, rate: 10, burst: 5, monotonic: () => now });
-    for (let n = 0; n < 20; n += 1) applier.add({ key: `${n}`, run: async () => {} });
+    for (let n = 0; n < 20; n += 1) applier.add({ party: '', key: `${n}`, run: async () => {} });
     const wait = async (written: number): Promise<void> => {
       while (applier.statistics.written < written) await sleep(5);
       await sleep(30);
@@ -74,6 +76,68 @@ describe('the applier', () => {
     now = 500;
     await wait(10);
     await applier.close();
+  });
+});
+
+describe('lines of what waits', () => {
+  const any = () => true;
+  const order = (lines: Lines<string>): string => {
+    const taken: string[] = [];
+    for (let next = lines.take(any); next !== undefined; next = lines.take(any)) taken.push(next);
+    return taken.join(' ');
+  };
+  const filled = (most: number, ...all: readonly string[]): Lines<string> => {
+    const lines = new Lines<string>(most);
+    for (const one of all) lines.set(one.slice(0, 1), one, one);
+    return lines;
+  };
+
+  it('are served in turn: who has a thousand things to do keeps nobody waiting', () => {
+    const lines = new Lines<string>(10_000);
+    for (let n = 0; n < 1_000; n += 1) lines.set('a', `a${n}`, `a${n}`);
+    lines.set('b', 'b0', 'b0');
+    lines.set('b', 'b1', 'b1');
+    lines.set('c', 'c0', 'c0');
+    assert.match(order(lines), /^a0 b0 c0 a1 b1 a2 a3 /);
+    assert.equal(lines.size, 0);
+  });
+
+  it('let whoever comes late have his turn after one of each', () => {
+    const lines = filled(9, 'a0', 'a1', 'a2', 'b0', 'b1');
+    assert.equal(lines.take(any), 'a0');
+    lines.set('c', 'c0', 'c0');
+    assert.equal(order(lines), 'b0 a1 c0 b1 a2');
+  });
+
+  it('pass over what may not go yet, which keeps its place', () => {
+    const lines = filled(9, 'a0', 'a1', 'b0');
+    assert.equal(
+      lines.take((_, key) => key !== 'a0'),
+      'a1',
+    );
+    assert.equal(
+      lines.take(() => false),
+      undefined,
+    );
+    assert.equal(order(lines), 'b0 a0');
+  });
+
+  it('that are full take from the longest for who has less than his share', () => {
+    const lines = filled(4, 'a0', 'a1', 'a2', 'a3', 'a4');
+    assert.equal(lines.set('a', 'a5', 'a5'), false);
+    assert.equal(lines.set('b', 'b0', 'b0'), true);
+    assert.equal(lines.set('b', 'b1', 'b1'), true);
+    assert.equal(lines.set('b', 'b2', 'b2'), false);
+    assert.equal(lines.size, 4);
+    assert.equal(lines.get('a', 'a0'), undefined);
+    assert.equal(order(lines), 'a2 b0 a3 b1');
+  });
+
+  it('forget what is not kept', () => {
+    const lines = filled(9, 'a0', 'a1', 'b0');
+    lines.filter((key) => key === 'a1');
+    assert.equal(lines.size, 1);
+    assert.equal(order(lines), 'a1');
   });
 });
 
