@@ -12,6 +12,7 @@ import { digest } from './policies.ts';
 import { PolicyStatuses } from './policy-statuses.ts';
 import { type ProfileStatus, profileStatus } from './profile-status.ts';
 import { ProfileBuilder } from './profiles.ts';
+import { type FoundShortfalls, type Lasting, Shortfalls } from './shortfalls.ts';
 import { statuses } from './status.ts';
 import type { View } from './view.ts';
 
@@ -46,6 +47,9 @@ export class Controllers {
   readonly #identityObjects: GeneratedObjects;
   readonly #profileObjects: GeneratedObjects;
   readonly #policyStatuses: PolicyStatuses;
+  readonly #shortfalls = new Shortfalls();
+  /** Nodes that are short of containers, as of the last look at policies. */
+  #short: Lasting = new Map();
 
   constructor(options: ControllersOptions) {
     this.#options = options;
@@ -58,8 +62,9 @@ export class Controllers {
     const workloads = [pods, replicaSets, jobs, namespaces];
     const controllers = [
       ['identities', [...workloads, identities], () => this.#identities()],
-      ['profiles', [...workloads, nodes, reports, ...policies, profiles], () => this.#hardening()],
+      // Before profiles, which are told of nodes that are short of containers.
       ['status', [...workloads, nodes, reports, ...policies], () => this.#status()],
+      ['profiles', [...workloads, nodes, reports, ...policies, profiles], () => this.#hardening()],
     ] as const;
     const made = controllers.map(([name, sources, work]) => {
       const round = new Coalescer(
@@ -128,7 +133,8 @@ export class Controllers {
       const known = present.get(key);
       const { generation = 0, status: before } = known ?? {};
       const conditions = before?.conditions;
-      const status = profileStatus(profile, { reports: byNode, byPolicy, generation, before: conditions, now: now() });
+      const told = { reports: byNode, byPolicy, short: this.#short };
+      const status = profileStatus(profile, { ...told, generation, before: conditions, now: now() });
       const presentStatus = before === undefined ? undefined : statusDigest(before);
       return [key, { spec: profile.spec, status, statusDigest: statusDigest(status), presentStatus }];
     });
@@ -136,9 +142,18 @@ export class Controllers {
   }
 
   #status(): number | undefined {
-    const { view, now } = this.#options;
+    const { view, now, monotonic } = this.#options;
     const policies = view.policies();
-    const input = { policies, index: view.identities(), reports: view.reports(now()).byPolicy, now: now() };
+    const input = {
+      policies,
+      index: view.identities(),
+      reports: view.reports(now()).byPolicy,
+      lasting: (found: ReadonlyMap<string, FoundShortfalls>) => {
+        this.#short = this.#shortfalls.look(found, monotonic());
+        return this.#short;
+      },
+      now: now(),
+    };
     return this.#policyStatuses.reconcile(policies, statuses(input));
   }
 }

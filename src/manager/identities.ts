@@ -15,6 +15,8 @@ export interface PlacedIdentity extends Identity {
   readonly ports: readonly NamedPort[];
   /** Running containers by node. */
   readonly nodes: ReadonlyMap<string, number>;
+  /** Pods where one with it runs now, as their kubelets say, by node. */
+  readonly started: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface WorkloadFacts {
@@ -28,9 +30,14 @@ export interface WorkloadFacts {
 /** Workloads by `namespace/name` of their object. */
 export type Workloads = ReadonlyMap<string, WorkloadFacts>;
 
+interface Placing extends PlacedIdentity {
+  readonly nodes: Map<string, number>;
+  readonly started: Map<string, string[]>;
+}
+
 interface Gathered {
   readonly workload: Workload;
-  readonly identities: Map<bigint, PlacedIdentity & { readonly nodes: Map<string, number> }>;
+  readonly identities: Map<bigint, Placing>;
   readonly nodes: Set<string>;
   pods: number;
 }
@@ -77,8 +84,13 @@ export function workloadsOf(
       const known = `${key}\0${container}\0${labels}`;
       const identity = derived.get(known) ?? deriveIdentity(domain, { workload, container, labels: pod.labels });
       derived.set(known, identity);
-      const placed = entry.identities.get(identity.id) ?? { ...identity, ports, nodes: new Map<string, number>() };
+      const placed = entry.identities.get(identity.id) ?? { ...identity, ports, nodes: new Map(), started: new Map() };
       entry.identities.set(identity.id, placed);
+      if (pod.started.includes(container)) {
+        const names = placed.started.get(pod.node) ?? [];
+        placed.started.set(pod.node, names);
+        names.push(pod.name);
+      }
       if (!pod.live || !pod.running.includes(container)) continue;
       placed.nodes.set(pod.node, (placed.nodes.get(pod.node) ?? 0) + 1);
     }

@@ -13,6 +13,7 @@ export interface PodContainer {
 export interface PodFacts {
   readonly namespace: string;
   readonly name: string;
+  readonly uid: string;
   readonly controller?: Controller;
   /** Those that make part of identities. */
   readonly labels: Readonly<Record<string, string>>;
@@ -20,6 +21,8 @@ export interface PodFacts {
   readonly containers: readonly PodContainer[];
   /** Of those that stay. */
   readonly running: readonly string[];
+  /** Those that run now, as the kubelet says, of any kind; none of a pod that is on its way out. */
+  readonly started: readonly string[];
   /** Empty where it has not been placed. */
   readonly node: string;
   /** Placed, not ended, not on its way out. */
@@ -43,13 +46,23 @@ interface WrittenPod extends ApiObject {
     readonly initContainers?: readonly WrittenContainer[];
     readonly ephemeralContainers?: readonly WrittenContainer[];
   };
-  readonly status?: { readonly phase?: string };
+  readonly status?: {
+    readonly phase?: string;
+    readonly containerStatuses?: unknown;
+    readonly initContainerStatuses?: unknown;
+    readonly ephemeralContainerStatuses?: unknown;
+  };
+}
+
+interface WrittenStatus {
+  readonly name?: unknown;
+  readonly state?: { readonly running?: unknown } | null;
 }
 
 /** What is kept of a pod. */
 export function podFacts(object: ApiObject): PodFacts | undefined {
   const { metadata, spec = {}, status = {} } = object as WrittenPod;
-  const { namespace, name, labels = {} } = metadata;
+  const { namespace, name, uid = '', labels = {} } = metadata;
   if (namespace === undefined) return undefined;
   const stay = containersOf(spec.containers);
   const others = [...containersOf(spec.initContainers), ...containersOf(spec.ephemeralContainers)];
@@ -59,10 +72,12 @@ export function podFacts(object: ApiObject): PodFacts | undefined {
   return {
     namespace,
     name,
+    uid,
     ...(controller === undefined ? {} : { controller }),
     labels: podLabels(labels, credentialsOf(spec)),
     containers: [...stay, ...others],
     running: stay.map((container) => container.name),
+    started: node !== '' && metadata.deletionTimestamp === undefined ? startedOf(status) : [],
     node,
     live,
   };
@@ -73,6 +88,17 @@ function containersOf(list: readonly WrittenContainer[] | undefined): PodContain
     const { name, ports } = container;
     return typeof name === 'string' ? [{ name, ports: portsOf(ports) }] : [];
   });
+}
+
+function startedOf({
+  containerStatuses,
+  initContainerStatuses,
+  ephemeralContainerStatuses,
+}: NonNullable<WrittenPod['status']>): string[] {
+  const lists = [containerStatuses, initContainerStatuses, ephemeralContainerStatuses];
+  const told = lists.flatMap((list) => (Array.isArray(list) ? list.slice(0, MOST_CONTAINERS) : [])) as WrittenStatus[];
+  const started = told.filter((one) => typeof one?.state?.running === 'object' && one.state.running !== null);
+  return started.flatMap(({ name }) => (typeof name === 'string' ? [name] : []));
 }
 
 function portsOf(list: unknown): NamedPort[] {

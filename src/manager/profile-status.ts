@@ -4,6 +4,7 @@ import { conditionsOf, counted, listed, type Said } from './conditions.ts';
 import { keyOfPolicy } from './policies.ts';
 import type { ProfileGroup, ProfileObject } from './profiles.ts';
 import type { PolicyReports, Report } from './reports.ts';
+import type { Lasting } from './shortfalls.ts';
 
 export type ProfileStatus = NonNullable<HardeningProfileResource['status']>;
 
@@ -12,6 +13,8 @@ export interface ProfileStatusInput {
   readonly reports: ReadonlyMap<string, Report>;
   /** The same, by policy. */
   readonly byPolicy: PolicyReports;
+  /** Nodes that see fewer containers of a policy than run there. */
+  readonly short: Lasting;
   readonly generation: number;
   readonly before: ProfileStatus['conditions'];
   readonly now: number;
@@ -35,7 +38,7 @@ export function profileStatus(profile: ProfileObject, input: ProfileStatusInput)
 function stateOn(
   node: string,
   groups: readonly ProfileGroup[],
-  { reports, byPolicy }: ProfileStatusInput,
+  { reports, byPolicy, short }: ProfileStatusInput,
 ): 'has' | 'failed' | 'waits' {
   const report = reports.get(node);
   if (report === undefined) return 'waits';
@@ -43,7 +46,9 @@ function stateOn(
   const here = groups.filter(({ identities }) => identities.some(({ nodes }) => nodes.has(node)));
   const policies = new Set(here.flatMap((group) => group.policies));
   const states = [...policies].map(({ object }) => {
-    const said = byPolicy.get(keyOfPolicy(object))?.get(node);
+    const key = keyOfPolicy(object);
+    if (short.get(key)?.has(node)) return 'Idle';
+    const said = byPolicy.get(key)?.get(node);
     return said?.generation === object.generation ? said.state : 'Idle';
   });
   if (states.some((state) => state === 'Failed' || state === 'Rejected')) return 'failed';

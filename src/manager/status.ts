@@ -9,12 +9,15 @@ import { conditionsOf, counted, listed, type Said } from './conditions.ts';
 import type { PlacedIdentity, Workloads } from './identities.ts';
 import { formatObjectProblem, type JudgedPolicy, keyOfPolicy } from './policies.ts';
 import type { PolicyReports } from './reports.ts';
+import type { FoundShortfalls, Lasting, Shortfall } from './shortfalls.ts';
 
 export interface StatusInput {
   readonly policies: readonly JudgedPolicy[];
   readonly index: IdentityIndex;
   /** Of those that count. */
   readonly reports: PolicyReports;
+  /** Of nodes that are short of containers, those to be told of. */
+  readonly lasting: (found: ReadonlyMap<string, FoundShortfalls>) => Lasting;
   readonly now: number;
 }
 
@@ -27,6 +30,8 @@ export interface Spread {
   readonly failed: readonly (readonly [node: string, message: string])[];
   /** Nodes that have not said that they have this generation. */
   readonly waiting: readonly string[];
+  /** Of the enforced and staged ones, those that see fewer containers than run there. */
+  readonly short: readonly Shortfall[];
 }
 
 /** What several policies share: who is where. */
@@ -47,13 +52,34 @@ export function selectedBy(policy: AnyPolicy, index: IdentityIndex): PlacedIdent
 }
 
 /** The status every policy should have, by its key. */
-export function statuses({ policies, index, reports, now }: StatusInput): Map<string, PolicyStatus> {
+export function statuses({ policies, index, reports, lasting, now }: StatusInput): Map<string, PolicyStatus> {
+  const spreads = policies.map((judged) => {
+    const key = keyOfPolicy(judged.object);
+    return { key, judged, spread: spreadOf(judged, index, reports.get(key)) };
+  });
+  const short = lasting(new Map(spreads.map((one) => [one.key, foundIn(one)])));
   return new Map(
-    policies.map((judged) => {
-      const key = keyOfPolicy(judged.object);
-      return [key, statusOf(judged, spreadOf(judged, index, reports.get(key)), now)];
-    }),
+    spreads.map(({ key, judged, spread }) => [key, statusOf(judged, settle(spread, short.get(key)), now)]),
   );
+}
+
+const DEGRADED = 'Degraded';
+
+function foundIn({ judged, spread }: { readonly judged: JudgedPolicy; readonly spread: Spread }): FoundShortfalls {
+  const { short, enforced, staged } = spread;
+  const said = judged.object.status.conditions?.some(({ reason }) => reason === DEGRADED) === true;
+  return { short, settled: new Set([...enforced, ...staged]), said };
+}
+
+/** Nodes that are short of containers have not put it in force, as far as it is said. */
+function settle(spread: Spread, lasting: ReadonlyMap<string, Shortfall> = new Map()): Spread {
+  const whole = (node: string): boolean => !lasting.has(node);
+  return {
+    ...spread,
+    enforced: spread.enforced.filter(whole),
+    staged: spread.staged.filter(whole),
+    short: [...lasting.values()],
+  };
 }
 
 /** Whoever is called by a node is meant there, and not where else the same workload runs. */
@@ -69,10 +95,17 @@ export function spreadOf(
   reported: ReadonlyMap<string, ReportedPolicy> = new Map(),
 ): Spread {
   const nodes = new Map<string, number>();
+  const running = new Map<string, string[]>();
   for (const identity of policy === undefined ? [] : selectedBy(policy, index)) {
     for (const [node, containers] of identity.nodes) {
       if (!isMeant(policy, node)) continue;
       nodes.set(node, (nodes.get(node) ?? 0) + containers);
+    }
+    for (const [node, pods] of identity.started) {
+      if (!isMeant(policy, node)) continue;
+      const names = running.get(node) ?? [];
+      running.set(node, names);
+      for (const pod of pods) names.push(`${identity.workload.namespace}/${pod}`);
     }
   }
   // A node knows containers that are of no pod.
@@ -86,15 +119,23 @@ export function spreadOf(
   const enforced = inState('Enforced').map(([node]) => node);
   const staged = inState('Staged').map(([node]) => node);
   const settled = new Set([...enforced, ...staged, ...failed.map(([node]) => node)]);
-  return { nodes, enforced, staged, failed, waiting: said.map(([node]) => node).filter((node) => !settled.has(node)) };
+  const waiting = said.map(([node]) => node).filter((node) => !settled.has(node));
+  const short = [...enforced, ...staged].flatMap((node): Shortfall[] => {
+    const pods = running.get(node) ?? [];
+    const { containers = 0 } = reported.get(node) ?? {};
+    if (containers >= pods.length) return [];
+    return [{ node, reported: containers, running: pods.length, pods: new Set(pods).size }];
+  });
+  return { nodes, enforced, staged, failed, waiting, short };
 }
 
 function statusOf(judged: JudgedPolicy, spread: Spread, now: number): PolicyStatus {
   const { object } = judged;
-  const { nodes, enforced, failed } = spread;
+  const { nodes, enforced, failed, short } = spread;
+  const known = new Map(short.map((one) => [one.node, one]));
   const sum = (names: Iterable<string>): number => {
     let containers = 0;
-    for (const name of names) containers += nodes.get(name) ?? 0;
+    for (const name of names) containers += Math.max(nodes.get(name) ?? 0, known.get(name)?.running ?? 0);
     return containers;
   };
   const said = [accepted(judged), enforcement(judged, spread)] as const;
@@ -130,7 +171,7 @@ export function wordOf(code: string): string {
 
 function enforcement(
   { errors, policy }: JudgedPolicy,
-  { nodes, enforced, staged, failed, waiting }: Spread,
+  { nodes, enforced, staged, failed, waiting, short }: Spread,
 ): Said<'Enforced'> {
   const say = (status: Said<'Enforced'>['status'], reason: string, message: string): Said<'Enforced'> => ({
     type: 'Enforced',
@@ -147,6 +188,7 @@ function enforcement(
     const others = failed.length > 1 ? ` (and ${counted(failed.length - 1, 'other node')})` : '';
     return say('False', 'Failed', `${node}: ${message}${others}`);
   }
+  if (short.length > 0) return say('False', DEGRADED, degradation(short));
   const total = counted(nodes.size, 'node');
   if (waiting.length > 0) {
     const done = enforced.length + staged.length;
@@ -154,4 +196,11 @@ function enforcement(
   }
   if (staged.length > 0) return say('False', 'Staged', `Judged and reported on ${total}; it changes no verdict.`);
   return say('True', 'Enforced', `In force on ${total}.`);
+}
+
+function degradation([first, ...others]: readonly Shortfall[]): string {
+  const { node = '', reported = 0, running = 0, pods = 0 } = first ?? {};
+  const more = others.length > 0 ? ` (and ${counted(others.length, 'other node')})` : '';
+  const where = `the agent of ${node} sees ${reported} of ${counted(running, 'container')} that run there`;
+  return `${where} in ${counted(pods, 'pod')}${more}: does it ask their runtime?`;
 }

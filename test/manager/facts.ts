@@ -15,6 +15,12 @@ export interface PodWish {
   readonly containers?: readonly string[];
   readonly node?: string;
   readonly phase?: string;
+  /** Containers that begin it, and that look into it. */
+  readonly init?: readonly string[];
+  readonly ephemeral?: readonly string[];
+  /** Those that run now; all that stay, where it runs. */
+  readonly started?: readonly string[];
+  readonly ending?: boolean;
 }
 
 export function pod({
@@ -24,17 +30,39 @@ export function pod({
   containers = ['app'],
   node = 'one',
   phase = 'Running',
+  init = [],
+  ephemeral = [],
+  started = phase === 'Running' ? containers : [],
+  ending = false,
 }: PodWish): PodFacts {
   const [kind = '', controller = ''] = owner ?? [];
   const ownerReferences =
     owner === undefined ? [] : [{ apiVersion: 'v1', kind, name: controller, uid: controller, controller: true }];
+  const stateOf = (one: string) => {
+    const state = started.includes(one) ? { running: { startedAt: '2026-01-01T00:00:00Z' } } : { waiting: {} };
+    return { name: one, state };
+  };
   const object: LooseObject = {
-    metadata: { namespace: 'shop', name, labels, ownerReferences },
+    metadata: {
+      namespace: 'shop',
+      name,
+      uid: `uid-${name}`,
+      labels,
+      ownerReferences,
+      ...(ending ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}),
+    },
     spec: {
       nodeName: node,
       containers: containers.map((one) => ({ name: one, ports: [{ name: 'http', containerPort: 8080 }] })),
+      initContainers: init.map((one) => ({ name: one })),
+      ephemeralContainers: ephemeral.map((one) => ({ name: one })),
     },
-    status: { phase },
+    status: {
+      phase,
+      containerStatuses: containers.map(stateOf),
+      initContainerStatuses: init.map(stateOf),
+      ephemeralContainerStatuses: ephemeral.map(stateOf),
+    },
   };
   const facts = podFacts(object);
   if (facts === undefined) throw new Error('a pod is nothing');
