@@ -3,7 +3,12 @@ import type { Logger } from 'pino';
 import { KubernetesClient } from '../sources/kubernetes/client.ts';
 import type { Connection } from '../sources/kubernetes/connection.ts';
 import { KubernetesError } from '../sources/kubernetes/error.ts';
-import { CUSTOM_RESOURCES, POLICY_RESOURCES, VALIDATING_WEBHOOKS } from '../sources/kubernetes/resource.ts';
+import {
+  CUSTOM_RESOURCES,
+  NODE_REPORTS,
+  POLICY_RESOURCES,
+  VALIDATING_WEBHOOKS,
+} from '../sources/kubernetes/resource.ts';
 import { Applier } from './applier.ts';
 import { AuthorityKeeper } from './certificates/keeper.ts';
 import { CertificateSigner } from './certificates/signer.ts';
@@ -15,10 +20,12 @@ import { Events } from './events.ts';
 import { type HttpServer, splitAddress, startHttp } from './http.ts';
 import { type ControllerName, ManagerMetrics } from './metrics.ts';
 import { SecretKeeper } from './secrets.ts';
+import { readShipped } from './shipped.ts';
 import { TagKeys } from './tag-keys.ts';
 import { View } from './view.ts';
 import { sameConfiguration, webhookConfiguration } from './webhook/configuration.ts';
 import { WebhookIdentity } from './webhook/identity.ts';
+import type { Agents } from './webhook/reporters.ts';
 import { WebhookServer } from './webhook/server.ts';
 
 export interface ManagerOptions {
@@ -89,13 +96,14 @@ export class Manager {
         policies: this.#cluster.policyObjects(),
         identities: this.#cluster.synced ? this.#view.identities() : undefined,
         hasService: this.#cluster.synced ? (...of) => this.#cluster.services.snapshot().has(of.join('/')) : undefined,
+        agents: this.#cluster.pods.synced ? this.#agents() : undefined,
       }),
       onAnswer: (answer, milliseconds) => this.#metrics.answered(answer, milliseconds),
       onRefused: (why) => this.#metrics.refused(why),
       onFault: (err) => logger.error({ err }, 'Cannot answer the API server'),
     });
     this.#identity = new WebhookIdentity({
-      secret: new SecretKeeper(this.#client, namespace, webhook.secret, 'kubernetes.io/tls'),
+      secret: new SecretKeeper(this.#client, namespace, webhook.secret),
       plan: { days: webhook.certificateDays, ...namesOf(webhook, namespace) },
       logger,
       now: Date.now,
@@ -166,6 +174,13 @@ export class Manager {
     await this.#looks;
     await Promise.all([this.#cluster.close(), this.#webhook.close(), this.#http?.close()]);
     await this.#options.connection.close();
+  }
+
+  /** Whose reports are held against where they run. */
+  #agents(): Agents {
+    const { config, namespace } = this.#options;
+    const pods = this.#cluster.pods.snapshot();
+    return { namespace, account: config.certificates.account, pod: (name) => pods.get(`${namespace}/${name}`) };
   }
 
   #lead(leading: boolean): void {
@@ -258,27 +273,21 @@ export class Manager {
     const bundle = this.#identity.bundle;
     if (bundle === undefined) return;
     const wanted = webhookConfiguration({
-      name,
       way: url === 'off' ? { service: { namespace, name: service } } : { url },
       bundle,
       namespace,
       known: await this.#knownKinds(signal),
     });
-    const present = await orNone(this.#client.get(VALIDATING_WEBHOOKS, { name }, signal));
-    const same = present !== undefined && sameConfiguration(wanted, present);
-    if (present === undefined) await this.#client.create(VALIDATING_WEBHOOKS, wanted, { signal });
-    else if (!same) {
-      const { resourceVersion } = present.metadata;
-      const metadata = { ...wanted.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
-      await this.#client.update(VALIDATING_WEBHOOKS, { ...wanted, metadata }, { signal });
-    }
+    const present = await readShipped(this.#client, VALIDATING_WEBHOOKS, { name }, signal);
+    const same = sameConfiguration(wanted, present);
+    if (!same) await this.#client.update(VALIDATING_WEBHOOKS, { ...present, ...wanted }, { signal });
     this.#identity.told(bundle, !same);
   }
 
-  /** Of our policies, the kinds that are installed: a rule for others would be for nothing. */
+  /** Of what the webhook is asked about, the kinds that are installed: a rule for others would be for nothing. */
   async #knownKinds(signal: AbortSignal): Promise<ReadonlySet<string>> {
     const found = await Promise.all(
-      POLICY_RESOURCES.map(async ({ plural, group }) => {
+      [...POLICY_RESOURCES, NODE_REPORTS].map(async ({ plural, group }) => {
         const object = await orNone(this.#client.getMetadata(CUSTOM_RESOURCES, { name: `${plural}.${group}` }, signal));
         return object === undefined ? [] : [plural];
       }),

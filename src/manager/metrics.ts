@@ -59,7 +59,7 @@ export class ManagerMetrics {
     });
     this.#answers = new Counter({
       name: 'sallyport_manager_webhook_answers_total',
-      help: 'Policies judged for the API server.',
+      help: 'Policies and reports judged for the API server.',
       labelNames: ['kind', 'allowed'],
       registers,
     });

@@ -53,10 +53,10 @@ export class TagKeys {
   /** Makes, or rotates, where that is due. @throws KubernetesError */
   async round(signal: AbortSignal): Promise<void> {
     const present = await this.#secret.read(signal);
-    const next = this.#next(present?.texts[TAG_KEYS_FILE]);
+    const next = this.#next(present.texts[TAG_KEYS_FILE]);
     if (next === undefined) return;
     try {
-      await this.#secret.write({ ...present?.texts, [TAG_KEYS_FILE]: formatTagKeys(next) }, present?.version, signal);
+      await this.#secret.write({ ...present.texts, [TAG_KEYS_FILE]: formatTagKeys(next) }, present, signal);
     } catch (thrown) {
       // Somebody was faster; the next round sees what is there.
       if (thrown instanceof KubernetesError && thrown.code === 'CONFLICT') return;
@@ -65,7 +65,7 @@ export class TagKeys {
     const epochs = next.keys.map(({ epoch }) => epoch);
     this.#logger.info(
       { epochs, signing: next.signing },
-      present === undefined ? 'Tag keys are made' : 'A tag key is added',
+      present.texts[TAG_KEYS_FILE] === undefined ? 'Tag keys are made' : 'A tag key is added',
     );
   }
 

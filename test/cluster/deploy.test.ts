@@ -84,10 +84,16 @@ describe('Sallyport deployed into a cluster', function () {
       ['no', 'agent', 'update', 'workloadnetworkpolicies.sallyport.dev', '-A'],
       ['no', 'agent', 'create', 'workloadidentities.sallyport.dev', '-A'],
       ['no', 'agent', 'impersonate', 'users'],
+      ['no', 'agent', 'delete', 'nodereports.sallyport.dev'],
       ['yes', 'manager', 'get', 'secrets/sallyport-tag-keys', '-n', SYSTEM],
       ['no', 'manager', 'list', 'secrets', '-n', SYSTEM],
       ['no', 'manager', 'get', 'secrets', '-A'],
       ['no', 'manager', 'create', 'pods', '-n', SYSTEM],
+      ['no', 'manager', 'create', 'secrets', '-n', SYSTEM],
+      ['no', 'manager', 'delete', 'secrets/sallyport-ca', '-n', SYSTEM],
+      ['no', 'manager', 'create', 'configmaps', '-n', SYSTEM],
+      ['no', 'manager', 'create', 'validatingwebhookconfigurations'],
+      ['no', 'manager', 'update', 'validatingwebhookconfigurations/another'],
       ['no', 'manager', 'update', 'workloadnetworkpolicies.sallyport.dev', '-A'],
     ];
     const wrong: string[] = [];

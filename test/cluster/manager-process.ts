@@ -14,7 +14,7 @@ export interface Installation {
 
 /** What the manager is allowed, under another name: a cluster may have a manager already. */
 export function permissions(name: string): string {
-  return readFileSync(join(ROOT, 'k8s/base/rbac-manager.yaml'), 'utf8')
+  return base('rbac-manager.yaml')
     .replaceAll('sallyport-system', name)
     .replace(/name: sallyport-manager/g, `name: ${name}`)
     .replaceAll('[sallyport-manager]', `[${name}]`)
@@ -22,13 +22,25 @@ export function permissions(name: string): string {
     .replaceAll('[sallyport]', `[${name}]`);
 }
 
-/** Makes namespace and permissions, and a kubeconfig to ask with them. */
+/** What it fills, as it comes: under another name where it belongs to no namespace. */
+export function objects(name: string): string {
+  return base('manager-objects.yaml')
+    .replaceAll('sallyport-system', name)
+    .replace(/name: sallyport$/m, `name: ${name}`);
+}
+
+function base(file: string): string {
+  return readFileSync(join(ROOT, 'k8s/base', file), 'utf8');
+}
+
+/** Makes namespace, permissions and what is to be filled, and a kubeconfig to ask with them. */
 export async function install(
   ground: Pick<Cluster, 'apply' | 'kubectl'>,
   name: string,
   directory: string,
 ): Promise<Installation> {
-  await ground.apply(`apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name} }\n---\n${permissions(name)}`);
+  const namespace = `apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name} }\n`;
+  await ground.apply([namespace, permissions(name), objects(name)].join('---\n'));
   const config = JSON.parse(await ground.kubectl('config', 'view', '--raw', '--flatten', '-o', 'json')) as {
     users: { user: Record<string, unknown> }[];
   };

@@ -9,6 +9,7 @@ import { waitFor } from '../rig/cleanup.ts';
 import { IMAGE } from '../rig/image.ts';
 import { uniqueName } from '../rig/names.ts';
 import { type Cluster, cluster } from './cluster.ts';
+import { appliedAgain, asked, reports } from './managed.ts';
 import { type Installation, install, isReady, type ManagerProcess, metric, startManager } from './manager-process.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -90,7 +91,7 @@ describe('the manager of a cluster', function () {
       60_000,
     );
     await waitFor('one leads', async () => (await leader()) !== undefined, 30_000);
-    const configured = async () => (await ground.attempt(['get', 'validatingwebhookconfiguration', name])).status === 0;
+    const configured = async () => (await asked(ground, name)) === 'policies.sallyport.dev reports.sallyport.dev';
     await waitFor('the webhook is configured', configured, 30_000);
   });
 
@@ -294,6 +295,8 @@ spec:
     }
   };
 
+  reports(() => ({ ground, name, directory }));
+
   it('sums up what nodes report, while they come, fail, grow old and go', async () => {
     const nodes = ghosts.map((node) => `apiVersion: v1\nkind: Node\nmetadata: { name: ${node} }\n`);
     await ground.apply(nodes.join('---\n'));
@@ -341,7 +344,8 @@ spec:
     };
     const before = await certificate();
     const { process } = (await leader())!;
-    await ground.kubectl('delete', 'secret', 'sallyport-webhook', '-n', name);
+    const empty = ['--type=merge', '--patch={"data":null}'];
+    await ground.kubectl('patch', 'secret', 'sallyport-webhook', '-n', name, ...empty);
     await waitFor('there is another certificate', async () => !['', before].includes(await certificate()), 45_000);
     const judged = async () => {
       const { stderr } = await apply(policy('bad', shop, '{subject: {workload: Deployment/a}, ingres: []}'));
@@ -350,6 +354,8 @@ spec:
     await waitFor('policies are judged', judged, 45_000);
     assert.ok(process.running);
   });
+
+  appliedAgain(() => ({ ground, name, directory }));
 
   it('makes tag keys once', async () => {
     const path = 'jsonpath={.data.tag-keys\\.json}';

@@ -287,7 +287,7 @@ describe('the agents’ authority', () => {
   };
 
   it('is made once, told to agents, and signs only then', async () => {
-    const api = new MemoryApi();
+    const api = new MemoryApi().ship(SECRET).ship(BUNDLE);
     const [one, two] = [keeper(api).keeper, keeper(api).keeper];
     const signs = () => one.signing?.certificate;
     assert.equal(signs(), undefined);
@@ -299,13 +299,24 @@ describe('the agents’ authority', () => {
     assert.doesNotMatch(published(api), /PRIVATE/);
   });
 
+  it('signs nothing while agents have no place to read of it', async () => {
+    const api = new MemoryApi().ship(SECRET);
+    const one = keeper(api).keeper;
+    await assert.rejects(one.round(signal), { code: 'NOT_FOUND', hint: /manager-objects\.yaml/ });
+    const signs = () => one.signing?.certificate;
+    assert.equal(signs(), undefined);
+    api.ship(BUNDLE);
+    await one.round(signal);
+    assert.equal(published(api), signs());
+  });
+
   it('is told again where somebody has changed what agents believe', async () => {
-    const api = new MemoryApi();
+    const api = new MemoryApi().ship(SECRET).ship(BUNDLE);
     const one = keeper(api).keeper;
     await one.round(signal);
     const stranger = (await makeAuthority(PLAN, Date.now())).authority.certificate;
     api.objects.set(BUNDLE, {
-      metadata: { name: 'ca', resourceVersion: '9' },
+      metadata: { name: 'ca', namespace: 'system', resourceVersion: '9' },
       data: { [BUNDLE_FILE]: stranger },
     } as never);
     await one.round(signal);
@@ -313,7 +324,7 @@ describe('the agents’ authority', () => {
   });
 
   it('that is somebody’s, or half, is not overwritten, and nothing is signed with it', async () => {
-    const api = new MemoryApi();
+    const api = new MemoryApi().ship(SECRET).ship(BUNDLE);
     const { keeper: one, errors } = keeper(api);
     await one.round(signal);
     const data = { 'ca.crt': Buffer.from('mine').toString('base64') };

@@ -19,6 +19,13 @@ export class MemoryApi implements Connection {
     return structuredClone(this.#answer(method, path, body)) as T;
   }
 
+  /** An object as it is shipped: with a name, and nothing in it. */
+  ship(path: string): this {
+    const [, namespace, name = ''] = /\/namespaces\/([^/]+)\/[^/]+\/([^/]+)$/.exec(path) ?? [];
+    this.#store(path, { metadata: { name, ...(namespace === undefined ? {} : { namespace }) } });
+    return this;
+  }
+
   // biome-ignore lint/correctness/useYield: nobody watches here
   async *stream(): AsyncGenerator<string> {
     throw new KubernetesError('SERVER', 'Cannot watch: not made for it');

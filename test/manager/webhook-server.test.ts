@@ -83,7 +83,7 @@ describe('the certificate of the webhook', () => {
   });
 
   it('waits for an authority to be told of, whoever leads, and anew where somebody took it away', async () => {
-    const api = new MemoryApi();
+    const api = new MemoryApi().ship('/api/v1/namespaces/system/secrets/webhook');
     const signal = new AbortController().signal;
     let now = Date.now() - 9.2 * 365 * DAY;
     const replica = () =>
@@ -186,6 +186,14 @@ describe('the webhook server', () => {
     const { status, text } = await ask({}, JSON.stringify(GOOD));
     assert.equal(status, 200);
     assert.equal((JSON.parse(text) as { response: { allowed: boolean } }).response.allowed, true);
+  });
+
+  it('says that it cannot tell yet whose report it is, so that the API server lets it pass', async () => {
+    refused.length = 0;
+    const kind = { group: 'sallyport.dev', version: 'v1alpha1', kind: 'NodeReport' };
+    const { status } = await ask({}, JSON.stringify({ ...GOOD, request: { ...GOOD.request, kind } }));
+    assert.equal(status, 503);
+    assert.deepEqual(refused, ['unready']);
   });
 
   const bad: [what: string, options: RequestOptions, body: string, status: number, why: string][] = [

@@ -9,6 +9,7 @@ import {
   suit,
   writeManifests,
 } from '../../packaging/deploy-cluster/manifests.ts';
+import { managerSchema } from '../../src/manager/config.ts';
 import {
   AGENT_PERMISSIONS,
   CERTIFICATE_PERMISSIONS,
@@ -19,6 +20,7 @@ interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
 }
 
 const base = (name: string) => readFileSync(join(import.meta.dirname, '../../k8s/base', name), 'utf8');
@@ -44,6 +46,42 @@ describe('what agents may do', () => {
       permission.verbs.map((verb) => describePermission(permission, verb)),
     );
     assert.deepEqual(granted.sort(), asked.sort());
+  });
+});
+
+describe('what the manager fills', () => {
+  const shipped = readManifests(base('manager-objects.yaml'));
+  const named = (kind: string) =>
+    shipped
+      .filter((one) => one.kind === kind)
+      .map(({ metadata: { name } }) => name)
+      .sort();
+
+  it('comes without what it fills in: whoever applies it again leaves that', () => {
+    assert.ok(shipped.length > 0);
+    for (const object of shipped) assert.deepEqual(Object.keys(object), ['apiVersion', 'kind', 'metadata']);
+  });
+
+  it('is what its settings name', () => {
+    const { webhook, tagKeys, certificates } = managerSchema.parse({});
+    assert.deepEqual(named('Secret'), [webhook.secret, tagKeys.secret, certificates.secret].sort());
+    assert.deepEqual(named('ConfigMap'), [certificates.bundle]);
+    assert.deepEqual(named('ValidatingWebhookConfiguration'), [webhook.configuration]);
+  });
+
+  it('it may change by name, and make nothing of those kinds', () => {
+    const roles = readManifests(base('rbac-manager.yaml')) as unknown as { rules?: readonly Rule[] }[];
+    const rules = roles.flatMap((role) => role.rules ?? []);
+    const kinds = {
+      secrets: 'Secret',
+      configmaps: 'ConfigMap',
+      validatingwebhookconfigurations: 'ValidatingWebhookConfiguration',
+    };
+    for (const [resource, kind] of Object.entries(kinds)) {
+      const about = rules.filter(({ resources }) => resources.includes(resource));
+      assert.deepEqual(about.flatMap(({ verbs }) => verbs).sort(), ['get', 'update'], resource);
+      assert.deepEqual(about.flatMap(({ resourceNames = [] }) => resourceNames).sort(), named(kind), resource);
+    }
   });
 });
 

@@ -90,9 +90,17 @@ export function askedCertificate(object: LooseObject): AskedCertificate | undefi
   };
 }
 
+/** What the API server calls an installation's agents. */
+export function agentUser({ namespace, account }: Pick<Installation, 'namespace' | 'account'>): string {
+  return `system:serviceaccount:${namespace}:${account}`;
+}
+
 /** Whose token asked. */
-export function askerOf({ username, extra }: AskedCertificate, { namespace, account }: Installation): Asker | Denial {
-  const wanted = `system:serviceaccount:${namespace}:${account}`;
+export function askerOf(
+  { username, extra }: Pick<AskedCertificate, 'username' | 'extra'>,
+  installation: Pick<Installation, 'namespace' | 'account'>,
+): Asker | Denial {
+  const wanted = agentUser(installation);
   if (username !== wanted) return deny('NotAnAgent', `asked for by ${quoted(username)}, wanted ${wanted}`);
   const [pod, uid] = [only(extra[POD_NAME]), only(extra[POD_UID])];
   if (pod === undefined || uid === undefined) {

@@ -3,8 +3,8 @@ import type { KubernetesClient } from '../../sources/kubernetes/client.ts';
 import { KubernetesError } from '../../sources/kubernetes/error.ts';
 import { type ApiObject, CONFIG_MAPS } from '../../sources/kubernetes/resource.ts';
 import type { Authority } from '../../trust/authority.ts';
-import { MANAGED } from '../names.ts';
-import type { SecretKeeper } from '../secrets.ts';
+import { isEmpty, type SecretKeeper } from '../secrets.ts';
+import { readShipped } from '../shipped.ts';
 import {
   type AgentAuthority,
   type AuthorityPlan,
@@ -61,15 +61,15 @@ export class AuthorityKeeper {
   async round(signal: AbortSignal): Promise<void> {
     const { secret, plan, now, logger } = this.#options;
     const present = await secret.read(signal);
-    const known = present === undefined ? undefined : readAuthority(present.texts);
-    if (present !== undefined && known === undefined) return this.#complain();
+    const known = readAuthority(present.texts);
+    if (known === undefined && !isEmpty(present)) return this.#complain();
     this.#complained = false;
     if (known !== undefined) await this.#publish(known, signal);
     const told = known !== undefined && this.#told?.bundle === bundleOf(known) ? this.#told.since : undefined;
     const next = known === undefined ? await makeAuthority(plan, now()) : await nextAuthority(known, plan, told, now());
     if (next === undefined) return;
     try {
-      await secret.write(writeAuthority(next), present?.version, signal);
+      await secret.write(writeAuthority(next), present, signal);
     } catch (thrown) {
       // Somebody was faster; the next round sees what is there.
       if (thrown instanceof KubernetesError && thrown.code === 'CONFLICT') return;
@@ -84,7 +84,7 @@ export class AuthorityKeeper {
     this.#current = undefined;
     if (this.#complained) return;
     this.#complained = true;
-    const hint = "delete the secret: a new authority is made, and every agent's certificate with it";
+    const hint = "empty the secret: a new authority is made, and every agent's certificate with it";
     this.#options.logger.error({ hint }, "Cannot use the secret of the agents' authority: no certificate is signed");
   }
 
@@ -92,26 +92,10 @@ export class AuthorityKeeper {
     const { client, bundle: where, now } = this.#options;
     const bundle = bundleOf(authority);
     this.#current = authority;
-    const present = await this.#read(signal);
-    if (present?.data?.[BUNDLE_FILE] !== bundle) {
-      const metadata = { ...where, labels: { ...MANAGED } };
-      const data = { [BUNDLE_FILE]: bundle };
-      if (present === undefined) await client.create<BundleObject>(CONFIG_MAPS, { metadata, data }, { signal });
-      else {
-        const { resourceVersion } = present.metadata;
-        const versioned = { ...metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
-        await client.update<BundleObject>(CONFIG_MAPS, { metadata: versioned, data }, { signal });
-      }
+    const present: BundleObject = await readShipped(client, CONFIG_MAPS, where, signal);
+    if (present.data?.[BUNDLE_FILE] !== bundle) {
+      await client.update<BundleObject>(CONFIG_MAPS, { ...present, data: { [BUNDLE_FILE]: bundle } }, { signal });
     }
     if (this.#told?.bundle !== bundle) this.#told = { bundle, since: now() };
-  }
-
-  async #read(signal: AbortSignal): Promise<BundleObject | undefined> {
-    try {
-      return await this.#options.client.get<BundleObject>(CONFIG_MAPS, this.#options.bundle, signal);
-    } catch (thrown) {
-      if (thrown instanceof KubernetesError && thrown.code === 'NOT_FOUND') return undefined;
-      throw thrown;
-    }
   }
 }

@@ -1,6 +1,5 @@
 /** What the API server is told to ask the webhook about. Pure. */
-import { type LooseObject, POLICY_RESOURCES } from '../../sources/kubernetes/resource.ts';
-import { MANAGED } from '../names.ts';
+import { type LooseObject, NODE_REPORTS, POLICY_RESOURCES } from '../../sources/kubernetes/resource.ts';
 
 /** By which way the webhook is asked. */
 export type WebhookWay =
@@ -8,7 +7,6 @@ export type WebhookWay =
   | { readonly service: { readonly namespace: string; readonly name: string } };
 
 export interface ConfigurationRequest {
-  readonly name: string;
   readonly way: WebhookWay;
   /** PEM. */
   readonly bundle: string;
@@ -19,51 +17,68 @@ export interface ConfigurationRequest {
 }
 
 export const VALIDATE_PATH = '/validate';
-/** How long the API server waits, seconds. */
-const TIMEOUT_SECONDS = 5;
+const OURS = { apiGroups: ['sallyport.dev'], apiVersions: ['v1alpha1'] };
+/** How long the API server waits: who writes a policy, and an agent that reports. Seconds. */
+const POLICY_SECONDS = 5;
+const REPORT_SECONDS = 2;
+
+/** What the API server asks about. */
+export interface WebhookConfiguration {
+  readonly webhooks: readonly object[];
+}
+
+export function webhookConfiguration(request: ConfigurationRequest): WebhookConfiguration {
+  const { way, bundle, namespace, known } = request;
+  const policies = POLICY_RESOURCES.map(({ plural }) => plural).filter((plural) => known.has(plural));
+  const common = {
+    clientConfig: {
+      caBundle: Buffer.from(bundle).toString('base64'),
+      ...('url' in way ? { url: way.url } : { service: { ...way.service, path: VALIDATE_PATH, port: 443 } }),
+    },
+    matchPolicy: 'Equivalent',
+    objectSelector: {},
+    sideEffects: 'None',
+    admissionReviewVersions: ['v1'],
+  };
+  const webhooks = [
+    ...(policies.length === 0 ? [] : [{ ...common, ...policyWebhook(policies, namespace) }]),
+    ...(known.has(NODE_REPORTS.plural) ? [{ ...common, ...reportWebhook() }] : []),
+  ];
+  return { webhooks };
+}
 
 /**
  * A policy nobody could judge is not stored (`Fail`): who wrote it hears so at once, and what is in force stays in
  * force. Taking one away never asks. The namespace of the installation is left out, so that it can always be repaired.
  */
-export function webhookConfiguration(request: ConfigurationRequest): LooseObject {
-  const { name, way, bundle, namespace, known } = request;
-  const resources = POLICY_RESOURCES.map(({ plural }) => plural).filter((plural) => known.has(plural));
-  const clientConfig = {
-    caBundle: Buffer.from(bundle).toString('base64'),
-    ...('url' in way ? { url: way.url } : { service: { ...way.service, path: VALIDATE_PATH, port: 443 } }),
-  };
-  const webhook = {
+function policyWebhook(resources: readonly string[], namespace: string): object {
+  return {
     name: 'policies.sallyport.dev',
-    clientConfig,
-    rules: [
-      {
-        apiGroups: ['sallyport.dev'],
-        apiVersions: ['v1alpha1'],
-        operations: ['CREATE', 'UPDATE'],
-        resources,
-        scope: '*',
-      },
-    ],
+    rules: [{ ...OURS, operations: ['CREATE', 'UPDATE'], resources, scope: '*' }],
     failurePolicy: 'Fail',
-    matchPolicy: 'Equivalent',
     namespaceSelector: {
       matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: [namespace] }],
     },
-    objectSelector: {},
-    sideEffects: 'None',
-    timeoutSeconds: TIMEOUT_SECONDS,
-    admissionReviewVersions: ['v1'],
+    timeoutSeconds: POLICY_SECONDS,
   };
-  const webhooks = resources.length === 0 ? [] : [webhook];
-  return { metadata: { name, labels: { ...MANAGED } }, ...{ webhooks } };
+}
+
+/** Reports go on where nobody answers (`Ignore`): nothing follows from them but what is said of policies. */
+function reportWebhook(): object {
+  const { plural } = NODE_REPORTS;
+  const resources = [plural, `${plural}/status`];
+  return {
+    name: 'reports.sallyport.dev',
+    rules: [{ ...OURS, operations: ['CREATE', 'UPDATE', 'DELETE'], resources, scope: 'Cluster' }],
+    failurePolicy: 'Ignore',
+    namespaceSelector: {},
+    timeoutSeconds: REPORT_SECONDS,
+  };
 }
 
 /** Whether the configuration of the cluster is as it should be; fields the server adds do not count. */
-export function sameConfiguration(wanted: LooseObject, present: LooseObject): boolean {
-  const of = (object: LooseObject): unknown => (object as LooseObject & { webhooks?: unknown }).webhooks ?? [];
-  const labels = Object.entries(wanted.metadata.labels ?? {});
-  return labels.every(([key, value]) => present.metadata.labels?.[key] === value) && covers(of(present), of(wanted));
+export function sameConfiguration(wanted: WebhookConfiguration, present: LooseObject): boolean {
+  return covers((present as Partial<WebhookConfiguration>).webhooks ?? [], wanted.webhooks);
 }
 
 /** Whether everything of `wanted` is in `present`. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { KubernetesError } from '../../sources/kubernetes/error.ts';
-import type { SecretKeeper } from '../secrets.ts';
+import { isEmpty, type SecretKeeper } from '../secrets.ts';
 import {
   bundleOf,
   type CertificatePlan,
@@ -56,19 +56,19 @@ export class WebhookIdentity {
     if (anew || this.#told?.bundle !== bundle) this.#told = { bundle, since: this.#options.now() };
   }
 
-  /** Reads it; makes it where there is none; renews it where that is due. @throws KubernetesError */
+  /** Reads it; makes it where the secret is empty; renews it where that is due. @throws KubernetesError */
   async round(leading: boolean, signal: AbortSignal): Promise<void> {
     const { secret, plan, now, logger } = this.#options;
     const present = await secret.read(signal);
-    const trust = present === undefined ? undefined : readTrust(present.texts);
-    if (present !== undefined && trust !== undefined) this.#show(trust, present.version);
-    if (present !== undefined && trust === undefined && !leading) return;
+    const trust = readTrust(present.texts);
+    if (trust !== undefined) this.#show(trust, present.version);
+    else if (!leading && !isEmpty(present)) return;
     // Who does not lead does not tell, and does not know what others have.
     if (!leading) this.#told = undefined;
     const next = trust === undefined ? await makeTrust(plan, now()) : leading ? await this.#nextOf(trust) : undefined;
     if (next === undefined) return;
     try {
-      const written = await secret.write(writeTrust(next), present?.version, signal);
+      const written = await secret.write(writeTrust(next), present, signal);
       this.#show(next, written.version);
       logger.info({ ends: new Date(endOf(next)).toISOString() }, 'The webhook has a new certificate');
     } catch (thrown) {

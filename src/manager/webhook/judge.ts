@@ -8,6 +8,7 @@ import { formatSelector, literalWorkload, selectorsIntersect } from '../../model
 import { formatWorkload } from '../../model/workload.ts';
 import { formatObjectProblem, type PolicyObject, READY_NAMES } from '../policies.ts';
 import { type IdentityIndex, selectedBy } from '../status.ts';
+import type { Agents } from './reporters.ts';
 import { shadows } from './shadows.ts';
 
 /** What a policy is held against. */
@@ -18,6 +19,8 @@ export interface Present {
   readonly identities: IdentityIndex | undefined;
   /** Whether a Service is there; undefined: not known yet. */
   readonly hasService?: ((namespace: string, name: string) => boolean) | undefined;
+  /** Who reports; undefined: not known yet, and no report is judged. */
+  readonly agents?: Agents | undefined;
 }
 
 export interface Judgement {

@@ -2,9 +2,10 @@
 import * as z from 'zod';
 import { MAX_PROBLEMS } from '../../model/policy-file.ts';
 import type { PolicyProblem } from '../../model/problem.ts';
-import { type LooseObject, POLICY_RESOURCES } from '../../sources/kubernetes/resource.ts';
+import { type LooseObject, NODE_REPORTS, POLICY_RESOURCES } from '../../sources/kubernetes/resource.ts';
 import { formatObjectProblem, readPolicy } from '../policies.ts';
 import { type Judgement, judge, type Present } from './judge.ts';
+import { reportRefusal } from './reporters.ts';
 
 const looseObject = z.looseObject({
   metadata: z.looseObject({
@@ -22,6 +23,14 @@ const looseObject = z.looseObject({
   }),
 });
 
+const userSchema = z.object({
+  username: z.string().default(''),
+  extra: z
+    .record(z.string(), z.array(z.string()))
+    .nullish()
+    .transform((extra) => extra ?? {}),
+});
+
 const reviewSchema = z.object({
   apiVersion: z.literal('admission.k8s.io/v1'),
   kind: z.literal('AdmissionReview'),
@@ -29,11 +38,16 @@ const reviewSchema = z.object({
     uid: z.string().min(1).max(253),
     kind: z.object({ group: z.string(), version: z.string(), kind: z.string() }),
     operation: z.enum(['CREATE', 'UPDATE', 'DELETE', 'CONNECT']),
+    name: z.string().max(253).default(''),
     namespace: z.string().max(253).default(''),
+    userInfo: userSchema.nullish(),
     object: looseObject.nullish(),
     oldObject: looseObject.nullish(),
   }),
 });
+
+type Asked = z.output<typeof reviewSchema>['request'];
+const NOBODY = { username: '', extra: {} };
 
 export interface Answer {
   readonly allowed: boolean;
@@ -49,11 +63,14 @@ const LONGEST_WARNING = 250;
 /** All problems together; the API server passes the message on as it is. */
 const LONGEST_MESSAGE = 16_384;
 
-/** @returns undefined for what is no AdmissionReview */
-export function answer(body: unknown, present: () => Present): Answer | undefined {
+/** @returns undefined for what is no AdmissionReview; `unready` for what cannot be judged yet */
+export function answer(body: unknown, present: () => Present): Answer | 'unready' | undefined {
   const parsed = reviewSchema.safeParse(body);
   if (!parsed.success) return undefined;
   const { uid, kind, operation, namespace, object, oldObject } = parsed.data.request;
+  if (kind.group === NODE_REPORTS.group && kind.kind === NODE_REPORTS.kind) {
+    return answerReport(parsed.data.request, present());
+  }
   const resource = POLICY_RESOURCES.find((one) => one.group === kind.group && one.kind === kind.kind);
   const pass = (warnings: readonly string[] = []): Answer => respond(uid, kind.kind, { allowed: true }, warnings);
   // Nobody is kept from taking a policy away, nor from what the rules do not ask about.
@@ -67,6 +84,24 @@ export function answer(body: unknown, present: () => Present): Answer | undefine
   if (operation === 'UPDATE' && sameSpec(object, oldObject)) return pass(errors.map(formatObjectProblem));
   const name = namespace === '' ? named.metadata.name : `${namespace}/${named.metadata.name}`;
   return refuse(uid, kind.kind, name, errors);
+}
+
+function answerReport(
+  { uid, name, kind, operation, userInfo, object, oldObject }: Asked,
+  { agents }: Present,
+): Answer | 'unready' {
+  if (agents === undefined) return 'unready';
+  // In a list that is deleted at once each is called by its own name only; one that is made may have none yet.
+  const names = [name, object?.metadata.name, oldObject?.metadata.name].filter(
+    (one) => one !== undefined && one !== '',
+  );
+  const refusal = reportRefusal(names as string[], userInfo ?? NOBODY, agents);
+  if (refusal === undefined) return respond(uid, kind.kind, { allowed: true });
+  const message = `Cannot ${operation.toLowerCase()} a report: ${refusal}`;
+  return respond(uid, kind.kind, {
+    allowed: false,
+    status: { status: 'Failure', code: 403, reason: 'Forbidden', message },
+  });
 }
 
 function sameSpec(object: object, old: object | null | undefined): boolean {
@@ -104,7 +139,7 @@ function respond(
   const response = { uid, ...verdict, ...(cut.length === 0 ? {} : { warnings: cut }) };
   return {
     allowed: verdict.allowed,
-    kind: POLICY_RESOURCES.some((one) => one.kind === kind) ? kind : 'other',
+    kind: [...POLICY_RESOURCES, NODE_REPORTS].some((one) => one.kind === kind) ? kind : 'other',
     warnings: cut.length,
     body: { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response },
   };

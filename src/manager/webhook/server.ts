@@ -22,7 +22,7 @@ export interface WebhookServerOptions {
   readonly bytesMost?: number;
 }
 
-export type RefusedQuestion = 'method' | 'path' | 'type' | 'size' | 'malformed' | 'busy' | 'gone';
+export type RefusedQuestion = 'method' | 'path' | 'type' | 'size' | 'malformed' | 'busy' | 'gone' | 'unready';
 
 /** An object and its former version, of 1.5 MiB each at most, and what is written around them. */
 const LONGEST_BODY = 4 << 20;
@@ -136,7 +136,7 @@ export class WebhookServer {
   }
 }
 
-const STATUS = { size: 413, busy: 503, gone: 400, malformed: 400 } as const;
+const STATUS = { size: 413, busy: 503, unready: 503, gone: 400, malformed: 400 } as const;
 
 function parse(body: Buffer): unknown {
   try {

@@ -8,7 +8,7 @@ import { builtImage } from '../../../packaging/deploy-cluster/deploy.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { attempt, type Outcome } from '../../rig/process.ts';
 import { commandsOf, fileOf } from '../documentation.ts';
-import { AGENT_SET, PATIENCE_MS, ROOT, type Town } from '../town.ts';
+import { AGENT_SET, PATIENCE_MS, ROOT, SYSTEM, type Town } from '../town.ts';
 
 const README = ['README.md', '### In a Kubernetes cluster'] as const;
 const DEPLOYING = ['docs/deploy-kubernetes.md', '# Sallyport in a Kubernetes cluster'] as const;
@@ -40,6 +40,7 @@ export function documented(town: () => Town): void {
       await bringImage(examples);
       await cluster.kubectl('delete', 'wnp', '--all', '-n', 'shop');
       const said = new Map<string, string>();
+      const filled = await filledIn();
       for (const command of [...examples, ...commandsOf(...WRONG)].filter((one) => one !== UNDEPLOY)) {
         const line = command.replace('shop/POD', `shop/${pod!.name}`).replace(/\bNODE\b/, pod!.node);
         const { status, stdout, stderr } = await type(town(), line, directory);
@@ -48,6 +49,7 @@ export function documented(town: () => Town): void {
         assert.notEqual(stdout.trim(), '', line);
         said.set(command, stdout);
       }
+      assert.equal(await filledIn(), filled, 'deploying again leaves what the manager has filled in');
       for (const node of cluster.nodes)
         assert.match(said.get('kubectl get nodereports') ?? '', new RegExp(`^${node} `, 'm'));
       await town().asks('web', 'ok');
@@ -61,6 +63,15 @@ export function documented(town: () => Town): void {
       rmSync(directory, { recursive: true });
     }
   });
+
+  /** Secrets and what the API server asks about: they come empty. */
+  async function filledIn(): Promise<string> {
+    const secrets = ['sallyport-webhook', 'sallyport-tag-keys', 'sallyport-ca'].map((name) => `secret/${name}`);
+    const kept = await town().field([...secrets, 'configmap/sallyport-ca', '-n', SYSTEM], '.items[*].data');
+    const asked = await town().field(['validatingwebhookconfiguration', 'sallyport'], '.webhooks[*].name');
+    assert.ok(kept.includes('tag-keys.json') && asked.includes('reports.sallyport.dev'));
+    return `${kept} ${asked}`;
+  }
 
   /** What a registry would bring to the nodes, under the name the pages give it. */
   async function bringImage(commands: readonly string[]): Promise<void> {

@@ -43,6 +43,9 @@ export function managers(town: () => Town): void {
     await cluster.kubectl('delete', 'wnp', 'api', '-n', 'shop');
     await town().asks('stranger', 'ok');
     assert.notEqual((await meanwhile()).status, 0);
+    // Nobody judges what nodes report; they go on.
+    const told = () => town().field(['nodereports'], '.items[*].status.policies[?(@.name=="api")].state');
+    await waitFor('every node has reported that it is gone', async () => (await told()) === '', PATIENCE_MS);
     await cluster.kubectl('scale', ...MANAGER, '--replicas=2');
     await cluster.kubectl('rollout', 'status', ...MANAGER, '--timeout=100s');
     const taken = async () =>
