@@ -24,9 +24,9 @@ TABLE(senders, BPF_MAP_TYPE_LRU_HASH, 16384, struct sender_key, struct sender, 0
 /* What may be. */
 TABLE(subjects, BPF_MAP_TYPE_ARRAY, 65536, __u32, struct subject, 0);
 TABLE(peers, BPF_MAP_TYPE_HASH, 262144, struct peer_key, struct class, BPF_F_NO_PREALLOC);
-TABLE(networks, BPF_MAP_TYPE_LPM_TRIE, 131072, struct network_key, struct class, BPF_F_NO_PREALLOC);
+TABLE(networks, BPF_MAP_TYPE_LPM_TRIE, 262144, struct network_key, struct class, BPF_F_NO_PREALLOC);
 TABLE(ports, BPF_MAP_TYPE_HASH, 262144, struct port_key, struct decision, BPF_F_NO_PREALLOC);
-TABLE(port_ranges, BPF_MAP_TYPE_LPM_TRIE, 131072, struct port_range_key, struct decision, BPF_F_NO_PREALLOC);
+TABLE(port_ranges, BPF_MAP_TYPE_LPM_TRIE, 262144, struct port_range_key, struct decision, BPF_F_NO_PREALLOC);
 
 /* Who is elsewhere. */
 TABLE(domains, BPF_MAP_TYPE_LPM_TRIE, 4096, struct domain_key, struct domain, BPF_F_NO_PREALLOC);

@@ -59,9 +59,15 @@ export const configSchema = z.strictObject({
         .strictObject({
           flows: count(131_072, 1_024, 16_777_216).describe('Flows remembered; the oldest go first. 190 B each'),
           subjects: count(65_536, 64, 1_048_576).describe('Identities known on this node. 24 B each'),
-          peers: count(262_144, 64, 16_777_216).describe('Pairs of rule set and peer. 110 B each in use'),
-          ports: count(262_144, 64, 16_777_216).describe('Pairs of peer class and port. 100 B each in use'),
-          networks: count(65_536, 64, 4_194_304).describe('Pairs of rule set and CIDR. 120 B each in use'),
+          peers: count(262_144, 64, 16_777_216).describe(
+            'Pairs of rule set and peer; policies may fill half. 110 B each in use',
+          ),
+          ports: count(262_144, 64, 16_777_216).describe(
+            'Pairs of peer class and port; policies may fill half. 100 B each in use',
+          ),
+          networks: count(262_144, 64, 4_194_304).describe(
+            'Pairs of rule set and CIDR; policies may fill half. 120 B each in use',
+          ),
           verified: count(131_072, 64, 4_194_304).describe('Verified peers of other nodes. 90 B each in use'),
           endpoints: count(4_096, 16, 65_536).describe('Endpoints, containers and addresses. 80 B each in use'),
           gates: count(4_096, 1, 65_536).describe('Containers that wait to begin. 300 B each'),

@@ -1,18 +1,17 @@
 import { Compiler } from '../compile/compiler.ts';
 import { diff, type Plan } from '../compile/diff.ts';
 import type { KnownIdentity } from '../compile/input.ts';
-import { isJudgedHere } from '../compile/lookup.ts';
-import type { PolicyTables } from '../compile/tables.ts';
+import type { Closed } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
 import { CLOSES_CUT, isCut } from '../model/cut-labels.ts';
 import type { Endpoint, Frontend, NamedPort, ServiceAddress } from '../model/endpoint.ts';
 import type { HardeningPolicy } from '../model/hardening.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Policy } from '../model/policy.ts';
-import { Slot } from '../model/slot.ts';
 import { formatWorkload, type Workload } from '../model/workload.ts';
 import type { NodePeers } from '../sources/kubernetes/node-peers.ts';
 import { AgentError } from './errors.ts';
+import { withSubjectsOf } from './untold.ts';
 
 /** What the kernel should enforce. */
 export interface Wanted {
@@ -79,7 +78,7 @@ export class Enforcement {
   readonly #datapath: Datapath;
   readonly #hardening: Hardening;
   readonly #compiler: Compiler;
-  #overloaded: ReadonlySet<string> = new Set();
+  #overloaded: ReadonlyMap<string, Closed> = new Map();
   #applied: Wanted = NOTHING_WANTED;
   /** The endpoints of `#applied` are all as they should be. */
   #attached = false;
@@ -149,8 +148,11 @@ export class Enforcement {
     return this.#meant(this.#applied.policies, this.#applied);
   }
 
-  /** Policies, by title, whose rules come to more than tables hold: whom they select is denied everything. */
-  get overloaded(): ReadonlySet<string> {
+  /**
+   * Policies, by title, whose rules come to more than tables hold, or to more than the share of those whom they select: they
+   * are denied everything.
+   */
+  get overloaded(): ReadonlyMap<string, Closed> {
     return this.#overloaded;
   }
 
@@ -161,6 +163,7 @@ export class Enforcement {
       policies: this.#meant(policies, this.#applied),
       identities: bySlotOf(this.#identities, slots),
       here: this.#slotsHere(),
+      room: this.#datapath.room,
     });
     return diff(this.#datapath.currentTables(), desired);
   }
@@ -183,11 +186,16 @@ export class Enforcement {
   #applyTables(identities: Identities, wanted: Wanted): void {
     const policies = this.#meant(wanted.policies, wanted);
     const bySlot = this.#bySlot(identities);
-    const compiled = this.#compiler.compile({ policies, identities: bySlot, here: this.#slotsHere() });
-    const { closed } = this.#compiler;
-    this.#overloaded = new Set(closed.flatMap((id) => compiled.rules.get(id)?.policy ?? []));
+    const { room } = this.#datapath;
+    const compiled = this.#compiler.compile({ policies, identities: bySlot, here: this.#slotsHere(), room });
+    const overloaded = new Map<string, Closed>();
+    // Of whoever is both it is told what he can mend by himself.
+    for (const why of ['share', 'size'] as const) {
+      for (const id of this.#compiler.closed(why)) overloaded.set(compiled.rules.get(id)?.policy ?? '', why);
+    }
+    this.#overloaded = overloaded;
     const current = this.#datapath.currentTables();
-    const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled));
+    const plan = diff(current, wanted.complete ? compiled : withSubjectsOf(current, compiled, room));
     // An empty plan is applied too: it is what frees the slots of identities that are gone.
     this.#datapath.applyPlan(plan);
   }
@@ -286,38 +294,4 @@ function mergeAliases(known: readonly Workload[], more: readonly Workload[]): re
 function mergePorts(known: readonly NamedPort[], more: readonly NamedPort[]): readonly NamedPort[] {
   const key = ({ name, protocol, port }: NamedPort): string => `${name} ${protocol} ${port}`;
   return [...new Map([...known, ...more].map((port) => [key(port), port])).values()];
-}
-
-/**
- * The desired tables and, unchanged, what the current ones have for slots the desired ones do not know: those of
- * endpoints an earlier agent left in force and no source has told of yet, as subjects and as peers of others.
- */
-export function withSubjectsOf(current: PolicyTables, desired: PolicyTables): PolicyTables {
-  const subjects = new Map(desired.subjects);
-  const sets = new Map(desired.sets);
-  const classes = new Map(desired.classes);
-  const keepClass = (id: bigint): void => {
-    const known = current.classes.get(id);
-    if (known !== undefined && !classes.has(id)) classes.set(id, known);
-  };
-  for (const [slot, subject] of current.subjects) {
-    // Somebody known from elsewhere may run here, too, and not be told of yet.
-    if (desired.subjects.has(slot) && isJudgedHere(desired, slot)) continue;
-    subjects.set(slot, subject);
-    for (const id of [subject.egress, subject.ingress]) {
-      const set = current.sets.get(id);
-      if (set === undefined || sets.has(id)) continue;
-      sets.set(id, set);
-      for (const network of set.networks) keepClass(network.class);
-    }
-  }
-  for (const [id, set] of sets) {
-    const unknown = [...(current.sets.get(id)?.peers ?? [])].filter(
-      ([slot]) => slot >= Slot.First && !desired.subjects.has(slot),
-    );
-    const peers = new Map([...unknown, ...set.peers]);
-    for (const kind of peers.values()) keepClass(kind);
-    sets.set(id, { ...set, peers });
-  }
-  return { subjects, sets, classes, rules: new Map([...current.rules, ...desired.rules]) };
 }

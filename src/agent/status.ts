@@ -1,4 +1,5 @@
 import { release } from 'node:os';
+import type { Closed } from '../compile/tables.ts';
 import type { MapFill } from '../datapath/port.ts';
 import { cutProblems } from '../model/cut-labels.ts';
 import type { Agent } from './agent.ts';
@@ -109,9 +110,16 @@ function reconcileOf({ reconciler }: Agent): StatusView['reconcile'] {
 /** Of those who are closed, policies of too many rules and workloads of too many labels each, how many are named. */
 const CLOSED_TOLD = 10;
 
+const TOO_MUCH: Readonly<Record<Closed, (title: string) => string>> = {
+  size: (title) =>
+    `the rules of ${title}, with others for the same, are too many: whom they select is denied everything`,
+  share: (title) =>
+    `workloads ${title} selects have, with others of their namespace, more rules and peers than their share of the tables: some are denied everything`,
+};
+
 function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
   const { world } = agent.parts;
-  const { gate } = agent.parts.datapath;
+  const { gate, uncountedRules } = agent.parts.datapath;
   const { ledger, synced } = agent.policies;
   const error = agent.reconciler.last?.error;
   const directory = agent.policies.status();
@@ -124,12 +132,10 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .filter(({ healthy }) => !healthy)
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
-    ...[...agent.enforcement.overloaded]
-      .slice(0, CLOSED_TOLD)
-      .map(
-        (title) =>
-          `the rules of ${title}, with others for the same, are too many: whom they select is denied everything`,
-      ),
+    ...[...agent.enforcement.overloaded].slice(0, CLOSED_TOLD).map(([title, why]) => TOO_MUCH[why](title)),
+    ...(uncountedRules === 0
+      ? []
+      : [`${uncountedRules} rules are enforced and not counted: there are not so many counters`]),
     ...cutProblems(agent.enforcement.applied.endpoints).slice(0, CLOSED_TOLD),
     ...(agent.parts.cluster?.problems() ?? []),
     ...agent.between.outlook.problems(),

@@ -5,7 +5,7 @@ import { PatchedMap } from './patched-map.ts';
 import { Roster } from './roster.ts';
 import { Selection } from './selection.ts';
 import { Shelf } from './shelf.ts';
-import { type PolicyTables, SET_ELSEWHERE, type Subject } from './tables.ts';
+import { type Closed, type PolicyTables, SET_ELSEWHERE, type Subject } from './tables.ts';
 
 /**
  * Turns policies into decision tables. Keeps what it made before, by content, and works out only what follows from
@@ -21,9 +21,12 @@ export class Compiler {
     this.#onBuilt = onBuilt;
   }
 
-  /** Ids of rules that came, with others of the same subjects, to more than tables hold: those subjects are denied all. */
-  get closed(): readonly number[] {
-    return this.#state.closed;
+  /**
+   * Ids of the rules of subjects that are denied everything: because they come, with others of the same subjects, to more
+   * than tables hold (`size`), or because the sets of one owner are more than his share of the room (`share`).
+   */
+  closed(why: Closed): readonly number[] {
+    return this.#state.closed(why);
   }
 
   /**
@@ -64,8 +67,8 @@ class State {
   #subjects = new PatchedMap<number, Subject>();
   #tables: PolicyTables | undefined;
 
-  get closed(): readonly number[] {
-    return this.#shelf.closed;
+  closed(why: Closed): readonly number[] {
+    return this.#shelf.closed(why);
   }
 
   compile(input: CompileInput, onBuilt: () => void): PolicyTables {
@@ -78,7 +81,11 @@ class State {
     const selected = this.#selection.update(roster, identities, { moved, has: (slot) => this.#isHere(slot) });
     const touched = new Set([...selected, ...identities.slots]);
     for (const slot of touched) this.#reassign(slot, input.identities.get(slot));
-    this.#shelf.settle(identities, onBuilt);
+    this.#shelf.settle(identities, {
+      onBuilt,
+      owners: () => this.#owners(input.identities),
+      ...(input.room === undefined ? {} : { room: input.room }),
+    });
     if (touched.size > 0) this.#subjects = this.#updatedSubjects(touched, input.identities);
     const { sets, classes } = this.#shelf;
     const rules = this.#roster.rules;
@@ -112,6 +119,22 @@ class State {
     }
     this.#shelf.giveBack(before.egress);
     this.#shelf.giveBack(before.ingress);
+  }
+
+  /**
+   * Whose each set is: of the namespace of those who use it, and of nobody where they are of several. Not that of its policies:
+   * ports' names make many sets of one that is for the whole cluster, and whoever names so many is to have them for himself.
+   */
+  #owners(identities: ReadonlyMap<number, KnownIdentity>): ReadonlyMap<string, string> {
+    const owners = new Map<string, string>();
+    for (const [slot, { egress, ingress }] of this.#uses) {
+      const namespace = identities.get(slot)?.workload.namespace ?? '';
+      for (const key of [egress, ingress]) {
+        const known = owners.get(key) ?? namespace;
+        owners.set(key, known === namespace ? namespace : '');
+      }
+    }
+    return owners;
   }
 
   #updatedSubjects(

@@ -171,7 +171,7 @@ function sameClass(a: Class, b: Class): boolean {
   return sameDecision(a.any, b.any) && a.ports.length === b.ports.length && patchClass(a, b).length === 0;
 }
 
-function sameSet(a: PolicySet, b: PolicySet): boolean {
+export function sameSet(a: PolicySet, b: PolicySet): boolean {
   if (a.peers.size !== b.peers.size || a.networks.length !== b.networks.length) return false;
   for (const [slot, id] of a.peers) if (b.peers.get(slot) !== id) return false;
   const classes = new Map(b.networks.map((entry) => [networkKey(entry), entry.class]));

@@ -2,6 +2,7 @@ import type { Address } from '../model/address.ts';
 import type { NamedPort } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Direction, Policy } from '../model/policy.ts';
+import type { TableRows } from './rows.ts';
 
 /** An identity that is present on this node or known to it, with the names its ports have. */
 export interface KnownIdentity extends Identity {
@@ -16,6 +17,8 @@ export interface CompileInput {
   readonly identities: ReadonlyMap<number, KnownIdentity>;
   /** Slots of those who are judged here: nobody else gets rules, only names. Absent: all of them are. */
   readonly here?: ReadonlySet<number>;
+  /** Rows the tables may have; where more are wanted they are divided by namespace, see `beyondShares`. Absent: any number. */
+  readonly room?: TableRows;
 }
 
 /** What the kernel asks the tables about the first packet of a flow. */

@@ -17,7 +17,7 @@ import {
   resolveNames,
 } from './rules.ts';
 import { somePeer } from './some.ts';
-import type { Class, NetworkEntry, PolicySet } from './tables.ts';
+import type { Class, Closed, NetworkEntry, PolicySet } from './tables.ts';
 import { type AdminNetworks, adminNetworks, arrange } from './tiers.ts';
 
 /** Finds the class that is equal to one just built, if there is one already. */
@@ -91,7 +91,6 @@ export class SetBuilder {
   #set: PolicySet | undefined;
   #classes: readonly (readonly Class[])[] = [];
   #budget = new Budget();
-  #closed = false;
 
   /**
    * @param key of the parts and ports, by `setKey`
@@ -141,11 +140,9 @@ export class SetBuilder {
     this.#budget = new Budget();
     try {
       this.#set = this.#buildOpen();
-      this.#closed = false;
     } catch (error) {
       if (!(error instanceof TooLarge)) throw error;
-      this.#set = this.#buildClosed();
-      this.#closed = true;
+      this.#set = this.#buildClosed('size');
     }
     // Both hold what others have made.
     this.#before = undefined;
@@ -153,9 +150,27 @@ export class SetBuilder {
     return this.#set;
   }
 
-  /** Ids of its rules, where they are too many and it denies everything; else nothing. */
-  get closed(): readonly number[] {
-    return this.#closed ? this.#rules.map(({ outcome }) => outcome.rule) : [];
+  /** The set as it is while there is no room for what was built: it denies everything. */
+  shut(store: ClassStore): PolicySet {
+    this.#store = store;
+    this.#set = this.#buildClosed('share');
+    this.#store = asBuilt;
+    return this.#set;
+  }
+
+  /** Why it denies everything; undefined where its rules decide. */
+  get closed(): Closed | undefined {
+    return this.#set?.closed;
+  }
+
+  /** Ids of its rules. */
+  get rules(): readonly number[] {
+    return this.#rules.map(({ outcome }) => outcome.rule);
+  }
+
+  /** Peers that it always has: they are no identities. */
+  get reserved(): readonly number[] {
+    return [Slot.Any, Slot.Host, Slot.World, ...(this.#ownPorts === undefined ? [Slot.Some] : [])];
   }
 
   #buildOpen(): PolicySet {
@@ -171,20 +186,23 @@ export class SetBuilder {
     const reserved = [anyone, host, world, ...(some === undefined ? [] : [some.class])];
     this.#classes = [[...reserved, ...made.values()], networks.classes];
     const last = this.#set;
-    if (last !== undefined && !this.#closed && samePeers(last.peers, peers)) return last;
+    if (last !== undefined && last.closed === undefined && samePeers(last.peers, peers)) return last;
     return { id: this.id, peers, networks: networks.entries };
   }
 
-  #buildClosed(): PolicySet {
+  #buildClosed(closed: Closed): PolicySet {
     const { enforced } = this.#fallback;
     const rule = enforced.verdict === Verdict.Deny ? enforced.rule : (this.#rules[0]?.outcome.rule ?? enforced.rule);
     const deny: Outcome = { rank: RANK_DEFAULT, rule, verdict: Verdict.Deny };
     // Where all of it is staged, nothing of it changes a verdict.
     const enforces = enforced.rule !== 0 || this.#rules.some(({ staged }) => !staged);
     const nothing = this.#store(buildClass([], { enforced: enforces ? deny : enforced, staged: deny }));
-    const slots = [Slot.Any, Slot.Host, Slot.World, ...(this.#ownPorts === undefined ? [Slot.Some] : [])];
+    // What was made of it is let go: a class nobody uses may meanwhile be made again elsewhere.
+    this.#fixed = undefined;
+    this.#made = undefined;
+    this.#madeOfNetworks = undefined;
     this.#classes = [[nothing], []];
-    return { id: this.id, peers: new Map(slots.map((slot) => [slot, nothing.id])), networks: [] };
+    return { id: this.id, peers: new Map(this.reserved.map((slot) => [slot, nothing.id])), networks: [], closed };
   }
 
   /** Of the set as it was last built, each at least once. Sets with the same networks have one list of their classes. */

@@ -44,7 +44,12 @@ export interface PolicySet {
   /** Slot → class. Always has SLOT_ANY, SLOT_HOST and SLOT_WORLD, and for egress SLOT_SOME. */
   readonly peers: ReadonlyMap<number, bigint>;
   readonly networks: readonly NetworkEntry[];
+  /** Why it denies everything instead of what its rules say. Not known of sets read from the kernel. */
+  readonly closed?: Closed;
 }
+
+/** The rules come to more than a set may have by itself, or its owner's sets to more than his share of the room. */
+export type Closed = 'size' | 'share';
 
 /**
  * In place of the sets of who is judged on other nodes only. None has this name, and by a set that is not there the kernel

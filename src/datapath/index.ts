@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import type { Plan } from '../compile/diff.ts';
 import { diff } from '../compile/diff.ts';
+import type { TableRows } from '../compile/rows.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import { type BpfMap, RingBuffer } from '../libbpf/index.ts';
 import type { Endpoint, Frontend } from '../model/endpoint.ts';
@@ -23,7 +24,7 @@ import { Incident, Reason } from './layouts.gen.ts';
 import { ownCgroup } from './own-cgroup.ts';
 import type { PeerTables } from './peer-port.ts';
 import { KernelPeerTables } from './peer-tables.ts';
-import { applyPolicyPlan, readPolicyTables } from './policy-tables.ts';
+import { applyMakingRoom, readPolicyTables, roomOf } from './policy-tables.ts';
 import type {
   ApplyOptions,
   Between,
@@ -39,6 +40,7 @@ import type {
 } from './port.ts';
 import { loadPrograms, type Programs, removeOldVersions, versionDirectories } from './programs.ts';
 import { decodeRecords, type RecordContext } from './records.ts';
+import { uncountedOf } from './rule-counters.ts';
 import { checkHoldMark, SettingsRow } from './settings.ts';
 import { Slots } from './slots.ts';
 
@@ -193,6 +195,10 @@ class KernelDatapath implements Datapath {
     return this.#endpoints.status();
   }
 
+  get room(): TableRows {
+    return roomOf(this.#programs.tables);
+  }
+
   currentTables(): PolicyTables {
     return this.#tables;
   }
@@ -209,7 +215,7 @@ class KernelDatapath implements Datapath {
   applyPlan(plan: Plan): void {
     const leaving = this.#slots.withdraw((slot) => plan.desired.subjects.has(slot));
     try {
-      applyPolicyPlan(this.#programs.tables, plan, () => this.#settings.bumpRevision());
+      applyMakingRoom(this.#programs.tables, plan, () => this.#settings.bumpRevision());
       this.#tables = plan.desired;
     } catch (error) {
       // What was written is read back, so that the next plan starts from the truth.
@@ -232,6 +238,10 @@ class KernelDatapath implements Datapath {
 
   ruleCounters(): ReadonlyMap<number, Counter> {
     return new Map(this.#programs.tables.rule_counters.entries());
+  }
+
+  get uncountedRules(): number {
+    return uncountedOf(this.#tables.rules.size, this.#programs.tables.rule_counters);
   }
 
   dropCounters(): ReadonlyMap<number, Counter> {
@@ -266,9 +276,11 @@ class KernelDatapath implements Datapath {
 
   mapFill(): readonly MapFill[] {
     const fill: MapFill[] = [];
+    const { ranges, ...room } = this.room;
+    const shared: Readonly<Record<string, number>> = { ...room, port_ranges: ranges };
     for (const name of [...COUNTED_MAPS, ...(this.#hardening.loaded ? HARDENING_COUNTED : [])]) {
       const map: BpfMap = this.#programs.map(name);
-      fill.push({ name, type: map.type, entries: map.count(), maxEntries: map.maxEntries });
+      fill.push({ name, type: map.type, entries: map.count(), maxEntries: shared[name] ?? map.maxEntries });
     }
     return fill;
   }

@@ -1,10 +1,14 @@
 /** Writing the decision tables as a plan says, and reading back what the kernel holds. */
-import type { Plan, SetPatch, Step } from '../compile/diff.ts';
+import { diff, type Plan, type SetPatch, type Step } from '../compile/diff.ts';
+import { roomMade } from '../compile/making-room.ts';
+import { isSinglePort, type TableRows } from '../compile/rows.ts';
 import type { Class, PolicySet, PolicyTables, PortEntry, RuleInfo, Subject } from '../compile/tables.ts';
+import { Slot } from '../model/slot.ts';
 import type { Tables } from './maps.ts';
 import { knownNetworkRows, LONG_LIST, networkRows } from './network-rows.ts';
 import * as rows from './policy-rows.ts';
 import { RowRemover, RowWriter } from './row-runs.ts';
+import { addCounters, isFull, removeCounters } from './rule-counters.ts';
 
 type PolicyMaps = Pick<Tables, 'subjects' | 'peers' | 'networks' | 'ports' | 'port_ranges' | 'rule_counters'>;
 
@@ -23,6 +27,43 @@ interface Context {
 export function applyPolicyPlan(maps: PolicyMaps, plan: Plan, bumpRevision: () => void): void {
   const context: Context = { maps, desired: plan.desired, bumpRevision };
   for (const step of plan.steps) applyStep(context, step);
+}
+
+/**
+ * The same where tables may be too full for what the kernel has and what is wanted at once, as earlier agents may have left
+ * them: what is not wanted any more goes first then, at first without touching what anybody is judged by. If that makes too
+ * little room, whoever gets new rules is denied everything while they are written: for good is worse.
+ * @throws BpfError MAP_FULL where what is wanted does not fit even alone
+ */
+export function applyMakingRoom(maps: PolicyMaps, plan: Plan, bumpRevision: () => void): void {
+  const { desired } = plan;
+  const attempts: readonly (() => void)[] = [
+    () => applyPolicyPlan(maps, plan, bumpRevision),
+    ...[true, false].map((sparing) => () => {
+      const current = readPolicyTables(maps);
+      const between = roomMade(current, desired, sparing);
+      applyPolicyPlan(maps, diff(current, between), bumpRevision);
+      applyPolicyPlan(maps, diff(between, desired), bumpRevision);
+    }),
+  ];
+  for (const [i, attempt] of attempts.entries()) {
+    try {
+      attempt();
+      return;
+    } catch (error) {
+      if (!isFull(error) || i === attempts.length - 1) throw error;
+    }
+  }
+}
+
+/**
+ * Rows that policies may take: of each table half, so that what is written and what it takes the place of fit together.
+ * Tables an earlier agent made have the sizes he gave them.
+ */
+export function roomOf(maps: PolicyMaps): TableRows {
+  const halfOf = ({ map }: { readonly map: { readonly maxEntries: number } }) => Math.floor(map.maxEntries / 2);
+  const [peers, networks, ports, ranges] = [maps.peers, maps.networks, maps.ports, maps.port_ranges].map(halfOf);
+  return { peers: peers ?? 0, networks: networks ?? 0, ports: ports ?? 0, ranges: ranges ?? 0 };
 }
 
 function applyStep(context: Context, step: Step): void {
@@ -46,7 +87,7 @@ function applyStep(context: Context, step: Step): void {
       putMembers(maps, desired, step.op === 'write-sets' ? step.sets : step.patches);
       break;
     case 'write-rules':
-      addCounters(maps, step.rules);
+      addCounters(maps.rule_counters, step.rules);
       break;
     case 'switch-subjects':
       maps.subjects.setAll(step.subjects.map((subject) => [subject.slot, rows.subjectValue(subject)]));
@@ -65,7 +106,7 @@ function applyStep(context: Context, step: Step): void {
       removePorts(maps, step.classes);
       break;
     case 'delete-rules':
-      maps.rule_counters.deleteAll(step.rules);
+      removeCounters(maps.rule_counters, step.rules, desired.rules);
       break;
   }
 }
@@ -73,7 +114,10 @@ function applyStep(context: Context, step: Step): void {
 type Members = PolicySet | SetPatch;
 type Ports = Pick<Class, 'id' | 'ports'>;
 
-/** Networks before peers: the peers' flag says that there are networks to look in. */
+/**
+ * Networks before peers: the peers' flag says that there are networks to look in. Named peers before those who stand for all
+ * others: where a set that denied everything opens, nobody it denies by name is taken for one of the others meanwhile.
+ */
 function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Members[]): void {
   const kindOf = (id: bigint): Class => classOf(desired, id);
   const networks = new RowWriter(maps.networks);
@@ -85,8 +129,12 @@ function putMembers(maps: PolicyMaps, desired: PolicyTables, sets: readonly Memb
   const peers = new RowWriter(maps.peers);
   for (const set of sets) {
     const hasNetworks = setOf(desired, set.id).networks.length > 0;
-    for (const [slot, kind] of set.peers)
-      peers.put(rows.peerKey(set.id, slot), rows.classValue(kindOf(kind), hasNetworks));
+    const put = (some: (slot: number) => boolean): void => {
+      for (const [slot, kind] of set.peers)
+        if (some(slot)) peers.put(rows.peerKey(set.id, slot), rows.classValue(kindOf(kind), hasNetworks));
+    };
+    put((slot) => slot >= Slot.First);
+    put((slot) => slot < Slot.First);
   }
   peers.flush();
 }
@@ -108,7 +156,7 @@ function putPorts(maps: PolicyMaps, classes: readonly Ports[]): void {
   const [single, ranges] = [new RowWriter(maps.ports), new RowWriter(maps.port_ranges)];
   for (const { id, ports } of classes) {
     for (const entry of ports) {
-      if (isSingle(entry)) single.put(rows.portKey(id, entry), entry.decision);
+      if (isSinglePort(entry)) single.put(rows.portKey(id, entry), entry.decision);
       else ranges.put(rows.portRangeKey(id, entry), entry.decision);
     }
   }
@@ -120,29 +168,13 @@ function removePorts(maps: PolicyMaps, classes: readonly Ports[]): void {
   const [single, ranges] = [new RowRemover(maps.ports), new RowRemover(maps.port_ranges)];
   for (const { id, ports } of classes) {
     for (const entry of ports) {
-      if (isSingle(entry)) single.remove(rows.portKey(id, entry));
+      if (isSinglePort(entry)) single.remove(rows.portKey(id, entry));
       else ranges.remove(rows.portRangeKey(id, entry));
     }
   }
   single.flush();
   ranges.flush();
 }
-
-const isSingle = (entry: PortEntry): boolean => entry.prefix === 16;
-
-/** Up to this many rules are asked for one by one; for more, all counters are read. */
-const FEW_RULES = 256;
-
-/** Gives each rule its counter; one that has counted before goes on from there. */
-function addCounters(maps: PolicyMaps, rules: readonly RuleInfo[]): void {
-  const counters = maps.rule_counters;
-  const counted = rules.length > FEW_RULES ? new Set(counters.keys()) : undefined;
-  const fresh = new RowWriter(counters);
-  for (const { id } of rules) if (!(counted?.has(id) ?? counters.has(id))) fresh.put(id, UNCOUNTED);
-  fresh.flush();
-}
-
-const UNCOUNTED = { packets: 0n, bytes: 0n };
 
 function setOf(tables: PolicyTables, id: bigint): PolicySet {
   const set = tables.sets.get(id);

@@ -3,6 +3,7 @@
  * is no other writer to the kernel's tables.
  */
 import type { Plan } from '../compile/diff.ts';
+import type { TableRows } from '../compile/rows.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import type { Identity } from '../model/identity.ts';
@@ -77,6 +78,7 @@ export interface MapFill {
   readonly name: string;
   readonly type: string;
   readonly entries: number;
+  /** There is room for; in decision tables `Datapath.room`. */
   readonly maxEntries: number;
 }
 
@@ -154,6 +156,8 @@ export interface Datapath {
    */
   setBetween(between: Between): void;
 
+  /** Rows that the policy tables may have. What has more can fail, and everybody's changes with it. */
+  readonly room: TableRows;
   /** What the policy tables were after the last apply (read from the kernel after adoption). */
   currentTables(): PolicyTables;
   applyPlan(plan: Plan): void;
@@ -162,6 +166,8 @@ export interface Datapath {
 
   flows(): Iterable<FlowRecord>;
   ruleCounters(): ReadonlyMap<number, Counter>;
+  /** Rules that are enforced and for which there is no counter. */
+  readonly uncountedRules: number;
   /** By drop reason number. */
   dropCounters(): ReadonlyMap<number, Counter>;
   /** What went wrong without changing a verdict, by incident number. */

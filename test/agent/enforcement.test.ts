@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { endpointView } from '../../src/agent/api/views.ts';
-import { Enforcement, NOTHING_WANTED, type Wanted, withSubjectsOf } from '../../src/agent/enforcement.ts';
+import { Enforcement, NOTHING_WANTED, type Wanted } from '../../src/agent/enforcement.ts';
 import { AgentError } from '../../src/agent/errors.ts';
+import { withSubjectsOf } from '../../src/agent/untold.ts';
 import { EMPTY_TABLES, type Plan } from '../../src/compile/diff.ts';
 import { isJudgedHere, lookup } from '../../src/compile/lookup.ts';
+import { ENDLESS, type TableRows } from '../../src/compile/rows.ts';
 import type { PolicyTables } from '../../src/compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../../src/datapath/port.ts';
 import { cutProblems } from '../../src/model/cut-labels.ts';
@@ -50,6 +52,8 @@ class RecordingDatapath
   currentTables(): PolicyTables {
     return this.tables;
   }
+
+  room: TableRows = ENDLESS;
 
   heartbeat(): void {}
 
@@ -359,7 +363,7 @@ describe('a restarted agent whose sources have not told all', () => {
   it('keeps nothing that the new tables have themselves', async () => {
     const { datapath, enforcement } = make();
     await enforcement.apply(wanted([web, api]));
-    assert.deepEqual(plain(withSubjectsOf(datapath.tables, datapath.tables)), plain(datapath.tables));
-    assert.deepEqual(plain(withSubjectsOf(EMPTY_TABLES, datapath.tables)), plain(datapath.tables));
+    assert.deepEqual(plain(withSubjectsOf(datapath.tables, datapath.tables, ENDLESS)), plain(datapath.tables));
+    assert.deepEqual(plain(withSubjectsOf(EMPTY_TABLES, datapath.tables, ENDLESS)), plain(datapath.tables));
   });
 });

@@ -32,6 +32,7 @@ const sources: MetricSources = {
   identities: () => 3,
   policiesByMode: () => new Map([['Enforce', 1]]),
   policyErrors: () => new Map([['BAD_VALUE', 2]]),
+  policiesClosed: () => new Map([['share', 1]]),
   sources: () => [{ name: 'docker', healthy: false, restarts: 4 }],
   tables: () => tables,
   ruleCounters: () =>
@@ -42,6 +43,7 @@ const sources: MetricSources = {
       [9, count(99n)],
       [4, count(0n)],
     ]),
+  uncountedRules: () => 0,
   drops: () => new Map([['Policy', count(7n)]]),
   incidents: () => new Map([['EventLost', 1n]]),
   mapFill: () => [{ name: 'ports', type: 'hash', entries: 3, maxEntries: 10 }],

@@ -144,13 +144,20 @@ describe('what a node reports', () => {
   });
 
   it('has failed where its rules come to more than tables hold', () => {
-    const { policies } = reportOf(input([network('web')], { overloaded: new Set(['shop/web']) }));
+    const { policies } = reportOf(input([network('web')], { overloaded: new Map([['shop/web', 'size']]) }));
     assert.deepEqual(
       policies.map(({ state }) => state),
       ['Failed'],
     );
     assert.match(policies[0]?.message ?? '', /denied everything/);
-    const others = reportOf(input([network('web')], { overloaded: new Set(['web', 'evil/web']) }));
+    const others = reportOf(
+      input([network('web')], {
+        overloaded: new Map([
+          ['web', 'size'],
+          ['evil/web', 'share'],
+        ]),
+      }),
+    );
     assert.deepEqual(
       others.policies.map(({ state }) => state),
       ['Enforced'],

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { KnownIdentity } from '../../compile/input.ts';
+import { fairShare } from '../../model/fair-share.ts';
 import type { Policy } from '../../model/policy.ts';
 import { KubernetesClient } from '../../sources/kubernetes/client.ts';
 import type { Connection } from '../../sources/kubernetes/connection.ts';
@@ -19,7 +20,6 @@ import type { Wanted } from '../enforcement.ts';
 import type { SourceHealth } from '../notices.ts';
 import { agentsOf, type FoundAgents } from './agents.ts';
 import { Enrolment } from './enrolment.ts';
-import { fairShare } from './fair-share.ts';
 import { Followed } from './followed.ts';
 import { Naming } from './naming.ts';
 import { type KnownNode, NETWORKS_MOST, podNetworksOf, projectNode } from './nodes.ts';

@@ -1,3 +1,4 @@
+import type { Closed } from '../../compile/tables.ts';
 import type { EndpointStatus } from '../../datapath/port.ts';
 import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
 import { cutReason } from '../../model/cut-labels.ts';
@@ -32,8 +33,8 @@ export interface ReportInput {
   readonly ledger: Ledger;
   /** What the last round put in force. */
   readonly applied: ReadonlySet<AnyPolicy>;
-  /** Titles of those whose rules come to more than tables hold. */
-  readonly overloaded?: ReadonlySet<string>;
+  /** By title, those whose rules come to more than tables hold, or than there is for their namespace. */
+  readonly overloaded?: ReadonlyMap<string, Closed>;
   /** As the cluster has them now. */
   readonly cluster: Iterable<ClusterPolicy>;
   readonly hardened: readonly HardenedContainer[];
@@ -117,7 +118,8 @@ function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStat
       for (const policy of index.selecting(identity)) {
         const entry = selected.get(policy) ?? { containers: 0 };
         entry.containers += 1;
-        const tooMany = overloaded?.has(policyTitle(policy)) ? TOO_MANY : undefined;
+        const closed = overloaded?.get(policyTitle(policy));
+        const tooMany = closed === undefined ? undefined : TOO_MANY[closed];
         const failure = isHardening(policy) ? unhardenedOf(hardening, protections.get(id)) : (unjudged ?? tooMany);
         if (failure !== undefined) entry.failure ??= failure;
         selected.set(policy, entry);
@@ -127,7 +129,11 @@ function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStat
   return selected;
 }
 
-const TOO_MANY = 'with others for the same containers its rules are too many: they are denied everything';
+const TOO_MANY: Readonly<Record<Closed, string>> = {
+  size: 'with others for the same containers its rules are too many: they are denied everything',
+  share:
+    "containers of one namespace have more rules and peers than its share of the node's tables: they are denied everything",
+};
 
 /** Why an endpoint's packets are not judged. */
 function unjudgedOf(endpoint: Endpoint, status: EndpointStatus | undefined): string | undefined {

@@ -15,9 +15,12 @@ export interface MetricSources {
   readonly policiesByMode: () => ReadonlyMap<string, number>;
   /** Present faults of policies by code. */
   readonly policyErrors: () => ReadonlyMap<string, number>;
+  /** Policies of whose subjects some are denied everything, by why. */
+  readonly policiesClosed: () => ReadonlyMap<string, number>;
   readonly sources: () => readonly { readonly name: string; readonly healthy: boolean; readonly restarts: number }[];
   readonly tables: () => PolicyTables;
   readonly ruleCounters: () => ReadonlyMap<number, Counter>;
+  readonly uncountedRules: () => number;
   /** By reason's and incident's name. */
   readonly drops: () => ReadonlyMap<string, Counter>;
   readonly incidents: () => ReadonlyMap<string, bigint>;
@@ -49,6 +52,12 @@ function plain(from: MetricSources): Reading[] {
     gauge('sallyport_policies', 'Policies in force.', ['mode'], () => samples(from.policiesByMode(), 'mode')),
     gauge('sallyport_policy_errors', 'Faults in policy files at present.', ['code'], () =>
       samples(from.policyErrors(), 'code'),
+    ),
+    gauge(
+      'sallyport_policies_closed',
+      'Policies with subjects that are denied everything: their rules are too many, or more than their share.',
+      ['reason'],
+      () => samples(from.policiesClosed(), 'reason'),
     ),
     gauge('sallyport_source_up', 'Whether a source of facts works.', ['source'], () =>
       from.sources().map(({ name, healthy }) => ({ labels: { source: name }, value: healthy ? 1 : 0 })),
@@ -92,6 +101,9 @@ function traffic(from: MetricSources): Reading[] {
     counter('sallyport_verdict_bytes_total', 'Bytes of the packets rules decided.', byVerdict, verdicts('bytes')),
     counter('sallyport_rule_packets_total', 'Packets the rules hit most decided.', byRule, rules('packets')),
     counter('sallyport_rule_bytes_total', 'Bytes of the packets the rules hit most decided.', byRule, rules('bytes')),
+    gauge('sallyport_uncounted_rules', 'Rules that are enforced and have no counter.', [], () =>
+      one(from.uncountedRules()),
+    ),
     counter('sallyport_drop_packets_total', 'Packets dropped.', ['reason'], drops('packets')),
     counter('sallyport_drop_bytes_total', 'Bytes dropped.', ['reason'], drops('bytes')),
   ];
@@ -105,8 +117,11 @@ function kernel(from: MetricSources): Reading[] {
     gauge('sallyport_map_entries', 'Entries in a kernel table.', ['map'], () =>
       from.mapFill().map(({ name, entries }) => ({ labels: { map: name }, value: entries })),
     ),
-    gauge('sallyport_map_capacity', 'Entries a kernel table has room for.', ['map'], () =>
-      from.mapFill().map(({ name, maxEntries }) => ({ labels: { map: name }, value: maxEntries })),
+    gauge(
+      'sallyport_map_capacity',
+      'Entries a kernel table has room for; in decision tables, half of it.',
+      ['map'],
+      () => from.mapFill().map(({ name, maxEntries }) => ({ labels: { map: name }, value: maxEntries })),
     ),
     counter(
       'sallyport_program_runs_total',

@@ -22,9 +22,12 @@ export function metricSources(agent: Agent): MetricSources {
       return new Map([['Enforce', 0], ['Stage', 0], ...modes]);
     },
     policyErrors: () => count(agent.policies.ledger.errors, (problem) => problem.code),
+    policiesClosed: () =>
+      new Map([['size', 0], ['share', 0], ...count(agent.enforcement.overloaded.values(), (why) => why)]),
     sources: () => agent.sources,
     tables: () => datapath.currentTables(),
     ruleCounters: () => datapath.ruleCounters(),
+    uncountedRules: () => datapath.uncountedRules,
     drops: () => new Map([...datapath.dropCounters()].map(([reason, counter]) => [ReasonName(reason), counter])),
     incidents: () => new Map([...datapath.incidents()].map(([kind, value]) => [IncidentName(kind), value])),
     mapFill: () => agent.mapFill(),

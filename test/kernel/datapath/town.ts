@@ -4,7 +4,7 @@ import { Compiler } from '../../../src/compile/compiler.ts';
 import { diff } from '../../../src/compile/diff.ts';
 import type { KnownIdentity } from '../../../src/compile/input.ts';
 import { openDatapath } from '../../../src/datapath/index.ts';
-import type { Between, Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
+import type { Between, Datapath, DatapathOptions, DatapathSizes } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import type { Container, Endpoint as ModelEndpoint, ServiceAddress } from '../../../src/model/endpoint.ts';
 import { deriveIdentity, type Identity } from '../../../src/model/identity.ts';
@@ -17,12 +17,12 @@ import { OBJECTS, SIZES } from './laboratory.ts';
 
 export const NAMESPACE = 'shop';
 
-/** A policy of the namespace `shop` for one service. */
-export function shopPolicy(name: string, subject: string, spec: string): string {
+/** A policy for one service, of the namespace `shop` unless another one is said. */
+export function shopPolicy(name: string, subject: string, spec: string, namespace = NAMESPACE): string {
   return `---
 apiVersion: sallyport.dev/v1alpha1
 kind: WorkloadNetworkPolicy
-metadata: {name: ${name}, namespace: ${NAMESPACE}}
+metadata: {name: ${name}, namespace: ${namespace}}
 spec:
   subject: {workload: Service/${subject}}
 ${spec}
@@ -40,14 +40,14 @@ export class Town {
   #yaml = '';
   #services: readonly ServiceAddress[] = [];
 
-  private constructor(node: Node, pins: string, between?: Between) {
+  private constructor(node: Node, pins: string, between?: Between, sizes: DatapathSizes = SIZES) {
     this.node = node;
     this.#pins = pins;
     this.options = {
       objects: OBJECTS,
       pins,
       cgroupRoot: node.cgroup.path.slice(0, -node.cgroup.name.length - 1),
-      sizes: SIZES,
+      sizes,
       events: { ratePerSecond: 1000, burst: 1000 },
       ...(between === undefined ? {} : { between }),
     };
@@ -60,17 +60,17 @@ export class Town {
     }
   }
 
-  static async create(attach: 'routed' | 'bridged', between?: Between): Promise<Town> {
+  static async create(attach: 'routed' | 'bridged', between?: Between, sizes?: DatapathSizes): Promise<Town> {
     mountBpffs('/sys/fs/bpf');
     const pins = mkdtempSync('/sys/fs/bpf/sallyport-test-');
-    return new Town(await createNode({ namespace: 'current', attach }), pins, between);
+    return new Town(await createNode({ namespace: 'current', attach }), pins, between, sizes);
   }
 
   get datapath(): Datapath {
     return this.#datapath;
   }
 
-  /** Tells the datapath of a rig's endpoint under a service's name; with `containers`, of a pod's. */
+  /** Tells the datapath of a rig's endpoint under a service's name (`namespace/name`, or one of the shop's); with `containers`, of a pod's. */
   settle(name: string, endpoint: Endpoint, containers?: Readonly<Record<string, Cgroup>>): void {
     const sandbox = this.#identity(name, containers === undefined ? name : '');
     const list = containers ?? { [name]: endpoint.cgroup };
@@ -118,8 +118,11 @@ export class Town {
     this.#endpoints.delete(name);
   }
 
-  /** Enforces exactly these policies on those who have settled; returns what the tables needed. */
-  async enforce(yaml = this.#yaml): Promise<string[]> {
+  /**
+   * Enforces exactly these policies on those who have settled; returns what the tables needed.
+   * @param room rows they may have. Default: as many as an agent gives them
+   */
+  async enforce(yaml = this.#yaml, room = this.#datapath.room): Promise<string[]> {
     this.#yaml = yaml;
     const { policies, problems } = parsePolicyFile('test.yaml', Buffer.from(yaml));
     if (problems.length > 0) throw new Error(problems.map(formatProblem).join('\n'));
@@ -131,7 +134,7 @@ export class Town {
       const identity = all.find((one) => one.id === id);
       if (identity !== undefined) identities.set(slot, { ...identity, ports: [] });
     }
-    const desired = this.#compiler.compile({ policies: policies.map(({ policy }) => policy), identities });
+    const desired = this.#compiler.compile({ policies: policies.map(({ policy }) => policy), identities, room });
     const plan = diff(this.#datapath.currentTables(), desired);
     this.#datapath.applyPlan(plan);
     await this.#datapath.applyEndpoints(endpoints, [], { services: this.#services });
@@ -156,7 +159,8 @@ export class Town {
   }
 
   #identity(name: string, container: string) {
-    return deriveIdentity('test', { workload: { namespace: NAMESPACE, kind: 'Service', name }, container, labels: {} });
+    const [service = '', namespace = NAMESPACE] = name.split('/').reverse();
+    return deriveIdentity('test', { workload: { namespace, kind: 'Service', name: service }, container, labels: {} });
   }
 
   #container(name: string, container: string, cgroup: Cgroup, pid = 1): Container {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { fairShare } from '../../src/agent/kubernetes/fair-share.ts';
+import { fairShare } from '../../src/model/fair-share.ts';
 
 const of = (owner: string, many: number): string[] => Array.from({ length: many }, (_, i) => `${owner}${i}`);
 const share = (items: readonly string[], room: number) => fairShare(items, room, (item) => item.slice(0, 1)).toSorted();
