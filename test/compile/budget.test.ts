@@ -96,4 +96,44 @@ describe('rules that come to more than tables hold', () => {
     const { verdict, stagedVerdict } = lookup(tables, asked(EVIL));
     assert.deepEqual([verdict, stagedVerdict], [Verdict.Allow, Verdict.Deny]);
   });
+
+  it('leave no second copy of a class that others have, too', () => {
+    const everybody: Policy = {
+      ...policy('', [{ action: 'Allow', ports: [{ protocol: 17, port: 53 }] }]),
+      kind: 'ClusterWorkloadNetworkPolicy',
+      subject: { workload: { namespace: '*', kind: '*', name: 'web' }, container: '*', labels: {} },
+    };
+    const { ingress, ...rest } = everybody;
+    const all: Policy = { ...rest, egress: { default: 'Deny', rules: ingress?.rules ?? [] } };
+    const names = Array.from({ length: 450 }, (_, i): Rule => {
+      const selector = { workload: { namespace: 'far', kind: '*', name: '*' }, container: '*', labels: {} };
+      const ports = [
+        { protocol: 6, port: 1 + 2 * i },
+        { protocol: 6, port: 'http' },
+      ];
+      return { action: 'Allow', peers: [{ type: 'workload', selector }], ports };
+    });
+    const { ingress: _, ...own } = policy('evil', []);
+    const many: Policy = { ...own, egress: { default: 'Pass', rules: names } };
+    const far = Array.from({ length: 300 }, (_, i): [number, KnownIdentity] => {
+      const workload = { namespace: 'far', kind: 'Deployment', name: `pod${i}` };
+      const made = deriveIdentity('test', { workload, container: '', labels: {} });
+      return [100 + i, { ...made, ports: [{ name: 'http', protocol: 'TCP', port: 10_000 + i }] }];
+    });
+    const compiler = new Compiler();
+    const compileFor = (...who: [number, KnownIdentity][]) => {
+      const tables = compiler.compile({ policies: [all, many], identities: new Map(who) });
+      return { tables, closed: compiler.closed('size').length > 0 };
+    };
+    const [evil, shop] = [
+      [EVIL, identity('evil')] as [number, KnownIdentity],
+      [SHOP, identity('shop')] as [number, KnownIdentity],
+    ];
+    assert.equal(compileFor(evil, ...far).closed, true);
+    assert.equal(compileFor(evil, shop, ...far).closed, true);
+    assert.equal(compileFor(evil, shop, ...far.slice(0, 3)).closed, false);
+    const { tables } = compileFor(evil, ...far.slice(0, 3));
+    const kinds = [...tables.sets.values()].flatMap(({ peers }) => [...peers.values()]);
+    assert.ok(kinds.every((id) => tables.classes.has(id)));
+  });
 });

@@ -137,6 +137,24 @@ describe('a namespace that wants the whole table', () => {
     assert.equal(built, 1);
   });
 
+  it('shares the room with who comes to have one of its sets, too', () => {
+    const all = (namespace: string): Policy => ({
+      ...policy('', 'all', 60),
+      kind: 'ClusterWorkloadNetworkPolicy',
+      subject: { workload: { namespace, kind: '*', name: 'd' }, container: '*', labels: {} },
+    });
+    const wanted = [policy('evil', 'a', 30), policy('evil', 'b', 50), all('*')];
+    const few = new Map([...present, [100, workload('evil', 'd')]]);
+    const compiler = new Compiler();
+    const closed = (identities: ReadonlyMap<number, KnownIdentity>) => {
+      const { rules } = compiler.compile({ policies: wanted, identities, room: most });
+      return new Set(compiler.closed('share').map((id) => rules.get(id)?.policy));
+    };
+    assert.deepEqual(closed(few), new Set(['all']));
+    assert.deepEqual(closed(new Map([...few, [101, workload('shop', 'd')]])), new Set(['all', 'evil/b']));
+    assert.deepEqual(closed(few), new Set(['all']));
+  });
+
   it('cannot hide behind policies for the whole cluster: sets only its ports make are its own', () => {
     const cluster: Policy = {
       ...policy('', 'all', 0),
