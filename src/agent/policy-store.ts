@@ -110,7 +110,7 @@ export class PolicyStore {
     });
     this.#ledger = { ...EMPTY_LEDGER, accepted: kept };
     this.#files.onChange(() => this.#changed());
-    this.#options.cluster?.expect([...kept.keys()].some(isClusterFile));
+    this.#options.cluster?.expect(this.#keptOfCluster());
     this.#options.cluster?.onChange(() => this.#changed());
     await this.#files.start(signal);
     while (!this.#synced && !signal.aborted) await this.#nextChange(SEEN_MS_MOST);
@@ -252,7 +252,10 @@ export class PolicyStore {
   #clusterFiles(): readonly PolicyFile[] {
     const { cluster } = this.#options;
     if (cluster === undefined) return [];
-    if (cluster.synced) return cluster.snapshot();
+    return cluster.synced ? cluster.snapshot() : this.#keptOfCluster();
+  }
+
+  #keptOfCluster(): readonly PolicyFile[] {
     const kept = [...this.#ledger.accepted].filter(([name]) => isClusterFile(name));
     return kept.map(([name, { bytes }]) => ({ name, content: { ok: true, bytes } }));
   }

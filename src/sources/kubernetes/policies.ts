@@ -2,6 +2,7 @@ import { SourceError } from '../error.ts';
 import type { PolicyFile } from '../policies.ts';
 import { LONGEST_FILE, MOST_BYTES, MOST_FILES } from '../policies.ts';
 import type { Source, SourceStatus } from '../source.ts';
+import { takePolicies } from './policy-room.ts';
 import type { ReflectorOptions } from './reflector.ts';
 import { Reflector } from './reflector.ts';
 import type { LooseObject, ResourceType } from './resource.ts';
@@ -53,9 +54,10 @@ export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
     });
   }
 
-  /** Whether some were in force before. */
-  expect(some: boolean): void {
-    this.#expected = some;
+  /** What was in force before. */
+  expect(files: readonly PolicyFile[]): void {
+    this.#expected = files.length > 0;
+    this.#made = { from: [], files };
   }
 
   get synced(): boolean {
@@ -65,16 +67,11 @@ export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
   snapshot(): readonly PolicyFile[] {
     const from = this.reflectors.map((reflector) => reflector.snapshot());
     if (from.every((one, i) => one === this.#made.from[i])) return this.#made.files;
-    const files = from.flatMap((policies) => Array.from(policies.values(), ({ file }) => file));
-    const bytes = files.reduce((sum, { content }) => sum + (content.ok ? content.bytes.length : 0), 0);
-    if (files.length > MOST_FILES || bytes > MOST_BYTES) {
-      const most = `at most ${MOST_FILES} with ${MOST_BYTES} bytes are taken, and changes of none until then`;
-      const problem = `the cluster has ${files.length} policies with ${bytes} bytes: ${most}`;
-      this.#made = { from, files: this.#made.files, problem };
-    } else {
-      this.#made = { from, files: files.sort((a, b) => (a.name < b.name ? -1 : 1)) };
-    }
-    return this.#made.files;
+    const present = from.flatMap((policies) => Array.from(policies.values(), ({ file }) => file));
+    const { files, over } = takePolicies(present, this.#made.files, { files: MOST_FILES, bytes: MOST_BYTES });
+    const sorted = files.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    this.#made = { from, files: sorted, ...(over.length === 0 ? {} : { problem: problemOf(present.length, over) }) };
+    return sorted;
   }
 
   /** Why its policies are not what the cluster has. */
@@ -110,6 +107,16 @@ export class KubernetesPolicies implements Source<readonly PolicyFile[]> {
   async close(): Promise<void> {
     await Promise.all(this.reflectors.map((reflector) => reflector.close()));
   }
+}
+
+/** Namespaces that are named; of the others it is told how many. */
+const NAMED = 3;
+
+function problemOf(policies: number, over: readonly string[]): string {
+  const named = over.slice(0, NAMED).map((namespace) => namespace || 'cluster-wide ones');
+  const more = over.length > NAMED ? [`${over.length - NAMED} more`] : [];
+  const most = `at most ${MOST_FILES} with ${MOST_BYTES} bytes are taken, of namespaces with few first`;
+  return `the cluster has ${policies} policies, ${most}: no changes are taken of ${[...named, ...more].join(', ')}`;
 }
 
 /** Whether a policy's file is an object of the cluster. */

@@ -7,14 +7,17 @@ import { identitiesOf, projectIdentities } from '../../../src/sources/kubernetes
 import type { Permission } from '../../../src/sources/kubernetes/permissions.ts';
 import { AGENT_PERMISSIONS, missingPermissions } from '../../../src/sources/kubernetes/permissions.ts';
 import { KubernetesPolicies, projectPolicy } from '../../../src/sources/kubernetes/policies.ts';
+import { takePolicies } from '../../../src/sources/kubernetes/policy-room.ts';
 import {
   CLUSTER_HARDENING_POLICIES,
+  HARDENING_POLICIES,
   JOBS,
   NODE_REPORTS,
   POLICY_RESOURCES,
   pathOf,
   WORKLOAD_NETWORK_POLICIES,
 } from '../../../src/sources/kubernetes/resource.ts';
+import type { PolicyFile } from '../../../src/sources/policies.ts';
 import { FakeApiServer } from './api-server.ts';
 
 describe('a policy of the cluster', () => {
@@ -63,7 +66,74 @@ describe('a policy of the cluster', () => {
   });
 });
 
+describe('room for policies', () => {
+  const ROOM = { files: 6, bytes: 60 };
+  const files = (...wanted: [namespace: string, policies: number, bytes?: number][]): PolicyFile[] =>
+    wanted.flatMap(([namespace, policies, bytes = 10]) =>
+      Array.from({ length: policies }, (_, i): PolicyFile => {
+        const name = namespace === '' ? `ClusterHardeningPolicy/${i}` : `HardeningPolicy/${namespace}/${i}`;
+        return { name: `kubernetes/${name}.json`, content: { ok: true, bytes: Buffer.alloc(bytes) } };
+      }),
+    );
+  const taken = (present: PolicyFile[], former: PolicyFile[] = []): string => {
+    const { files: all, over } = takePolicies(present, former, ROOM);
+    const counts = Map.groupBy(all, ({ name }) =>
+      name.split('/').slice(1, -1).join('/').replace('HardeningPolicy', ''),
+    );
+    const told = [...counts].map(([whose, { length }]) => `${whose}:${length}`).sort();
+    return `${told.join(' ')} over ${over.map((one) => one || 'all').join()}`;
+  };
+
+  const cases: [what: string, present: PolicyFile[], former: PolicyFile[], expected: string][] = [
+    ['all where there is room', files(['a', 5], ['b', 1]), [], '/a:5 /b:1 over '],
+    ['those of who has few', files(['a', 100], ['b', 3], ['c', 1]), [], '/b:3 /c:1 over a'],
+    ['what was taken of who has too many', files(['a', 100], ['b', 3]), files(['a', 4]), '/a:4 /b:3 over a'],
+    ['of two that have too many what was taken of each', files(['a', 9], ['b', 9]), files(['b', 2]), '/b:2 over a,b'],
+    ['who has less before who has more', files(['a', 3], ['b', 4]), [], '/a:3 over b'],
+    ['those that are short, not those that are long', files(['a', 2, 50], ['b', 2]), [], '/b:2 over a'],
+    ['cluster-wide ones first', files(['', 5], ['a', 3], ['b', 1]), [], 'Cluster:5 /b:1 over a'],
+    [
+      'cluster-wide ones as they were where they are too many',
+      files(['', 9], ['a', 1]),
+      files(['', 2]),
+      'Cluster:2 /a:1 over all',
+    ],
+    ['nothing of who is gone', files(['a', 9]), files(['b', 2]), ' over a'],
+  ];
+  for (const [what, present, former, expected] of cases) {
+    it(`is for ${what}`, () => {
+      const sorted = (text: string) =>
+        text.replace(/^(.*) over/, (_, all: string) => `${all.split(' ').sort().join(' ')} over`);
+      assert.equal(sorted(taken(present, former)), sorted(expected));
+    });
+  }
+});
+
 describe('the policies of the cluster', () => {
+  const names = (files: readonly PolicyFile[]): string[] => files.map(({ name }) => name);
+
+  it('are those that were in force before, where there are too many when the agent begins', async () => {
+    const server = new FakeApiServer();
+    await server.start();
+    for (const resource of POLICY_RESOURCES) server.objects(pathOf(resource));
+    const path = pathOf(WORKLOAD_NETWORK_POLICIES);
+    for (let i = 0; i <= 10_000; i++)
+      server.set(path, { metadata: { namespace: 'shop', name: `p${i}` }, spec: { i } } as never, true);
+    const connection = await connect({ kubeconfig: server.kubeconfig() });
+    const policies = new KubernetesPolicies({ connection, now: Date.now, retry: { leastMs: 5, mostMs: 5 } });
+    const name = 'kubernetes/WorkloadNetworkPolicy/shop/p7.json';
+    policies.expect([{ name, content: { ok: true, bytes: Buffer.from('{}') } }]);
+    try {
+      await policies.start(new AbortController().signal);
+      assert.deepEqual(names(policies.snapshot()), [name]);
+      assert.match(policies.problem ?? '', /of shop$/);
+    } finally {
+      await policies.close();
+      await connection.close();
+      await server.close();
+    }
+  });
+
   it('stay as they were when there are more than can be taken', async () => {
     const server = new FakeApiServer();
     await server.start();
@@ -74,7 +144,7 @@ describe('the policies of the cluster', () => {
     for (let i = 0; i < 10_000; i++) add(i);
     const connection = await connect({ kubeconfig: server.kubeconfig() });
     const policies = new KubernetesPolicies({ connection, now: Date.now, retry: { leastMs: 5, mostMs: 5 } });
-    policies.expect(false);
+    policies.expect([]);
     try {
       await policies.start(new AbortController().signal);
       const whole = policies.snapshot();
@@ -85,9 +155,17 @@ describe('the policies of the cluster', () => {
       server.tell(path, { type: 'ADDED', object: server.objects(path).get('shop/p10000') });
       while (policies.problem === undefined) {
         await new Promise((resolve) => setTimeout(resolve, 5));
-        assert.equal(policies.snapshot(), whole);
+        assert.deepEqual(names(policies.snapshot()), names(whole));
       }
-      assert.match(policies.problem, /10001 policies/);
+      assert.match(policies.problem, /10001 policies.*no changes are taken of shop$/);
+      // Others are taken all the same.
+      const others = pathOf(HARDENING_POLICIES);
+      const object = { metadata: { namespace: 'town', name: 'late' }, spec: {} };
+      server.set(others, object as never, true);
+      server.tell(others, { type: 'ADDED', object: server.objects(others).get('town/late') });
+      const late = 'kubernetes/HardeningPolicy/town/late.json';
+      while (!names(policies.snapshot()).includes(late)) await new Promise((resolve) => setTimeout(resolve, 5));
+      assert.equal(policies.snapshot().length, 10_001);
     } finally {
       await policies.close();
       await connection.close();
