@@ -6,7 +6,7 @@
  * a set was closed makes no room in which it would be opened again, to be closed in the next round.
  */
 import { fairShares } from '../model/fair-share.ts';
-import { DECISION_TABLES, type DecisionTable, RowCount, rowsOfClass, type TableRows } from './rows.ts';
+import { DECISION_TABLES, type DecisionTable, ENDLESS, RowCount, rowsOfClass, type TableRows } from './rows.ts';
 import type { Class } from './tables.ts';
 
 /** What is known of a class when only its rows count. */
@@ -75,10 +75,15 @@ export function beyondShares(demands: readonly Demand[], room: TableRows): Reado
     );
     for (const [i, part] of parts.entries()) shares[i]?.add({ [table]: part });
   }
-  return new Set(owners.flatMap(([, sets], i) => closedOf(sets, scarce, shares[i] ?? new RowCount(), room)));
+  return new Set(
+    owners.flatMap(([, sets], i) => {
+      const [gain, share] = [gains[i] ?? ENDLESS, shares[i] ?? new RowCount()];
+      return scarce.some((table) => gain[table] > share[table]) ? closedOf(sets, scarce, share, room) : [];
+    }),
+  );
 }
 
-/** @param share rows that this owner's sets may take beyond what they take when closed; changed */
+/** Of an owner who wants too much. @param share rows that this owner's sets may take beyond what they take when closed; changed */
 function closedOf(
   sets: readonly Demand[],
   scarce: readonly DecisionTable[],
@@ -89,7 +94,7 @@ function closedOf(
   const bySize = sets.toSorted((a, b) => (weights.get(a) ?? 0) - (weights.get(b) ?? 0) || (a.key < b.key ? -1 : 1));
   const seen = new Seen();
   return bySize.flatMap((set) => {
-    const gain = gainOf(seen.more(set), set.closedPeers);
+    const gain = gainOf(seen.ask(set), set.closedPeers);
     if (scarce.some((table) => gain[table] > share[table])) return [set.key];
     seen.add(set);
     share.add(gain, -1);
@@ -114,10 +119,7 @@ function closedPeersOf(sets: readonly Demand[]): number {
 /** What the sets take together. */
 function rowsOf(sets: readonly Demand[]): TableRows {
   const [seen, sum] = [new Seen(), new RowCount()];
-  for (const set of sets) {
-    sum.add(seen.more(set));
-    seen.add(set);
-  }
+  for (const set of sets) sum.add(seen.add(set));
   return { peers: sum.peers, networks: sum.networks, ports: sum.ports, ranges: sum.ranges };
 }
 
@@ -126,26 +128,28 @@ class Seen {
   readonly #lists = new Set<readonly SizedClass[]>();
   readonly #classes = new Set<bigint>();
 
-  /** What a set takes beside those before it. */
-  more({ peers, networks, classes }: Demand): TableRows {
-    const found = new Map<bigint, SizedClass>();
+  /** @returns what the set takes beside those before it */
+  add({ peers, networks, classes }: Demand): TableRows {
+    let [ports, ranges] = [0, 0];
     for (const list of classes) {
       if (this.#lists.has(list)) continue;
-      for (const one of list) if (!this.#classes.has(one.id)) found.set(one.id, one);
-    }
-    let [ports, ranges] = [0, 0];
-    for (const one of found.values()) {
-      ports += one.ports;
-      ranges += one.ranges;
+      this.#lists.add(list);
+      for (const one of list) {
+        const before = this.#classes.size;
+        if (this.#classes.add(one.id).size === before) continue;
+        ports += one.ports;
+        ranges += one.ranges;
+      }
     }
     return { peers, networks, ports, ranges };
   }
 
-  add({ classes }: Demand): void {
-    for (const list of classes) {
-      if (this.#lists.has(list)) continue;
-      this.#lists.add(list);
-      for (const { id } of list) this.#classes.add(id);
-    }
+  /** The same, and it is not among them afterwards. */
+  ask({ peers, networks, classes }: Demand): TableRows {
+    const found = new Seen();
+    const fresh = classes
+      .filter((list) => !this.#lists.has(list))
+      .map((list) => list.filter(({ id }) => !this.#classes.has(id)));
+    return found.add({ key: '', owner: '', closedPeers: 0, peers, networks, classes: fresh });
   }
 }
