@@ -23,6 +23,7 @@ enum rank *rank;
 enum class_flags *class_flags;
 enum interface_flags *interface_flags;
 enum owner_flags *owner_flags;
+enum backend_flags *backend_flags;
 enum flow_state *flow_state;
 enum flow_flags *flow_flags;
 enum event_kind *event_kind;

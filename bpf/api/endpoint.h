@@ -50,7 +50,11 @@ struct frontend_key {
 struct backend {
 	__u32 slot;
 	__be16 port;
-	__u16 pad;
+	__u16 flags; /* enum backend_flags */
+};
+
+enum backend_flags {
+	BACKEND_GUARDED = 1, /* a Service, behind which somebody may be particular about who sends datagrams */
 };
 
 /* Who sent from a port of an address that several share: containers of a pod, host-network endpoints. */

@@ -77,6 +77,7 @@ static __always_inline void addressed_peer(const struct address *address, __u8 p
 	if (backend) {
 		peer->party.slot = backend->slot;
 		peer->port = backend->port;
+		peer->flags = backend->flags;
 	} else {
 		peer->party.slot = owner || is_loopback(address) ? SLOT_HOST : SLOT_WORLD;
 	}

@@ -187,7 +187,7 @@ FUNCTION decide_known(struct __sk_buff *skb, const struct packet *p, struct ques
 	know_here(skb, p, q);
 	if (q->peer.party.slot == SLOT_SOME) {
 #ifdef WITH_CONNTRACK
-		if (is_restricted(q))
+		if (is_restricted(q) || must_introduce(p, q))
 			return ASK_SERVICE;
 #else
 		/* An answer: the interface, which knows more, has let it through; what is sent here is rewritten already. */

@@ -18,6 +18,7 @@ struct party {
 struct peer {
 	struct party party;
 	__be16 port;
+	__u16 flags; /* enum backend_flags of the address it was asked for by */
 };
 
 /* Who has told whose an address of nobody here is. */

@@ -95,6 +95,22 @@ FUNCTION ask_sender(struct __sk_buff *skb, const struct packet *p, struct questi
 	return decide_sent(p, q, &p->destination, set);
 }
 
+/*
+ * Whether one whom nothing restricts has to say who he is before a datagram of his gets to a Service: somebody behind it may
+ * be particular about that, and on another node nobody knows but by a handshake. Where none can be had it goes as to the world.
+ */
+static __always_inline bool must_introduce(const struct packet *p, const struct question *q)
+{
+#ifdef WITH_CONNTRACK
+	struct settings *settings = settings_now();
+
+	return with_conntrack && p->protocol == IPPROTO_UDP && q->peer.flags & BACKEND_GUARDED && settings &&
+	       can_ask(settings);
+#else
+	return false;
+#endif
+}
+
 /* A first packet to a Service of which nobody tells yet where it goes: it passes, waits or, where it can do neither, ends. */
 static __always_inline enum reason pass_service(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {

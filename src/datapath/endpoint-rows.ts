@@ -4,7 +4,7 @@ import { formatAddress, parseAddress } from '../model/address.ts';
 import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import { PROTOCOLS } from '../model/protocol.ts';
 import type { Address, Backend, Container, FrontendKey, Interface, Owner } from './layouts.gen.ts';
-import { InterfaceFlags, OwnerFlags, Slot } from './layouts.gen.ts';
+import { BackendFlags, InterfaceFlags, OwnerFlags, Slot } from './layouts.gen.ts';
 
 /** What this node itself is: addresses that are its own, and links that lead out of it. */
 export interface HostFacts {
@@ -83,11 +83,14 @@ export function endpointRows(
       own(address, { endpoint: number, slot, flags: shared ? OwnerFlags.OwnerShared : 0 });
   }
 
-  const stand = ({ address, protocol, port, targetPort }: ServiceAddress, slot: number) => {
+  const stand = ({ address, protocol, port, targetPort, guarded }: ServiceAddress, slot: number) => {
     const bytes = parseAddress(address);
     if (bytes === undefined) return;
     const key = { address: { bytes }, port, protocol: PROTOCOLS[protocol] };
-    services.set(`${formatAddress(bytes)} ${key.protocol} ${port}`, { key, value: { slot, port: targetPort } });
+    services.set(`${formatAddress(bytes)} ${key.protocol} ${port}`, {
+      key,
+      value: { slot, port: targetPort, flags: guarded ? BackendFlags.BackendGuarded : 0 },
+    });
   };
   for (const one of serviceAddresses.slice(0, MOST_SERVICE_ADDRESSES)) stand(one, Slot.Some);
   for (const frontend of frontends) {

@@ -35,6 +35,21 @@ export function AccessName(value: number): string {
   return AccessNames.get(value) ?? String(value);
 }
 
+/** enum backend_flags. */
+export const BackendFlags = {
+  BackendGuarded: 1,
+} as const;
+export type BackendFlags = (typeof BackendFlags)[keyof typeof BackendFlags];
+
+const BackendFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [1, 'BackendGuarded'],
+]);
+
+/** The name of a value of enum backend_flags; the number itself for one it does not have. */
+export function BackendFlagsName(value: number): string {
+  return BackendFlagsNames.get(value) ?? String(value);
+}
+
 /** enum bearer_flags. */
 export const BearerFlags = {
   OldFiles: 1,
@@ -810,6 +825,7 @@ export const AnchorKeyLayout: Layout<AnchorKey> = {
 export interface Backend {
   readonly slot: number;
   readonly port: number;
+  readonly flags: number;
 }
 
 export const BackendLayout: Layout<Backend> = {
@@ -820,13 +836,14 @@ export const BackendLayout: Layout<Backend> = {
     return {
       slot: view.getUint32(offset, true),
       port: view.getUint16(offset + 4, false),
+      flags: view.getUint16(offset + 6, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    clearBytes(buffer, offset, 8);
     view.setUint32(offset, u32(value.slot), true);
     view.setUint16(offset + 4, u16(value.port), false);
+    view.setUint16(offset + 6, u16(value.flags), true);
   },
 };
 

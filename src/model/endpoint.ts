@@ -62,7 +62,10 @@ export interface Frontend {
 }
 
 /** The same of a Service: who is behind it is chosen for each conversation, and may ask for another port: 0. */
-export type ServiceAddress = Omit<Frontend, 'endpoint'>;
+export interface ServiceAddress extends Omit<Frontend, 'endpoint'> {
+  /** Somebody behind it may be particular about who sends him datagrams. */
+  readonly guarded?: boolean;
+}
 
 /** Everything a source knows at one moment; a later snapshot of the same source replaces it whole. */
 export interface Facts {

@@ -79,15 +79,23 @@ export function projectService({ metadata, spec, status }: LooseObject): KnownSe
 /**
  * Where Services are reached: at their own addresses, and by their node ports at those of a node. A port that pods know
  * by name is not the same for all.
+ * @param isGuarded whether somebody in a namespace (undefined: in any) may be particular about who sends him datagrams
  */
-export function serviceAddresses(services: Iterable<KnownService>, own: readonly string[]): ServiceAddress[] {
+export function serviceAddresses(
+  services: Iterable<KnownService>,
+  own: readonly string[],
+  isGuarded: (namespace: string | undefined) => boolean = () => false,
+): ServiceAddress[] {
   const found: ServiceAddress[] = [];
-  for (const { addresses, ports } of services) {
+  for (const { namespace, selector, addresses, ports } of services) {
+    // One without a selector leads to whom its endpoints name, wherever that is.
+    const guarded = isGuarded(selector === undefined ? undefined : namespace);
     for (const { protocol, port, target, nodePort } of ports) {
       const targetPort = typeof target === 'number' ? target : 0;
-      for (const address of addresses) found.push({ address, protocol, port, targetPort });
+      const what = { protocol, targetPort, ...(guarded && protocol === 'UDP' ? { guarded } : {}) };
+      for (const address of addresses) found.push({ address, port, ...what });
       if (nodePort === undefined) continue;
-      for (const address of own) found.push({ address, protocol, port: nodePort, targetPort });
+      for (const address of own) found.push({ address, port: nodePort, ...what });
     }
   }
   return found;

@@ -153,7 +153,7 @@ describe('conversations of an endpoint', () => {
   it("a service's address stands for the workload and port behind it", () => {
     const frontends = lab.programs.tables.frontends;
     const key = { address: { bytes: Buffer.from('00000000000000000000ffff0a000001', 'hex') }, port: 8000, protocol: 6 };
-    frontends.set(key, { slot: Slot.First + 1, port: 80 });
+    frontends.set(key, { slot: Slot.First + 1, port: 80, flags: 0 });
     lab.policy(TO_API);
     assert.deepEqual(lab.sends(tcpPacket(WEB, 40000, HOST, 8000, 'SYN')), {
       passed: true,

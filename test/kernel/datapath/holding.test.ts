@@ -1,6 +1,7 @@
 /** What waits for a handshake: marked, counted, bounded; and what marks are good for otherwise, which is nothing. */
 import assert from 'node:assert/strict';
-import { Incident } from '../../../src/datapath/layouts.gen.ts';
+import { BackendFlags, Incident, Slot } from '../../../src/datapath/layouts.gen.ts';
+import { parseAddress } from '../../../src/model/address.ts';
 import { ethernet, ipv4 } from '../../rig/packets.ts';
 import { icmpEcho } from '../../rig/transports.ts';
 import {
@@ -104,6 +105,59 @@ describe('packets to peers of other nodes', () => {
       assert.deepEqual(lab.sends(segment({ flags: ['ACK'] })), HELD_BACK);
       assert.deepEqual(lab.sends(segment({ flags: ['ACK'] })), UNVERIFIED);
       assert.deepEqual(lab.receives(synAck({ flags: ['ACK'] })), UNVERIFIED);
+    });
+  });
+
+  describe('behind the address of a Service, of whom nothing restricts', () => {
+    const SERVICE = '10.96.0.10';
+    const key = (protocol: number) => ({
+      address: { bytes: parseAddress(SERVICE) ?? assert.fail() },
+      port: 53,
+      protocol,
+    });
+    const lead = (flags: number): void => {
+      for (const protocol of [6, 17])
+        lab.programs.tables.frontends.set(key(protocol), { slot: Slot.Some, port: 53, flags });
+    };
+
+    beforeEach(() => {
+      lab.policy('');
+      lab.set({ heartbeat: process.hrtime.bigint() });
+    });
+    after(() => {
+      for (const protocol of [6, 17]) lab.programs.tables.frontends.delete(key(protocol));
+    });
+
+    it('wait where somebody there may be particular, until it is known who answers', () => {
+      lead(BackendFlags.BackendGuarded);
+      assert.deepEqual(lab.sends(datagram({ to: SERVICE })), HELD_BACK);
+      assert.equal(lab.flows()[0]?.pending, true);
+      assert.deepEqual(lab.receives(datagram({ from: SERVICE, to: WEB, fromPort: 53, toPort: 5000 })), UNVERIFIED);
+      lab.verify({ remote: SERVICE, opened: 'egress', identity: api, protocol: 17, localPort: 5000, remotePort: 53 });
+      assert.deepEqual(lab.sends(datagram({ to: SERVICE })), PASSED);
+      assert.equal(lab.flows()[0]?.pending, false);
+    });
+
+    it('pass at once where nobody is, where nobody can be asked, and if they are connections', () => {
+      lead(0);
+      assert.deepEqual(lab.sends(datagram({ to: SERVICE })), PASSED);
+      lead(BackendFlags.BackendGuarded);
+      assert.deepEqual(lab.sends(segment({ to: SERVICE, toPort: 53 })), PASSED);
+      const stale = process.hrtime.bigint() - 6_000_000_000n;
+      for (const [index, nobody] of [{ holdMark: 0 }, { heartbeat: stale }].entries()) {
+        settle(lab);
+        lab.set({ heartbeat: process.hrtime.bigint(), ...nobody });
+        assert.deepEqual(lab.sends(datagram({ to: SERVICE, fromPort: 6000 + index })), PASSED);
+      }
+    });
+
+    it('are as many in a second as an endpoint may ask for: nobody passes for a stranger by asking too much', () => {
+      lead(BackendFlags.BackendGuarded);
+      const state = lab.programs.tables.endpoint_states.get(1);
+      assert.ok(state !== undefined);
+      lab.set({ holdRate: 0 });
+      lab.programs.tables.endpoint_states.set(1, { ...state, holdRefilled: process.hrtime.bigint(), holdBudget: 0 });
+      assert.deepEqual(lab.sends(datagram({ to: SERVICE })), { passed: false, reason: 'HoldRate' });
     });
   });
 
