@@ -18,6 +18,21 @@ spec:
     - { name: udp, port: 53, protocol: UDP, targetPort: ${PORT} }
 `;
 
+/** Without a selector: it leads to these addresses. */
+const written = (name: string, addresses: readonly string[]) => `
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: shop }
+spec: { ports: [{ name: tcp, port: 80, targetPort: ${PORT} }] }
+---
+apiVersion: v1
+kind: Endpoints
+metadata: { name: ${name}, namespace: shop }
+subsets:
+  - addresses: ${JSON.stringify(addresses.map((ip) => ({ ip })))}
+    ports: [{ name: tcp, port: ${PORT} }]
+`;
+
 const egress = (to: string) => `
 apiVersion: sallyport.dev/v1alpha1
 kind: WorkloadNetworkPolicy
@@ -96,6 +111,7 @@ describe('Services of a cluster', function () {
     const address = await addressOf('back');
     const reached = async () => only(await asked('web', address, 80), 'ok');
     await waitFor('every backend answers', reached, PATIENCE_MS);
+    assert.deepEqual([...(await asked('web', address, 53, true))], ['ok']);
   });
 
   it('lead to nobody whom no policy names, nor to whom one denies', async () => {
@@ -103,5 +119,45 @@ describe('Services of a cluster', function () {
     await place.cluster.apply(egress('Deployment/other'));
     await waitFor('nobody answers', async () => only(await asked('web', address, 80), 'not'), PATIENCE_MS);
     assert.deepEqual([...(await asked('web', address, 53, true))], ['not']);
+  });
+
+  it('lead whom nothing restricts to whom a policy lets only some ask, with the first datagram, as names are asked for', async () => {
+    const address = await addressOf('back');
+    await place.kubectl('delete', 'wnp', 'web', '-n', 'shop');
+    await place.cluster.apply(policy('api', 'web'));
+    await place.status('api', 'Enforced', 'True');
+    await waitFor('others are refused', async () => only(await asked('stranger', address, 80), 'not'), PATIENCE_MS);
+    assert.deepEqual([...(await asked('web', address, 53, true))], ['ok']);
+    assert.deepEqual([...(await asked('stranger', address, 53, true))], ['not']);
+  });
+
+  it('without a selector are where somebody has written that they lead', async () => {
+    const [here, there] = await place.shop.pods('api');
+    const [web] = await place.shop.pods('web');
+    assert.ok(here !== undefined && there !== undefined && web !== undefined);
+    await place.cluster.apply(written('outside', [there.address]));
+    await place.cluster.apply(egress('Service/outside'));
+    const reaches = async (address: string) => await place.shop.connects(web.name, address);
+    const is = async (address: string, wanted: string) => (await reaches(address)) === wanted;
+    await waitFor(
+      'the written one answers, and the other not',
+      async () => {
+        return (await is(there.address, 'ok')) && !(await is(here.address, 'ok'));
+      },
+      PATIENCE_MS,
+    );
+    await place.cluster.apply(written('outside', [here.address]));
+    await waitFor(
+      'the other answers now',
+      async () => {
+        return (await is(here.address, 'ok')) && !(await is(there.address, 'ok'));
+      },
+      PATIENCE_MS,
+    );
+    await waitFor(
+      'it is reached',
+      async () => only(await asked('web', await addressOf('outside'), 80), 'ok'),
+      PATIENCE_MS,
+    );
   });
 });

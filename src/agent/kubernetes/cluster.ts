@@ -5,12 +5,20 @@ import { fairShare } from '../../model/fair-share.ts';
 import type { Policy } from '../../model/policy.ts';
 import { KubernetesClient } from '../../sources/kubernetes/client.ts';
 import type { Connection } from '../../sources/kubernetes/connection.ts';
+import { type KnownSlice, projectSlice, WRITTEN_SLICES } from '../../sources/kubernetes/endpoint-slices.ts';
 import { type AnnouncedWorkload, identitiesOf, projectIdentities } from '../../sources/kubernetes/identities.ts';
 import { type GivenOwner, PodOwners } from '../../sources/kubernetes/owners.ts';
 import { type KnownPod, projectPod } from '../../sources/kubernetes/pods.ts';
 import { KubernetesPolicies } from '../../sources/kubernetes/policies.ts';
 import { Reflector, type ReflectorStatistics } from '../../sources/kubernetes/reflector.ts';
-import { NODES, PODS, SERVICES, WORKLOAD_IDENTITIES } from '../../sources/kubernetes/resource.ts';
+import {
+  ENDPOINT_SLICES,
+  NODES,
+  OLDER_ENDPOINT_SLICES,
+  PODS,
+  SERVICES,
+  WORKLOAD_IDENTITIES,
+} from '../../sources/kubernetes/resource.ts';
 import { type KnownService, projectService } from '../../sources/kubernetes/services.ts';
 import type { Source, SourceStatus } from '../../sources/source.ts';
 import type { CredentialFiles } from '../../trust/credentials.ts';
@@ -59,6 +67,8 @@ const SAVE_MS = 2_000;
 const SAVE_MANY_MS = 30_000;
 /** Of all WorkloadIdentities: 100,000 identities with labels of a kilobyte. */
 const IDENTITIES_BYTES = 128 << 20;
+/** Of all slices that no selector has made: 100,000 addresses and more. */
+const SLICES_BYTES = 16 << 20;
 /** A rollout makes identities by the dozen, and each round looks at all of them, milliseconds. */
 const GATHER_MANY_MS = 100;
 
@@ -83,6 +93,7 @@ export class Cluster {
   readonly #identities: Followed<AnnouncedWorkload>;
   readonly #nodes: Followed<KnownNode>;
   readonly #services: Followed<KnownService>;
+  readonly #slices: Followed<KnownSlice>;
   readonly #naming: Naming;
   readonly #upstream: UpstreamPolicies | undefined;
   readonly #listeners = new Set<() => void>();
@@ -153,8 +164,18 @@ export class Cluster {
     this.policies = new KubernetesPolicies(shared);
     this.#nodes = new Followed({ ...followed, resource: NODES, project: projectNode, saveMs: SAVE_MS });
     this.#services = new Followed({ ...followed, resource: SERVICES, project: projectService, saveMs: SAVE_MS });
+    this.#slices = new Followed({
+      ...followed,
+      resource: ENDPOINT_SLICES,
+      older: OLDER_ENDPOINT_SLICES,
+      labelSelector: WRITTEN_SLICES,
+      project: projectSlice,
+      mostBytes: SLICES_BYTES,
+      saveMs: SAVE_MS,
+    });
     this.#naming = new Naming({
       services: () => this.#services.snapshot(),
+      slices: () => this.#slices.snapshot(),
       nodes: () => this.#nodes.snapshot(),
       node,
     });
@@ -176,7 +197,8 @@ export class Cluster {
   /** What the server said to the last agent. To be called before `start`. */
   async load(): Promise<void> {
     this.owners.remember(await this.#owners.load());
-    await Promise.all([this.#identities.load(), this.#nodes.load(), this.#services.load(), this.#upstream?.load()]);
+    const [identities, nodes, services, slices] = [this.#identities, this.#nodes, this.#services, this.#slices];
+    await Promise.all([identities, nodes, services, slices, this.#upstream].map((one) => one?.load()));
   }
 
   /** Resolves when settled. */
@@ -186,12 +208,14 @@ export class Cluster {
     this.#identities.reflector.onChange(() => this.#tell());
     this.#nodes.reflector.onChange(() => this.#tell());
     this.#services.reflector.onChange(() => this.#tell());
+    this.#slices.reflector.onChange(() => this.#tell());
     this.#upstream?.onChange(() => this.#tell());
     const told = Promise.all([
       this.#pods.start(signal),
       this.#identities.start(signal),
       this.#nodes.start(signal),
       this.#services.start(signal),
+      this.#slices.start(signal),
       this.policies.start(signal),
       this.#upstream?.start(signal),
     ]);
@@ -293,6 +317,7 @@ export class Cluster {
       this.#identities.reflector,
       this.#nodes.reflector,
       this.#services.reflector,
+      this.#slices.reflector,
       ...this.policies.reflectors,
       ...(this.#upstream?.reflectors ?? []),
     ];
@@ -323,6 +348,7 @@ export class Cluster {
       this.#identities.close(),
       this.#nodes.close(),
       this.#services.close(),
+      this.#slices.close(),
       this.policies.close(),
     ]);
     await this.#upstream?.close();

@@ -5,6 +5,7 @@ import {
   ADMIN_NETWORK_POLICIES,
   BASELINE_ADMIN_NETWORK_POLICIES,
   CERTIFICATE_REQUESTS,
+  ENDPOINT_SLICES,
   JOBS,
   NAMESPACES,
   NETWORK_POLICIES,
@@ -32,6 +33,7 @@ export const AGENT_PERMISSIONS: readonly Permission[] = [
   { resource: NAMESPACES, verbs: FOLLOW },
   { resource: NODES, verbs: FOLLOW },
   { resource: SERVICES, verbs: FOLLOW },
+  { resource: ENDPOINT_SLICES, verbs: FOLLOW },
   { resource: REPLICA_SETS, verbs: ['get'] },
   { resource: JOBS, verbs: ['get'] },
   ...[NETWORK_POLICIES, ADMIN_NETWORK_POLICIES, BASELINE_ADMIN_NETWORK_POLICIES].map((resource) => ({

@@ -23,6 +23,8 @@ const GONE_MS = 60_000;
 export interface ReflectorOptions<T, O extends ApiObject = ApiObject> {
   readonly connection: Connection;
   readonly resource: ResourceType<O>;
+  /** The same kind as servers have it that do not know that one yet. */
+  readonly older?: ResourceType<O>;
   /**
    * What is kept of an object; undefined: nothing. Must be pure: it is asked again only when the object changed. What it
    * returns must hold no part of the object that is not needed: the rest of it can then be freed.
@@ -95,6 +97,8 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
   #listAt = 0;
   #heardAt = 0;
   #missingSince: number | undefined;
+  /** Asked for: the kind, or the older one. */
+  #resource: ResourceType<O>;
   /** The server no longer knew a version: what is listed next must be newer than its cache, or in one piece. */
   #expired: 'no' | 'watch' | 'page' = 'no';
 
@@ -102,6 +106,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     const { connection, resource, now, retry, mostBytes, gatherMs = 5 } = options;
     this.name = `kubernetes/${resource.plural}`;
     this.#options = options;
+    this.#resource = resource;
     this.#client = new KubernetesClient(connection);
     this.#collection = new Collection(gatherMs, mostBytes === undefined ? undefined : jsonBytes);
     this.#health = new Health(now);
@@ -170,7 +175,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { resource, namespace, fieldSelector, labelSelector, fromCache, pageSize = 500 } = this.#options;
+    const { namespace, fieldSelector, labelSelector, fromCache, pageSize = 500 } = this.#options;
     const selection = {
       ...(namespace === undefined ? {} : { namespace }),
       ...(fieldSelector === undefined ? {} : { fieldSelector }),
@@ -183,7 +188,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     let pages = 0;
     let version = '';
     try {
-      for await (const page of this.#client.pages(resource, selection, signal)) {
+      for await (const page of this.#client.pages(this.#resource, selection, signal)) {
         pages += 1;
         for (const object of page.items) {
           list.add(keyOf(object.metadata), object.metadata.resourceVersion ?? '', () => this.#project(object));
@@ -207,7 +212,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
 
   /** Follows changes until the server ends it, or falls silent, or everything is to be listed again. */
   async #watch(parent: AbortSignal): Promise<void> {
-    const { connection, resource, namespace, watchMs = 300_000, idleMs = 150_000 } = this.#options;
+    const { connection, namespace, watchMs = 300_000, idleMs = 150_000 } = this.#options;
     const ending = new AbortController();
     const signal = AbortSignal.any([parent, ending.signal]);
     let silence: NodeJS.Timeout | undefined;
@@ -223,7 +228,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     this.#counts.watches += 1;
     try {
       const lines = connection.stream(
-        pathOf(resource, namespace),
+        pathOf(this.#resource, namespace),
         this.#watchQuery(Math.min(watchMs, left)),
         signal,
         () => {
@@ -297,6 +302,7 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     this.#failures[error.code] = (this.#failures[error.code] ?? 0) + 1;
     // Where it was is still a good place to go on from when the server was only away or busy.
     if (error.code !== 'UNREACHABLE' && error.code !== 'THROTTLED') this.#version = undefined;
+    if (error.code === 'NOT_FOUND' && this.#isOther()) return;
     if (error.code === 'NOT_FOUND' && this.#options.optional && this.#isGone()) {
       this.#collection.list().complete();
       this.#health.works('server');
@@ -307,6 +313,13 @@ export class Reflector<T, O extends ApiObject = ApiObject> implements Source<Rea
     if (error.code === 'EXPIRED' && this.#expired === 'no') this.#expired = 'watch';
     // A version that is no longer kept is how watches end now and then.
     if (error.code !== 'EXPIRED') this.#health.fails('server', asSourceError(error));
+  }
+
+  /** Whether the kind may be there as the older one, which is asked for next; then as the newer one again. */
+  #isOther(): boolean {
+    const { resource, older = resource } = this.#options;
+    this.#resource = this.#resource === resource ? older : resource;
+    return this.#resource !== resource;
   }
 
   /** Whether a kind that is missing may be believed to be: a server that has just begun does not know all of them. */

@@ -72,6 +72,10 @@ export const DAEMON_SETS = namespaced('apps', 'v1', 'daemonsets', 'DaemonSet');
 export const JOBS = namespaced('batch', 'v1', 'jobs', 'Job');
 /** batch/v1 from 1.21. */
 export const CRON_JOBS = namespaced('batch', 'v1', 'cronjobs', 'CronJob');
+const DISCOVERY_GROUP = 'discovery.k8s.io';
+/** discovery.k8s.io/v1 from 1.21; what we read of it is the same before. */
+export const ENDPOINT_SLICES = namespaced(DISCOVERY_GROUP, 'v1', 'endpointslices', 'EndpointSlice');
+export const OLDER_ENDPOINT_SLICES = namespaced(DISCOVERY_GROUP, 'v1beta1', 'endpointslices', 'EndpointSlice');
 export const LEASES = namespaced('coordination.k8s.io', 'v1', 'leases', 'Lease');
 
 export const NETWORK_POLICIES = namespaced('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy');

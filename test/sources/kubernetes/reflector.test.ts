@@ -344,6 +344,20 @@ describe('a reflector', () => {
     await until(() => reflector.snapshot().size === 1);
   });
 
+  it('follows the older kind where the server does not know the newer one, and has none where it knows neither', async () => {
+    const later = { ...PODS, version: 'v2' };
+    server.set(PATH, pod('web'));
+    await follow({ resource: later, older: PODS, optional: true });
+    assert.deepEqual(colors(), { 'shop/web': 'red' });
+    assert.equal(reflector.status().healthy, true);
+    server.set(PATH, pod('api'));
+    await until(() => reflector.snapshot().size === 2);
+    await reflector.close();
+    await make({ resource: later, older: { ...PODS, version: 'v3' }, optional: true }).start(ending.signal);
+    assert.equal(reflector.snapshot().size, 0);
+    assert.equal(reflector.status().healthy, true);
+  });
+
   it('does not believe at once that a kind it has seen is gone: servers begin without them', async () => {
     server.set(PATH, pod('web'));
     await follow({ optional: true });
