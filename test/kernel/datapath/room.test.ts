@@ -7,7 +7,8 @@ import { buildTraffic, connect, serve } from '../../rig/traffic.ts';
 import { SIZES } from './laboratory.ts';
 import { shopPolicy, Town } from './town.ts';
 
-const SMALL = { ...SIZES, peers: 256, ports: 256, networks: 256 };
+const SMALL = { ...SIZES, peers: 128, ports: 128, networks: 64 };
+const ROOM = SMALL.networks / 2;
 
 /** A policy that lets web send to the ports, and so many networks beside. */
 const api = (port: number, many = 1): string =>
@@ -57,39 +58,39 @@ describe('one namespace whose policies would fill the tables', () => {
   const networkRows = (): number => town.datapath.mapFill().find(({ name }) => name === 'networks')?.entries ?? 0;
 
   it('keeps nobody from changing his, and no newcomer from having any', async () => {
-    const crowd = ['b', 'c', 'd'].map((name) => greedy(name, 120)).join('');
-    await town.enforce(api(8080) + greedy('a', 200) + crowd);
+    const crowd = ['b', 'c', 'd'].map((name) => greedy(name, 30)).join('');
+    await town.enforce(api(8080) + greedy('a', 50) + crowd);
     assert.equal(await reach(web, 8080), 'ok');
     assert.equal(await reach(web, 8081), 'timeout');
-    assert.ok(networkRows() <= 128);
+    assert.ok(networkRows() <= ROOM);
 
-    await town.enforce(api(8081, 50) + greedy('a', 200) + crowd);
+    await town.enforce(api(8081, 12) + greedy('a', 50) + crowd);
     assert.equal(await reach(web, 8080), 'timeout');
     assert.equal(await reach(web, 8081), 'ok');
     assert.deepEqual(town.datapath.drift(), []);
 
     const late = await town.node.createEndpoint('late');
     town.settle('late', late);
-    await town.enforce(api(8081, 50).replace('Service/web', 'Service/late') + greedy('a', 200) + crowd);
+    await town.enforce(api(8081, 12).replace('Service/web', 'Service/late') + greedy('a', 50) + crowd);
     assert.equal(await reach(late, 8081), 'ok');
     assert.equal(await reach(web, 8081), 'timeout');
   });
 
   it('has its own closed, the largest first, until there is room again', async () => {
-    await town.enforce(greedy('a', 200) + greedy('b', 60));
+    await town.enforce(greedy('a', 50) + greedy('b', 15));
     assert.equal(await reach(evil, 8080), 'timeout');
-    await town.enforce(greedy('a', 100) + greedy('b', 20));
+    await town.enforce(greedy('a', 25) + greedy('b', 5));
     assert.equal(await reach(evil, 8080), 'ok');
     assert.deepEqual(town.datapath.drift(), []);
   });
 
   it('may have left tables that are too full for a change: what is in its way goes first', async () => {
-    await town.enforce(api(8080) + greedy('a', 200) + greedy('b', 40), ENDLESS);
-    assert.ok(networkRows() > 128);
+    await town.enforce(api(8080) + greedy('a', 50) + greedy('b', 10), ENDLESS);
+    assert.ok(networkRows() > ROOM);
     town.restart();
-    const took = await town.enforce(api(8081, 60) + greedy('a', 200) + greedy('b', 40));
+    const took = await town.enforce(api(8081, 15) + greedy('a', 50) + greedy('b', 10));
     assert.ok(took.includes('write-sets'));
-    assert.ok(networkRows() <= 128);
+    assert.ok(networkRows() <= ROOM);
     assert.equal(await reach(web, 8081), 'ok');
     assert.equal(await reach(web, 8080), 'timeout');
     assert.equal(await reach(evil, 8080), 'timeout');
@@ -97,10 +98,10 @@ describe('one namespace whose policies would fill the tables', () => {
   });
 
   it('does not keep rules from being enforced that are more than there are counters', async () => {
-    const many = Array.from({ length: 300 }, (_, i) => `    - {ports: [{protocol: UDP, port: ${i + 1}}]}\n`).join('');
+    const many = Array.from({ length: 150 }, (_, i) => `    - {ports: [{protocol: UDP, port: ${i + 1}}]}\n`).join('');
     await town.enforce(api(8080) + shopPolicy('x', 'nobody', `  ingress:\n${many}`, 'evil'));
     assert.equal(await reach(web, 8080), 'ok');
-    assert.equal(town.datapath.uncountedRules, 300 + 1 + 3 - 256);
+    assert.equal(town.datapath.uncountedRules, 150 + 1 + 3 - SMALL.ports);
     await town.enforce(api(8081));
     assert.equal(await reach(web, 8081), 'ok');
     assert.equal(town.datapath.uncountedRules, 0);
