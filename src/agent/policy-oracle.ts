@@ -1,4 +1,4 @@
-import { isJudgedHere, lookup } from '../compile/lookup.ts';
+import { isJudgedHere, lookup, lower } from '../compile/lookup.ts';
 import type { PolicyTables } from '../compile/tables.ts';
 import { type PolicyAnswer, type PolicyOracle, type PolicyQuestion, WORLD } from '../handshake/port.ts';
 import { parseAddress } from '../model/address.ts';
@@ -39,19 +39,17 @@ export class TablesOracle implements PolicyOracle {
   }
 
   #ask(identity: bigint, question: PolicyQuestion): PolicyAnswer | undefined {
-    const { direction, peer, address, protocol, port } = question;
+    const { direction, peer, address, written, protocol, port } = question;
     const tables = this.#options.tables();
     const subject = this.#options.slotOf(identity);
     const slot = peer === WORLD ? Slot.World : this.#options.slotOf(peer);
     if (subject === undefined || slot === undefined || !isJudgedHere(tables, subject)) return undefined;
-    const bytes = parseAddress(address);
-    const decision = lookup(tables, {
-      subject,
-      direction,
-      peer: { slot, ...(bytes === undefined ? {} : { address: bytes }) },
-      protocol,
-      port,
-    });
+    const at = (where: string) => {
+      const bytes = parseAddress(where);
+      const found = { slot, ...(bytes === undefined ? {} : { address: bytes }) };
+      return lookup(tables, { subject, direction, peer: found, protocol, port });
+    };
+    const decision = written === undefined ? at(address) : lower(at(address), at(written));
     const rule = tables.rules.get(decision.rule);
     return {
       allowed: decision.verdict === Verdict.Allow || decision.verdict === Verdict.Alert,

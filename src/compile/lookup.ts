@@ -82,7 +82,7 @@ function longestMatch(networks: readonly NetworkEntry[], address: Uint8Array | u
 }
 
 /** Per layer the lower rank; between equal ranks, which give equal verdicts, the lower rule id. */
-function lower(a: Decision, b: Decision): Decision {
+export function lower(a: Decision, b: Decision): Decision {
   const enforced = b.rank < a.rank || (b.rank === a.rank && b.rule < a.rule) ? b : a;
   const staged = b.stagedRank < a.stagedRank || (b.stagedRank === a.stagedRank && b.stagedRule < a.stagedRule) ? b : a;
   return {

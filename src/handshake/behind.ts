@@ -19,7 +19,7 @@ export function decideBehind(context: Context, verified: VerifiedTable, flow: He
   if (destination === undefined) return false;
   const pair = { end: 'source', endpoint: local.endpoint, local: local.identity, conversation, direct: false } as const;
   const port = here?.port ?? conversation.destination.port;
-  const answer = policy.decide(questionOf({ ...pair, peer: destination }, port));
+  const answer = policy.decide(questionOf({ ...pair, peer: destination }, port, flow.addressed));
   if (answer === undefined) return false;
   const asked = { id: 0n, flow, local, agent: there?.agent, destination };
   if (!answer.allowed) {

@@ -78,12 +78,13 @@ export function goToWorld(
   const { policy, outcomes, held, timing } = context;
   const { flow, local } = asked;
   const pair = { endpoint: local.endpoint, local: local.identity, conversation: asSeen(flow) };
-  const question = { ...pair, end: 'source', peer: WORLD, direct: false } as const;
-  const answer = policy.decide(questionOf(question, pair.conversation.destination.port));
+  const { conversation, addressed } = flow;
+  const question = { ...pair, conversation, end: 'source', peer: WORLD, direct: false } as const;
+  const answer = policy.decide(questionOf(question, conversation.destination.port, addressed));
   const allowed = answer?.allowed ?? false;
   const kind = allowed ? 'world' : 'refused';
   // A Service, for which each conversation waits, may lead elsewhere the next time; else nobody waits whom no agent speaks for.
-  const brief = why !== 'not-here' || flow.addressed !== undefined || asked.agent === undefined;
+  const brief = why !== 'not-here' || addressed !== undefined || asked.agent === undefined;
   const written = outcomes.write(pair, kind, timing[brief ? 'refused' : kind]);
   if (allowed && written) held.release(flow.id);
   else held.drop(flow.id, 'refused');

@@ -45,6 +45,8 @@ export interface PolicyQuestion {
   /** {@link WORLD}: whoever is at the address. */
   readonly peer: bigint;
   readonly address: string;
+  /** Where the subject wrote to, if that was rewritten: rules for addresses mean either, of all that match the first decides. */
+  readonly written?: string;
   readonly protocol: number;
   readonly port: number;
 }

@@ -243,6 +243,7 @@ export class SourceMachine {
       id,
       agent,
       port: flow.conversation.destination.port,
+      ...(flow.addressed === undefined ? {} : { addressed: flow.addressed }),
       since: flow.since,
       rule: answer.rule,
       lifetime,
@@ -273,8 +274,9 @@ export class SourceMachine {
       return undefined;
     }
     asking.destination = destination;
-    const { port } = asking.flow.conversation.destination;
-    const answer = this.#context.policy.decide(questionOf(this.#pair(asking, destination, false), port));
+    const { addressed, conversation } = asking.flow;
+    const { port } = conversation.destination;
+    const answer = this.#context.policy.decide(questionOf(this.#pair(asking, destination, false), port, addressed));
     if (answer === undefined) asking.undecided = message;
     if (answer?.allowed === false) this.#deny(asking, step, 'policy', answer.rule, 'policy');
     return answer?.allowed === true ? answer : undefined;

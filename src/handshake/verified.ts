@@ -1,3 +1,4 @@
+import type { Side } from '../model/conversation.ts';
 import type { Context } from './context.ts';
 import { entryKey, type Pair, remoteSide, verifiedEntries } from './entries.ts';
 import type { VerifiedPeer } from './kernel.ts';
@@ -12,6 +13,8 @@ export interface Verified extends Pair {
   readonly agent: string;
   /** The port this node's policy was asked about. */
   readonly port: number;
+  /** Where the first packet was addressed, if that was rewritten; the next agent does not know it. */
+  readonly addressed?: Side;
   /** When the handshake began. */
   readonly since: number;
   readonly rule: string;
@@ -217,7 +220,7 @@ export class VerifiedTable {
   }
 
   decide(one: Verified): PolicyAnswer | undefined {
-    return this.#context.policy.decide(questionOf(one, one.port));
+    return this.#context.policy.decide(questionOf(one, one.port, one.addressed));
   }
 
   #remove(one: Verified): void {
@@ -265,12 +268,13 @@ export function entriesOf(one: Verified): readonly VerifiedPeer[] {
 }
 
 /** What this node's policy is asked about a pair. */
-export function questionOf(pair: Pair, port: number): PolicyQuestion {
+export function questionOf(pair: Pair, port: number, addressed?: Side): PolicyQuestion {
   return {
     subject: pair.local,
     direction: pair.end === 'source' ? 'egress' : 'ingress',
     peer: pair.peer,
     address: remoteSide(pair).address,
+    ...(addressed === undefined ? {} : { written: addressed.address }),
     protocol: pair.conversation.protocol,
     port,
   };

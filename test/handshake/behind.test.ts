@@ -106,17 +106,34 @@ describe('who is behind the address of a Service', () => {
     }
   });
 
-  it('is the world where nobody of the domain is, by the address that the container knows', () => {
+  it('is the world where nobody of the domain is, by the address that the container knows and the one it leads to', () => {
     const { one } = twoNodes();
     const asked: string[] = [];
-    one.policy = ({ address, port }) => {
-      asked.push(`${address}:${port}`);
+    one.policy = ({ address, written, port }) => {
+      asked.push(`${written} is ${address}:${port}`);
       return { allowed: true, rule: '' };
     };
     one.hold(udp('10.1.0.2', 4000, '192.0.2.53', 53), { addressed: SERVICE });
-    assert.deepEqual(asked, ['10.96.0.10:5353']);
+    assert.deepEqual(asked, ['10.96.0.10 is 192.0.2.53:53']);
     assert.deepEqual(one.entryTexts('world'), ['web(17) 10.96.0.10:5353>4000 = 0']);
     assert.equal(one.released.length, 1);
+  });
+
+  it('is judged by both addresses as long as it is verified, by its own alone where nothing was rewritten', () => {
+    const { network, one, conversation } = twoNodes();
+    const asked: string[] = [];
+    one.policy = ({ address, written }) => {
+      asked.push(`${written ?? 'nothing'} is ${address}`);
+      return { allowed: true, rule: '' };
+    };
+    one.hold(conversation, { addressed: SERVICE });
+    network.settle();
+    one.engine.policyChanged();
+    one.hold(udp('10.1.0.2', 4001, '10.2.0.3', 53), { addressed: SERVICE });
+    assert.deepEqual([...new Set(asked)], ['10.96.0.10 is 10.2.0.3']);
+    asked.length = 0;
+    one.hold(udp('10.1.0.2', 4002, '192.0.2.53', 53));
+    assert.deepEqual(asked, ['nothing is 192.0.2.53']);
   });
 
   it('is not taken for verified by what another container has agreed on', () => {
