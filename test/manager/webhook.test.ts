@@ -346,7 +346,7 @@ describe('the configuration of the webhook', () => {
     assert.deepEqual(rule.operations, ['CREATE', 'UPDATE', 'DELETE']);
     assert.equal(rule.scope, 'Cluster');
     const { failurePolicy, timeoutSeconds } = webhook ?? {};
-    assert.deepEqual([failurePolicy, timeoutSeconds], ['Ignore', 2]);
+    assert.deepEqual([failurePolicy, timeoutSeconds], ['Ignore', 3]);
     const without = webhookConfiguration({ ...request, known: new Set(['hardeningpolicies']) });
     assert.equal(without.webhooks.length, 1);
   });

@@ -20,7 +20,7 @@ export const VALIDATE_PATH = '/validate';
 const OURS = { apiGroups: ['sallyport.dev'], apiVersions: ['v1alpha1'] };
 /** How long the API server waits: who writes a policy, and an agent that reports. Seconds. */
 const POLICY_SECONDS = 5;
-const REPORT_SECONDS = 2;
+const REPORT_SECONDS = 3;
 
 /** What the API server asks about. */
 export interface WebhookConfiguration {
