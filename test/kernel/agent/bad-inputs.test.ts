@@ -163,6 +163,28 @@ describe('bad policy files', function () {
     assert.equal(await tables(), before);
   });
 
+  it('rules there is no room for close whom they are for, are told of, and keep no other change from being made', async () => {
+    const path = join(station.policies, 'many.yaml');
+    const many = Array.from({ length: 2_500 }, (_, i) => `{to: [{cidr: 10.${i >> 8}.${i & 255}.1/32}]}`).join(', ');
+    const closed = () => station.metric('sallyport_policies_closed{reason="share"}');
+    const reach = async (port: number) =>
+      (await connect(station.endpoint('web'), { address: station.endpoint('api').ipv4, port })).result;
+    writeFileSync(path, other(`  egress: [${many}]`));
+    try {
+      await waitFor('it is closed', async () => (await closed()) === 1);
+      const { problems } = await station.status();
+      assert.match(problems.join('\n'), /workloads test\/other selects have.* more .* than their share of the tables/);
+      writeFileSync(join(station.policies, 'good.yaml'), GOOD.replace('port: 8080', 'port: 80'));
+      await waitFor('the change is made', async () => (await reach(80)) === 'ok');
+      assert.notEqual(await reach(8080), 'ok');
+    } finally {
+      rmSync(path);
+      writeFileSync(join(station.policies, 'good.yaml'), GOOD);
+    }
+    await waitFor('it is open', async () => (await closed()) === 0);
+    await waitFor('all is as before', async () => (await reach(8080)) === 'ok');
+  });
+
   it('applied through the API are refused before anything is stored', async () => {
     const stored = readdirSync(station.policies);
     const { status, stderr } = await station.cli(
