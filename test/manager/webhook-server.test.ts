@@ -17,7 +17,9 @@ import {
   type WebhookTrust,
   writeTrust,
 } from '../../src/manager/webhook/certificate.ts';
+import { reportHead } from '../../src/manager/webhook/head.ts';
 import { WebhookIdentity } from '../../src/manager/webhook/identity.ts';
+import type { Agents } from '../../src/manager/webhook/reporters.ts';
 import { WebhookServer } from '../../src/manager/webhook/server.ts';
 import { KubernetesClient } from '../../src/sources/kubernetes/client.ts';
 import { MemoryApi } from './memory-api.ts';
@@ -29,6 +31,56 @@ const GOOD = {
   kind: 'AdmissionReview',
   request: { uid: 'u', kind: { group: '', version: 'v1', kind: 'Pod' }, operation: 'CREATE', object: null },
 };
+
+const AGENTS: Agents = {
+  namespace: 'system',
+  account: 'agent',
+  pod: (name) => (name === 'agent-x' ? { uid: 'u1', node: 'node1' } : undefined),
+};
+const EXTRA = { 'authentication.kubernetes.io/pod-name': ['agent-x'], 'authentication.kubernetes.io/pod-uid': ['u1'] };
+
+/** What the agent of node1 writes, in the order of API servers. */
+const reported = (node: string, bytes = 0, extra: object = EXTRA) => ({
+  kind: 'AdmissionReview',
+  apiVersion: 'admission.k8s.io/v1',
+  request: {
+    uid: 'u',
+    kind: { group: 'sallyport.dev', version: 'v1alpha1', kind: 'NodeReport' },
+    name: node,
+    operation: 'UPDATE',
+    userInfo: { username: 'system:serviceaccount:system:agent', extra },
+    object: { metadata: { name: node }, status: 'x'.repeat(bytes) },
+    oldObject: null,
+  },
+});
+
+describe('the beginning of a question', () => {
+  const head = (question: object): unknown => reportHead(Buffer.from(JSON.stringify(question)));
+
+  it('is enough where it is about a report', () => {
+    const { object: _, oldObject: __, ...request } = reported('node1').request;
+    assert.deepEqual(head(reported('node1', 1 << 20)), { ...reported('node1'), request });
+  });
+
+  const { object, ...rest } = reported('node1').request;
+  const objectFirst = { object, ...rest };
+  const others: [what: string, question: object][] = [
+    ['about something else', GOOD],
+    ['written in another order', { request: objectFirst }],
+    ['long before it comes to the objects', reported('node1', 0, { a: ['x'.repeat(20_000)] })],
+    ['no review', { request: null, object: {} }],
+    ['about a user who is called so', reported('node1', 0, { a: [], object: [] })],
+  ];
+  for (const [what, question] of others) {
+    it(`is not where it is ${what}`, () => assert.equal(head(question), undefined));
+  }
+
+  it('does not end within a text', () => {
+    const extra = { note: ['},"object":{},"'] };
+    const found = head(reported('node1', 0, extra)) as { request: { userInfo: { extra: object } } };
+    assert.deepEqual(found.request.userInfo.extra, extra);
+  });
+});
 
 describe('the certificate of the webhook', () => {
   it('is renewed when two thirds of its time are over, or its names change', async () => {
@@ -196,6 +248,37 @@ describe('the webhook server', () => {
     assert.deepEqual(refused, ['unready']);
   });
 
+  it('refuses a report of another node, however long it is and however little room there is', async () => {
+    const small = new WebhookServer({
+      host: '127.0.0.1',
+      port: 0,
+      present: () => ({ policies: [], identities: undefined, agents: AGENTS }),
+      onAnswer: () => {},
+      onRefused: (why) => void refused.push(why),
+      onFault: (error) => void faults.push(error),
+      bytesMost: 1_000,
+    });
+    small.show(trust.certificate, trust.key);
+    const at = { port: await small.listen() };
+    refused.length = 0;
+    for (const [node, megabytes, allowed] of [
+      ['node1', 0, true],
+      ['node2', 0, false],
+      ['node2', 20, false],
+    ] as const) {
+      const { status, text } = await ask(at, JSON.stringify(reported(node, megabytes << 20)));
+      const { response } = JSON.parse(text) as { response: { uid: string; allowed: boolean } };
+      assert.deepEqual([status, response.uid, response.allowed], [200, 'u', allowed], `${node} ${megabytes}`);
+    }
+    assert.deepEqual(refused, []);
+    // What is beyond all that an API server could say is not read for ever.
+    await ask(at, JSON.stringify(reported('node2', 40 << 20))).catch((error: NodeJS.ErrnoException) =>
+      assert.ok(error.code),
+    );
+    assert.deepEqual(refused, ['size']);
+    await small.close();
+  });
+
   const bad: [what: string, options: RequestOptions, body: string, status: number, why: string][] = [
     ['another path', { path: '/' }, '{}', 404, 'path'],
     ['another method', { method: 'PUT' }, '{}', 405, 'method'],
@@ -215,9 +298,7 @@ describe('the webhook server', () => {
   it('reads no more than an object can have', async () => {
     refused.length = 0;
     const said = { headers: { 'content-type': 'application/json', 'content-length': String(9 << 20) } };
-    await assert.doesNotReject(
-      ask(said, Buffer.alloc(0)).catch((error: NodeJS.ErrnoException) => assert.ok(error.code)),
-    );
+    await ask(said, Buffer.alloc(9 << 20, 32)).catch((error: NodeJS.ErrnoException) => assert.ok(error.code));
     // One that does not say how long it is.
     const unsaid = { headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' } };
     await ask(unsaid, Buffer.alloc(9 << 20, 32)).catch((error: NodeJS.ErrnoException) => assert.ok(error.code));

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { addressOf, Bodies, type Body, Doors, Turns } from './callers.ts';
 import { VALIDATE_PATH } from './configuration.ts';
+import { LONGEST_HEAD, reportHead } from './head.ts';
 import type { Present } from './judge.ts';
 import { type Answer, answer } from './review.ts';
 
@@ -27,6 +28,8 @@ export type RefusedQuestion = 'method' | 'path' | 'type' | 'size' | 'malformed' 
 /** An object and its former version, of 1.5 MiB each at most, and what is written around them. */
 const LONGEST_BODY = 4 << 20;
 const BYTES_MOST = 64 << 20;
+/** What is let pass by unread, so that who writes it hears the answer: both objects, each of their bytes written as six. */
+const LONGEST_UNREAD = 32 << 20;
 const CONNECTIONS_MOST = 256;
 /** The API server waits five seconds. */
 const TIMEOUT_MS = 10_000;
@@ -104,14 +107,10 @@ export class WebhookServer {
     const address = addressOf(request.socket);
     const body = this.#bodies.begin(address);
     try {
-      const why = await this.#read(request, body);
-      if (why !== undefined) return refuse(STATUS[why], why);
-      const said = await this.#turns.take(address, () => {
-        // Nobody hears it any more, and it would cost as much.
-        if (request.socket.destroyed) return 'gone';
-        const whole = this.#bodies.whole(body);
-        return whole === undefined ? 'busy' : (answer(parse(whole), present) ?? 'malformed');
-      });
+      const read = await this.#read(request, body);
+      if (typeof read === 'string') return refuse(STATUS[read], read);
+      // What is said of a report costs nothing, and waits for nobody.
+      const said = read === undefined ? await this.#judge(request, body) : (answer(read.head, present) ?? 'malformed');
       if (typeof said === 'string') return refuse(STATUS[said], said);
       onAnswer(said, performance.now() - began);
       send(response, 200, said.body);
@@ -120,19 +119,39 @@ export class WebhookServer {
     }
   }
 
-  /** @returns why it cannot be answered */
-  async #read(request: IncomingMessage, body: Body): Promise<'size' | 'busy' | 'gone' | undefined> {
-    if (Number(request.headers['content-length'] ?? 0) > LONGEST_BODY) return 'size';
+  #judge(request: IncomingMessage, body: Body): Promise<Answer | keyof typeof STATUS> {
+    return this.#turns.take(addressOf(request.socket), () => {
+      // Nobody hears it any more, and it would cost as much.
+      if (request.socket.destroyed) return 'gone';
+      const whole = this.#bodies.whole(body);
+      return whole === undefined ? 'busy' : (answer(parse(whole), this.#options.present) ?? 'malformed');
+    });
+  }
+
+  /** @returns why it cannot be answered; of a report's question the beginning, of any other nothing */
+  async #read(
+    request: IncomingMessage,
+    body: Body,
+  ): Promise<'size' | 'busy' | 'gone' | { readonly head: unknown } | undefined> {
+    const said = Number(request.headers['content-length'] ?? 0);
+    let [begun, length, head]: [Buffer, number, unknown] = [Buffer.alloc(0), 0, undefined];
     try {
       for await (const chunk of request as AsyncIterable<Buffer>) {
-        if (body.length + chunk.length > LONGEST_BODY) return 'size';
+        length += chunk.length;
+        if (head === undefined && begun.length < LONGEST_HEAD) {
+          begun = Buffer.concat([begun, chunk.subarray(0, LONGEST_HEAD)]);
+          head = reportHead(begun);
+          if (head !== undefined) this.#bodies.end(body);
+        }
+        if (head !== undefined && length <= LONGEST_UNREAD) continue;
+        if (said > LONGEST_BODY || length > LONGEST_BODY) return 'size';
         if (!this.#bodies.add(body, chunk)) return 'busy';
       }
     } catch (thrown) {
       if (request.socket.destroyed) return 'gone';
       throw thrown;
     }
-    return undefined;
+    return head === undefined ? undefined : { head };
   }
 }
 
