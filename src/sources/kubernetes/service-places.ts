@@ -32,25 +32,26 @@ export class ServicePlaces {
     }
   }
 
-  /** Where those lead that are meant; nowhere, where labels or a container are asked for, which no address has. */
+  /**
+   * Where those lead that are meant. Nowhere, where labels or a container are asked for, which no address has; nor where the
+   * namespace is not written out: whoever has one could add addresses of his choice to what is said of all.
+   */
   addressesOf(selector: WorkloadSelector): string[] {
     const { workload, namespaces, container, labels, expressions } = selector;
+    if (isGlob(workload.namespace) || namespaces !== undefined) return [];
     if (container !== '*' || expressions !== undefined || Object.keys(labels).length > 0) return [];
     const found = new Set<string>();
-    for (const place of this.#meant(workload.namespace, workload.name)) {
-      if (namespaces !== undefined && !namespaces.has(place.namespace)) continue;
-      for (const address of place.addresses) found.add(address);
+    for (const { addresses } of this.#meant(workload.namespace, workload.name)) {
+      for (const address of addresses) found.add(address);
     }
     return [...found].sort().slice(0, MOST_ADDRESSES);
   }
 
   #meant(namespace: string, name: string): readonly Place[] {
-    if (!isGlob(namespace) && !isGlob(name)) {
+    if (!isGlob(name)) {
       const place = this.#places.get(`${namespace}/${name}`);
       return place === undefined ? [] : [place];
     }
-    return [...this.#places.values()].filter(
-      (place) => globMatch(namespace, place.namespace) && globMatch(name, place.name),
-    );
+    return [...this.#places.values()].filter((place) => place.namespace === namespace && globMatch(name, place.name));
   }
 }

@@ -53,8 +53,13 @@ describe('a Service that selects no pods', () => {
   it('is, as a peer, where its endpoints lead, pods or not', () => {
     assert.deepEqual(meant(policy('{workload: Service/ledger}'), places), ['ledger', ...own]);
     assert.deepEqual(meant(policy('{workload: bank/Service/ledger}'), places), ['ledger', '198.51.100.1']);
-    const both = meant(policy("{workload: '*/Service/led*'}"), places);
-    assert.deepEqual(both, ['led*', ...[...own, '198.51.100.1'].sort()]);
+    assert.deepEqual(meant(policy("{workload: 'Service/led*'}"), places), ['led*', ...own]);
+  });
+
+  it('has no part in what is said of all namespaces: who has one could add addresses of his choice', () => {
+    for (const namespace of ['*', 'ban?', 'b*']) {
+      assert.equal(meant(policy(`{workload: '${namespace}/Service/ledger'}`), places).length, 1, namespace);
+    }
   });
 
   it('is nobody where it has none, where it is not there, and where more is asked for than addresses have', () => {
