@@ -25,6 +25,14 @@ metadata: { name: default-deny, namespace: shop }
 spec: { podSelector: {}, policyTypes: [Ingress] }
 `;
 
+/** Means everybody, and changes nothing. */
+const EVERYBODY = `
+apiVersion: sallyport.dev/v1alpha1
+kind: ClusterWorkloadNetworkPolicy
+metadata: { name: everybody }
+spec: { subject: { workload: '*/*/*' }, mode: Stage, ingress: [{ name: anybody }] }
+`;
+
 describe('Sallyport deployed into a cluster', function () {
   this.timeout(400_000);
   let place: Town;
@@ -66,6 +74,7 @@ describe('Sallyport deployed into a cluster', function () {
     for (const node of town.nodes)
       assert.equal(await field(['nodereport', node], '.status.endpoints.unprotected'), '0');
     await asks('stranger', 'ok');
+    await town.apply(EVERYBODY);
   });
 
   it('has no right it does not need', async () => {
@@ -201,6 +210,13 @@ describe('Sallyport deployed into a cluster', function () {
 
   const parts = [changes, addresses, staticPods, administrators, managers, crowd, drain, outage, documented];
   for (const part of parts) part(() => place);
+
+  it('has seen every container that a kubelet has begun, whatever came and went', async () => {
+    const path = '.status.conditions[?(@.type=="Enforced")].reason';
+    const is = async () => (await field(['cwnp', 'everybody'], path)) === 'Staged';
+    await waitFor('every node has the policy for everybody', is, PATIENCE_MS);
+    assert.equal(await field(['events', '-A', '--field-selector=reason=Degraded'], '.items[*].message'), '');
+  });
 
   it('leaves nothing when it is undeployed, and what ran goes on', async () => {
     const { status: code, stdout, stderr } = await typed(place, UNDEPLOY, tmpdir());

@@ -128,6 +128,13 @@ export class Shop {
     return Conversation.parse(JSON.parse(told));
   }
 
+  /** Whether a pod has a connection to another. */
+  async holds(from: Pod, to: Pod): Promise<boolean> {
+    const args = ['exec', '-n', this.namespace, from.name, '--', 'netstat', '-tn'];
+    const lines = (await this.#cluster.attempt(args)).stdout.split('\n');
+    return lines.some((line) => line.includes(` ${to.address}:${PORT} `) && line.includes('ESTABLISHED'));
+  }
+
   /** What comes of one pod asking an address, from a port of its own choice if need be. */
   async connects(pod: string, address: string, how: Way = {}): Promise<Outcome> {
     const args = ['exec', '-n', this.namespace, pod, '--', ...connectCommand(address, how)];

@@ -42,6 +42,7 @@ export function changes(town: () => Town): void {
 
     const open = shop.conversation(web, api, 30_000);
     open.catch(() => {}); // asked below
+    await waitFor('the conversation has begun', () => shop.holds(web, api), PATIENCE_MS);
     await cluster.apply(policy('api', 'nobody'));
     await town().asks('web', 'refused');
     const cut = await open;
