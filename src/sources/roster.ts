@@ -10,7 +10,7 @@ import { NO_SIGHTINGS } from './source.ts';
 import { Surveyor } from './survey.ts';
 
 /** How long changes are gathered before they are published, milliseconds. */
-const GATHER_MS = 5;
+const GATHER_MS = 2;
 const RETRY_MS = 1_000;
 
 export interface RosterOptions {

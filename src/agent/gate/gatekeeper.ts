@@ -27,7 +27,7 @@ export interface GatekeeperParts {
 }
 
 /** Sources are asked again while somebody waits, after this long at first, at last this often, milliseconds. */
-const ASK_FIRST_MS = 10;
+const ASK_FIRST_MS = 5;
 const ASK_LAST_MS = 500;
 /** How long past its time a container may wait at most, milliseconds. */
 const SWEEP_MS = 100;

@@ -8,8 +8,10 @@ import { toCandidates } from './pod.ts';
 import type { ContainerStatus, PodContainer, PodSandbox, SandboxStatus } from './runtime.ts';
 import { Runtime } from './runtime.ts';
 
-/** Hints come in bursts: the runtime is asked at most this often, milliseconds. */
+/** Hints come in bursts: the runtime is asked so long after one, milliseconds. */
 const GATHER_MS = 20;
+/** Where somebody waits to begin it is asked at once, but let rest so long between, milliseconds. */
+const REST_MS = 5;
 
 /** Sandboxes or containers asked for at once. */
 const QUESTIONS = 16;
@@ -31,7 +33,7 @@ export class CriSource extends ConnectedSource {
   /** Answers that do not change while a sandbox or container lives. */
   #sandboxes = new Map<string, SandboxStatus>();
   #containers = new Map<string, ContainerStatus>();
-  #wake: () => void = () => {};
+  #wake: (hurry?: boolean) => void = () => {};
   #refreshedAt = 0;
 
   constructor(options: CriOptions) {
@@ -41,7 +43,7 @@ export class CriSource extends ConnectedSource {
 
   hint(hint: CgroupHint): void {
     if (hint.operation === 'removed') this.roster.changed();
-    this.#wake();
+    this.#wake(hint.operation === 'waiting');
   }
 
   /** `resolveOwner` may answer otherwise now. */
@@ -69,13 +71,18 @@ export class CriSource extends ConnectedSource {
   async #poll(runtime: Runtime, signal: AbortSignal, known: () => void): Promise<never> {
     for (;;) {
       // Set before the lists are asked for: a hint during the questions leads to new ones.
-      const pause = new AbortController();
-      this.#wake = () => pause.abort();
+      const [woken, hurried] = [new AbortController(), new AbortController()];
+      this.#wake = (hurry = false) => {
+        woken.abort();
+        if (hurry) hurried.abort();
+      };
       await this.#ask(runtime, signal);
       known();
-      const woken = AbortSignal.any([signal, pause.signal]);
-      await sleep(this.#options.pollMs ?? 1_000, undefined, { signal: woken }).catch(() => {}); // woken
-      await sleep(GATHER_MS, undefined, { signal });
+      const rested = performance.now() + REST_MS;
+      await pause(this.#options.pollMs ?? 1_000, [signal, woken.signal]);
+      await pause(GATHER_MS, [signal, hurried.signal]);
+      await pause(rested - performance.now(), [signal]);
+      signal.throwIfAborted();
     }
   }
 
@@ -136,4 +143,9 @@ export class CriSource extends ConnectedSource {
     for (const id of this.roster.ids) if (!ids.has(id)) this.roster.delete(id);
     for (const candidate of candidates) this.roster.set(candidate);
   }
+}
+
+/** Ends early when one of the signals aborts. */
+async function pause(ms: number, until: readonly AbortSignal[]): Promise<void> {
+  await sleep(Math.max(0, ms), undefined, { signal: AbortSignal.any([...until]) }).catch(() => {}); // woken
 }
