@@ -53,11 +53,6 @@ static __always_inline void remember(struct bearer *bearer, const struct file *f
 
 /* --- overlay file systems open a second file, in the layer, in the task's name */
 
-/* Kernels with backing files have it: what it gives is read by plain loads. */
-extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
-
-#define AS(type, address) ((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
-
 struct backing_file {
 	struct path user_path;
 } KERNEL;
@@ -78,9 +73,9 @@ static __always_inline bool is_layer(const struct file *file)
 {
 	struct dentry *dentry = file->f_path.dentry;
 
-	if (unlikely(file->f_inode != dentry->d_inode))
-		return dentry->d_sb->s_magic == OVERLAYFS_SUPER_MAGIC;
-	return is_backing(file);
+	if (HAS_BACKING_FILES)
+		return is_backing(file);
+	return unlikely(file->f_inode != dentry->d_inode) && dentry->d_sb->s_magic == OVERLAYFS_SUPER_MAGIC;
 }
 
 /* The device of the overlay for which a file in a layer was opened, or 0. */
@@ -88,9 +83,9 @@ static __always_inline __u32 overlay_of(const struct file *file)
 {
 	struct dentry *dentry = file->f_path.dentry;
 
-	if (file->f_inode != dentry->d_inode)
-		return dentry->d_sb->s_dev;
-	return HAS_BACKING_FILES ? AS(struct backing_file, file)->user_path.dentry->d_sb->s_dev : 0;
+	if (HAS_BACKING_FILES)
+		return AS(struct backing_file, file)->user_path.dentry->d_sb->s_dev;
+	return file->f_inode != dentry->d_inode ? dentry->d_sb->s_dev : 0;
 }
 
 /* Whether the container's runtime has mounted the overlay, its root or another. */
@@ -181,6 +176,8 @@ int BPF_PROG(open_file, struct file *file)
 		remember(bearer, file, accesses);
 		return 0;
 	}
+	bearer->walk.stop_mount = 0;
+	bearer->told = 0;
 	if (judge_disk(bearer, file, accesses))
 		return -EPERM;
 	if (judge_path(bearer, &file->f_path, accesses))

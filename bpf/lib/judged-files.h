@@ -27,8 +27,27 @@ struct {
 	__type(value, struct judged);
 } judged_files SEC(".maps"); /* kernel */
 
+/* Since 6.2, thus in kernels with backing files: what it gives is read by plain loads. */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+
+#define AS(type, address) ((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
+
+struct seqcount {
+	__u32 sequence;
+} KERNEL;
+
 /* A seqlock; its first word counts renames, and is odd while one goes on. Not there: nothing is remembered. */
 extern const void rename_lock __ksym __weak;
+
+static __always_inline __u32 renames_now(void)
+{
+	__u32 renames = 1;
+
+	if (bpf_rdonly_cast)
+		return *(volatile __u32 *)&AS(struct seqcount, &rename_lock)->sequence;
+	bpf_probe_read_kernel(&renames, sizeof(renames), &rename_lock);
+	return renames;
+}
 
 /*
  * The hash under which a file is remembered, or 0: it is not to be. The profile must be the one the bearer knows.
@@ -38,20 +57,21 @@ static __always_inline __u64 judged_key(struct bearer *bearer, const struct file
 {
 	void *profile = profile_of(bearer);
 	struct profile *head = profile ? head_of(profile) : NULL;
-	__u32 renames = 1;
+	__u32 renames;
 	__u64 hash;
 
 	if (!head || head->id != bearer->profile_id || !&rename_lock)
 		return 0;
-	if (bpf_probe_read_kernel(&renames, sizeof(renames), &rename_lock) || renames & 1)
+	renames = renames_now();
+	if (renames & 1)
 		return 0;
 	/* As numbers, which the verifier lets be calculated with. */
 	*(volatile __u64 *)&bearer->walk.dentry = (__u64)file->f_path.dentry;
 	*(volatile __u64 *)&bearer->walk.mount = (__u64)file->f_path.mnt;
-	bearer->walk.stop_mount = 0;
-	bearer->told = 0;
 	hash = mix(bearer->instance, bearer->profile_id);
-	hash = mix(hash, bearer->executables);
+	/* Mostly none: what is hashed for one is hashed for every file. */
+	if (bearer->executables)
+		hash = mix(hash, bearer->executables);
 	hash = mix(hash, *(volatile __u64 *)&bearer->walk.dentry);
 	hash = mix(hash, *(volatile __u64 *)&bearer->walk.mount);
 	hash = mix(hash, renames);

@@ -1,5 +1,17 @@
 /** `mocha --require test/rig/residue-hooks.ts`: no suite of the run may leave anything behind. */
 
 import { residueHooks } from './residue.ts';
+import { endShared, letSharedLast } from './shared.ts';
 
-export const mochaHooks = residueHooks();
+const residue = residueHooks();
+
+export const mochaHooks = {
+  async beforeAll(): Promise<void> {
+    await residue.beforeAll();
+    letSharedLast();
+  },
+  async afterAll(): Promise<void> {
+    endShared();
+    await residue.afterAll();
+  },
+};

@@ -1,34 +1,17 @@
 /** A program that attacks with its first instructions (`strike/strike.c`), and the one it attacks. */
 
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { waitFor } from './cleanup.ts';
 import type { Namespace } from './netns.ts';
 import { type Background, run } from './process.ts';
+import { compiled } from './program.ts';
 
-const SOURCE = join(import.meta.dirname, 'strike/strike.c');
-const BUILD = join(import.meta.dirname, '../../build/rig');
+const FREESTANDING = ['-ffreestanding', '-fno-stack-protector', '-nostdlib', '-static'];
+const PROGRAM = compiled('strike', 'strike', ['-O2', '-Wall', '-Wextra', '-Werror', ...FREESTANDING]);
 
 /** Path of the program; in our image it is `/bin/strike`. */
-export const STRIKE = join(BUILD, 'strike');
+export const STRIKE = PROGRAM.path;
 
-export async function buildStrike(): Promise<void> {
-  if (existsSync(STRIKE) && statSync(STRIKE).mtimeMs > statSync(SOURCE).mtimeMs) return;
-  mkdirSync(BUILD, { recursive: true });
-  const partial = `${STRIKE}.${process.pid}`;
-  const flags = [
-    '-O2',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-ffreestanding',
-    '-fno-stack-protector',
-    '-nostdlib',
-    '-static',
-  ];
-  await run(['gcc', ...flags, '-o', partial, SOURCE]);
-  renameSync(partial, STRIKE);
-}
+export const buildStrike = PROGRAM.build;
 
 /** The command that sends `id` to a victim, as a container's. */
 export function strikeCommand({ address, port }: { address: string; port: number }, id: number): string[] {

@@ -1,29 +1,16 @@
-/** Our traffic tool (`traffic/*.c`, one static program): building it, and its results as types. */
+/** Our traffic tool (`traffic/*.c`, one static program), and its results as types. */
 
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { waitFor } from './cleanup.ts';
-import { type Background, CommandError, type Outcome, type RunOptions, run } from './process.ts';
+import { type Background, CommandError, type Outcome, type RunOptions } from './process.ts';
+import { compiled, WITH_LIBC } from './program.ts';
 
-const SOURCES = join(import.meta.dirname, 'traffic');
-const BUILD = join(import.meta.dirname, '../../build/rig');
+const PROGRAM = compiled('traffic', 'traffic', [...WITH_LIBC, '-pthread']);
 
 /** Path of the program; in our image it is `/bin/traffic`. */
-export const TRAFFIC = join(BUILD, 'traffic');
+export const TRAFFIC = PROGRAM.path;
 
-/** Builds the program if it is missing or older than its sources. */
-export async function buildTraffic(): Promise<void> {
-  const sources = readdirSync(SOURCES).map((name) => join(SOURCES, name));
-  const newest = Math.max(...sources.map((path) => statSync(path).mtimeMs));
-  if (existsSync(TRAFFIC) && statSync(TRAFFIC).mtimeMs > newest) return;
-  mkdirSync(BUILD, { recursive: true });
-  const partial = `${TRAFFIC}.${process.pid}`;
-  const units = sources.filter((path) => path.endsWith('.c'));
-  const flags = ['-std=gnu17', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-pthread'];
-  await run(['gcc', ...flags, '-o', partial, ...units]);
-  renameSync(partial, TRAFFIC);
-}
+export const buildTraffic = PROGRAM.build;
 
 /** Anything a command can be run in: a `Place`, a `Namespace`, a `Container`. */
 export interface Runner {

@@ -30,11 +30,12 @@ import {
   U64,
 } from '../../../src/libbpf/index.ts';
 import { Cgroup, cgroup2Mount } from '../../rig/cgroup.ts';
+import { INTRUDER } from '../../rig/intruder.ts';
 import { uniqueName } from '../../rig/names.ts';
 import { Background, run } from '../../rig/process.ts';
+import { shared } from '../../rig/shared.ts';
 
 const OBJECT = join(import.meta.dirname, '../../../dist/bpf/harden.bpf.o');
-const INTRUDER = join(import.meta.dirname, '../../rig/intruder');
 const BURST = 1000;
 
 /** `enum` of what an LSM program hangs at: later kernels have more. */
@@ -139,6 +140,18 @@ export class Engine {
   }
 }
 
+/** For all suites: to load it takes an emulated machine half a minute. Each has subjects of its own. */
+const ENGINE = shared(() => new Engine());
+
+export function takeEngine(): Engine {
+  const engine = ENGINE.take();
+  engine.budget = BURST;
+  engine.told.splice(0);
+  return engine;
+}
+
+export const giveEngineBack = ENGINE.giveBack;
+
 /** The number a device has in the kernel. */
 function deviceOf(text: string): number {
   const [major, minor] = text.split(':').map(Number);
@@ -164,14 +177,6 @@ export function mountsOf(pid: number): Mounted[] {
     });
 }
 
-/** Compiles test/rig/intruder. */
-export async function compileIntruder(directory: string): Promise<string> {
-  const program = join(directory, 'intruder');
-  const sources = ['main', 'plain', 'ways'].map((name) => join(INTRUDER, `${name}.c`));
-  await run(['cc', '-static', '-O0', '-o', program, ...sources], { timeout: 300_000 });
-  return program;
-}
-
 /** Files of the container's image; directories end with a slash. */
 const IMAGE = [
   ...['proc/', 'tmp/', 'dev/', 'data/', 'cg/', 'empty/', 'mnt/', 'deep/', 'usr/local/lib/', 'opt/own/'],
@@ -192,7 +197,7 @@ export class Compound {
   readonly instance = ++instances;
   readonly #processes: Background[] = [];
 
-  constructor(engine: Engine, subject: number, intruder: string) {
+  constructor(engine: Engine, subject: number) {
     this.engine = engine;
     this.subject = subject;
     this.#directory = mkdtempSync(join(tmpdir(), 'sallyport-compound-'));
@@ -204,7 +209,7 @@ export class Compound {
       mkdirSync(join(of('image'), path, path.endsWith('/') ? '' : '..'), { recursive: true });
       if (!path.endsWith('/')) writeFileSync(join(of('image'), path), path);
     }
-    for (const name of ['intruder', 'tool', 'other']) cpSync(intruder, join(of('image'), 'bin', name));
+    for (const name of ['intruder', 'tool', 'other']) cpSync(INTRUDER, join(of('image'), 'bin', name));
     writeFileSync(join(of('image'), 'bin', 'script'), '#!/bin/tool nothing\n', { mode: 0o755 });
     writeFileSync(join(of('image'), 'bin', 'scripted'), '#!/bin/other script\n', { mode: 0o755 });
     for (const name of ['open', 'closed']) writeFileSync(join(this.volume, name), name);

@@ -1,11 +1,8 @@
 /** What is done to files, names and attributes of a container, by the programs alone. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { describePrivileged } from '../../rig/residue.ts';
+import { buildIntruder } from '../../rig/intruder.ts';
 import { canHarden, profileOf } from './cage.ts';
-import { Compound, compileIntruder, Engine, type Intruder } from './engine.ts';
+import { Compound, type Engine, giveEngineBack, type Intruder, takeEngine } from './engine.ts';
 
 const RULES = `[
   {name: secret, action: Deny, files: {paths: [/etc/secret, /etc/keep/**, /data/closed]}},
@@ -120,9 +117,8 @@ const MOVES: readonly (readonly [attempt: string, outcome: string])[] = [
   ['rename /tmp/four /opt/one', 'ok'],
 ];
 
-describePrivileged('files of a hardened container', function () {
+describe('files of a hardened container', function () {
   this.timeout(600_000);
-  let directory: string | undefined;
   let engine: Engine;
   let compound: Compound;
   let inside: Intruder;
@@ -130,9 +126,9 @@ describePrivileged('files of a hardened container', function () {
 
   before(async function () {
     if (!canHarden()) this.skip();
-    directory = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
-    engine = new Engine();
-    compound = new Compound(engine, 3, await compileIntruder(directory));
+    await buildIntruder();
+    engine = takeEngine();
+    compound = new Compound(engine, 3);
     await compound.mount();
     outside = await compound.intruder(true);
     inside = await compound.intruder();
@@ -140,8 +136,7 @@ describePrivileged('files of a hardened container', function () {
   });
   after(async () => {
     await compound?.close();
-    engine?.close();
-    if (directory !== undefined) rmSync(directory, { recursive: true });
+    giveEngineBack();
   });
 
   for (const [attempt, error] of REFUSED) {

@@ -1,18 +1,15 @@
 /** Of a container that is learnt from, each different thing is told: once, however often it is done, and however many. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { compileWithCatalogue } from '../../../src/agent/hardening/open.ts';
 import { Access, HardeningClass, type ViolationEvent } from '../../../src/datapath/layouts.gen.ts';
 import { ExecutableBits } from '../../../src/hardening/executables.ts';
 import { recordingPolicy } from '../../../src/hardening/learn/recorder.ts';
 import { Verdict } from '../../../src/model/verdict.ts';
 import { waitFor } from '../../rig/cleanup.ts';
+import { buildIntruder } from '../../rig/intruder.ts';
 import { run } from '../../rig/process.ts';
-import { describePrivileged } from '../../rig/residue.ts';
 import { canHarden, profileOf } from './cage.ts';
-import { Compound, compileIntruder, Engine, type Intruder } from './engine.ts';
+import { Compound, type Engine, giveEngineBack, type Intruder, takeEngine } from './engine.ts';
 
 const SUBJECT = 11;
 const WORKLOAD = { namespace: 'test', kind: 'Unit', name: 'learnt' };
@@ -23,9 +20,8 @@ const FEW = 250;
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '');
 
-describePrivileged('what is recorded of a container', function () {
+describe('what is recorded of a container', function () {
   this.timeout(600_000);
-  let directory: string | undefined;
   let engine: Engine;
   let compound: Compound;
   let inside: Intruder;
@@ -34,9 +30,9 @@ describePrivileged('what is recorded of a container', function () {
 
   before(async function () {
     if (!canHarden()) this.skip();
-    directory = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
-    engine = new Engine();
-    compound = new Compound(engine, SUBJECT, await compileIntruder(directory));
+    await buildIntruder();
+    engine = takeEngine();
+    compound = new Compound(engine, SUBJECT);
     await compound.mount();
     outside = await compound.intruder(true);
     inside = await compound.intruder();
@@ -50,8 +46,7 @@ describePrivileged('what is recorded of a container', function () {
   });
   after(async () => {
     await compound?.close();
-    engine?.close();
-    if (directory !== undefined) rmSync(directory, { recursive: true });
+    giveEngineBack();
   });
 
   const record = (name: string): void => {

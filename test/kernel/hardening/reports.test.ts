@@ -13,16 +13,16 @@ import {
 import { ExecutableBits } from '../../../src/hardening/executables.ts';
 import { Verdict } from '../../../src/model/verdict.ts';
 import { waitFor } from '../../rig/cleanup.ts';
-import { describePrivileged } from '../../rig/residue.ts';
+import { buildIntruder } from '../../rig/intruder.ts';
 import { canHarden, profileOf } from './cage.ts';
-import { Compound, compileIntruder, Engine, type Intruder } from './engine.ts';
+import { Compound, type Engine, giveEngineBack, type Intruder, takeEngine } from './engine.ts';
 
 const SUBJECT = 9;
 const STAGED = 2 ** 31;
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '');
 
-describePrivileged('what rules say of a container', function () {
+describe('what rules say of a container', function () {
   this.timeout(600_000);
   let directory: string | undefined;
   let engine: Engine;
@@ -34,8 +34,9 @@ describePrivileged('what rules say of a container', function () {
   before(async function () {
     if (!canHarden()) this.skip();
     directory = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
-    engine = new Engine();
-    compound = new Compound(engine, SUBJECT, await compileIntruder(directory));
+    await buildIntruder();
+    engine = takeEngine();
+    compound = new Compound(engine, SUBJECT);
     await compound.mount();
     outside = await compound.intruder(true);
     inside = await compound.intruder();
@@ -44,7 +45,7 @@ describePrivileged('what rules say of a container', function () {
   beforeEach(() => engine.told.splice(0));
   after(async () => {
     await compound?.close();
-    engine?.close();
+    giveEngineBack();
     if (directory !== undefined) rmSync(directory, { recursive: true });
   });
 
@@ -59,7 +60,11 @@ describePrivileged('what rules say of a container', function () {
     return engine.told;
   };
   const counted = (): Map<number, bigint> =>
-    new Map([...engine.maps.violations.entries()].map(([{ rule }, { count }]) => [rule, count]));
+    new Map(
+      [...engine.maps.violations.entries()]
+        .filter(([{ subject }]) => subject === SUBJECT)
+        .map(([{ rule }, { count }]) => [rule, count]),
+    );
 
   it('is for what an executable does, and what it has started', async () => {
     judge('[{name: tool, action: Deny, executables: [/bin/tool], files: {paths: [/etc/plain], access: [read]}}]');
