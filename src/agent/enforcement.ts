@@ -191,7 +191,10 @@ export class Enforcement {
     const overloaded = new Map<string, Closed>();
     // Of whoever is both it is told what he can mend by himself.
     for (const why of ['share', 'size'] as const) {
-      for (const id of this.#compiler.closed(why)) overloaded.set(compiled.rules.get(id)?.policy ?? '', why);
+      for (const id of this.#compiler.closed(why)) {
+        const policy = compiled.rules.get(id)?.policy;
+        if (policy !== undefined) overloaded.set(policy, why);
+      }
     }
     this.#overloaded = overloaded;
     const current = this.#datapath.currentTables();
