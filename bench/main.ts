@@ -1,7 +1,5 @@
 /**
  * `make bench`: what Sallyport costs beside nothing, iptables, nftables and a user-space queue, in one run.
- *   --only crr,rr     some scenarios        --subjects sallyport,nothing   some subjects
- *   --rounds N        instead of each scenario's own number
  * Writes results/latest.json and results/latest.md; with --only, records of other scenarios stay as they were.
  */
 
@@ -36,6 +34,16 @@ import { createTopology } from './topology.ts';
 
 const busy = loadavg()[0]!;
 
+const HELP = `Usage: bench/main.ts [--only SCENARIO,…] [--subjects SUBJECT,…] [--rounds N]
+
+What Sallyport costs beside nothing, iptables, nftables and a user-space queue, in one run, as root.
+
+  --only       some scenarios: ${SCENARIOS.join(', ')}
+  --subjects   some subjects: ${SUBJECTS.join(', ')}
+  --rounds     instead of each scenario's own number
+
+Example: make bench ONLY=crr,rr
+`;
 const RESULTS = join(import.meta.dirname, 'results');
 
 function chosen<T extends string>(text: string | undefined, known: readonly T[]): readonly T[] {
@@ -95,9 +103,11 @@ function write(records: readonly BenchRecord[], scenarios: readonly ScenarioName
 }
 
 async function main(): Promise<void> {
+  const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { only: { type: 'string' }, subjects: { type: 'string' }, rounds: { type: 'string' } },
+    options: { only: text, subjects: text, rounds: text, help: { type: 'boolean', short: 'h' } },
   });
+  if (values.help) return void process.stdout.write(HELP);
   const scenarios = chosen(values.only, SCENARIOS);
   const subjects = chosen(values.subjects, SUBJECTS);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);

@@ -74,6 +74,11 @@ export class BpfMap extends Resource<MapHandle> {
     this.#pinPath = pinPath;
   }
 
+  /** Whether it has a value for each possible CPU, be it one. */
+  get perCpu(): boolean {
+    return this.type.includes('percpu');
+  }
+
   /** Opens what is pinned there. Throws `BpfError` NOT_FOUND, or PIN when it is no map. */
   static openPinned(path: string): BpfMap {
     return new BpfMap(

@@ -123,8 +123,7 @@ export class TypedMap<K, V> extends LayoutMap<K, V> {
   constructor(map: BpfMap, key: Layout<K>, value: Layout<V>) {
     super(map, key);
     checkFit(map, 'value', value);
-    if (map.valueBytes !== map.valueSize)
-      throw argumentError(`use map "${map.name}" as a TypedMap`, 'it is per CPU: use PerCpuMap');
+    if (map.perCpu) throw argumentError(`use map "${map.name}" as a TypedMap`, 'it is per CPU: use PerCpuMap');
     this.value = value;
   }
 
@@ -148,7 +147,7 @@ export class PerCpuMap<K, V> extends LayoutMap<K, V[]> {
     checkFit(map, 'value', value);
     this.#stride = Math.ceil(map.valueSize / 8) * 8;
     this.cpus = native.possibleCpus();
-    if (map.valueBytes !== this.cpus * this.#stride || !map.type.includes('percpu')) {
+    if (map.valueBytes !== this.cpus * this.#stride || !map.perCpu) {
       throw argumentError(`use map "${map.name}" as a PerCpuMap`, `it is of type ${map.type}`);
     }
     this.value = value;
