@@ -126,7 +126,7 @@ const HARDWARE: readonly Scenario[] = [
   writingKernel(
     'no-power-control',
     '/sys/power/state',
-    [write('/sys/devices/system/cpu/cpu1/online')],
+    [write('/sys/devices/system/cpu/cpu0/hotplug/target')],
     [write('/sys/kernel/mm/transparent_hugepage/enabled')],
   ),
 ];
