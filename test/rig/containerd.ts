@@ -21,6 +21,8 @@ export interface PodOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hostNetwork?: boolean;
+  /** It and its containers. */
+  readonly privileged?: boolean;
   /** As its API server calls it; another one for each unless told. */
   readonly uid?: string;
   /** Of its cgroup, below all pods' own. */
@@ -145,7 +147,10 @@ state = "${directory}/state"
       annotations: { ...options.annotations },
       linux: {
         cgroupParent: join(this.cgroupParent, options.cgroup ?? '', `pod${uid}`),
-        securityContext: { namespaceOptions: { network: options.hostNetwork ? 2 : 0 } },
+        securityContext: {
+          namespaceOptions: { network: options.hostNetwork ? 2 : 0 },
+          privileged: options.privileged ?? false,
+        },
       },
     };
     const { podSandboxId } = await this.cri.runPodSandbox({ config });
@@ -188,6 +193,7 @@ export class Pod {
         command: [...command],
         labels: { ...this.#config.labels, 'io.kubernetes.container.name': name },
         logPath: `${name}.log`,
+        linux: { securityContext: { privileged: this.#config.linux.securityContext.privileged } },
       },
       sandboxConfig: this.#config,
     });

@@ -10,7 +10,9 @@ message VersionRequest { string version = 1; }
 message VersionResponse { string version = 1; string runtime_name = 2; string runtime_version = 3; }
 message PodSandboxMetadata { string name = 1; string uid = 2; string namespace = 3; uint32 attempt = 4; }
 message NamespaceOption { int32 network = 1; int32 pid = 2; int32 ipc = 3; }
-message LinuxSandboxSecurityContext { NamespaceOption namespace_options = 1; }
+message LinuxSandboxSecurityContext { NamespaceOption namespace_options = 1; bool privileged = 6; }
+message LinuxContainerSecurityContext { bool privileged = 2; }
+message LinuxContainerConfig { LinuxContainerSecurityContext security_context = 2; }
 message LinuxPodSandboxConfig { string cgroup_parent = 1; LinuxSandboxSecurityContext security_context = 2; }
 message PodSandboxConfig {
   PodSandboxMetadata metadata = 1; string hostname = 2; string log_directory = 3;
@@ -28,6 +30,7 @@ message ImageSpec { string image = 1; }
 message ContainerConfig {
   ContainerMetadata metadata = 1; ImageSpec image = 2; repeated string command = 3;
   map<string, string> labels = 9; map<string, string> annotations = 10; string log_path = 11;
+  LinuxContainerConfig linux = 15;
 }
 message CreateContainerRequest { string pod_sandbox_id = 1; ContainerConfig config = 2; PodSandboxConfig sandbox_config = 3; }
 message CreateContainerResponse { string container_id = 1; }
@@ -51,7 +54,10 @@ interface PodConfig {
   readonly annotations: Readonly<Record<string, string>>;
   readonly linux: {
     readonly cgroupParent: string;
-    readonly securityContext: { readonly namespaceOptions: { readonly network: number } };
+    readonly securityContext: {
+      readonly namespaceOptions: { readonly network: number };
+      readonly privileged: boolean;
+    };
   };
 }
 
@@ -61,6 +67,7 @@ interface ContainerConfig {
   readonly command: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly logPath: string;
+  readonly linux: { readonly securityContext: { readonly privileged: boolean } };
 }
 
 interface PodReference {

@@ -36,8 +36,8 @@ export async function createNode(options: NodeOptions = {}): Promise<Node> {
   const label = options.name ?? `node${nodesMade}`;
   const current = options.namespace === 'current';
   const namespace = current ? Namespace.current() : await Namespace.create(label);
-  // Different for processes that test at the same time in the same namespace.
-  const number = (process.pid * 7 + nodesMade) % 128;
+  // Different for processes that test at the same time in the same namespace; never 0, which addresses leave out.
+  const number = 1 + ((process.pid * 7 + nodesMade) % 128);
   const node = new Node(label, namespace, options.attach ?? 'routed', number);
   await node.prepare();
   return node;

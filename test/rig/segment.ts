@@ -22,7 +22,7 @@ export async function createSegment(name = 'segment'): Promise<Segment> {
   segmentsMade += 1;
   const namespace = await Namespace.create(name);
   await namespace.ip(['link add switch type bridge', 'link set switch up']);
-  return new Segment(namespace, segmentsMade % 200);
+  return new Segment(namespace, 1 + (segmentsMade % 200));
 }
 
 export class Segment {

@@ -12,28 +12,13 @@ import { Station } from '../../kernel/agent/station.ts';
 import { canHarden } from '../../kernel/hardening/cage.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { type Docker, startDocker } from '../../rig/docker.ts';
+import { ATTACKS, type Attack, attackerPolicy, CORE_PATTERN, PATIENCE_MS, SECRET, STARTS, SUCCESS } from './attacks.ts';
 import { Engine } from './engine.ts';
 
-/** Of each kind; a proof takes a thousand: `HARDENING_STARTS=500`. */
-const STARTS = Number(process.env.HARDENING_STARTS || 5);
-/** An emulated machine takes its time. */
-const PATIENCE_MS = 120_000;
 /** Begun while there is no agent. */
 const ORPHANS = 2;
 
-/** Where the kernel is told which program handles crashes, on the host, as root. */
-const CORE_PATTERN = '/proc/sys/kernel/core_pattern';
-/** Runtimes read the file of accounts themselves, in the container. */
-const SECRET = '/bin/traffic';
-const POLICY = `apiVersion: sallyport.dev/v1alpha1
-kind: HardeningPolicy
-metadata: {name: attacker, namespace: shop}
-spec:
-  subject: {workload: Service/attacker}
-  rules:
-    - {name: host, ready: [no-core-pattern-write]}
-    - {name: secret, action: Deny, files: {paths: [${SECRET}], access: [read, modify]}}
-`;
+const POLICY = attackerPolicy('Service/attacker');
 
 const WORKER = 'shop/Service/worker';
 /**
@@ -48,15 +33,6 @@ trap 'work && echo worked' USR1
 trap 'cat ${SECRET} > /tmp/read; echo "attacked $?"' USR2
 echo ready
 while :; do sleep 1; done`;
-/** Bits of the attack's exit status. */
-const OUTCOME = { read: 1, written: 2, ran: 64 } as const;
-
-/** What each kind of container attacks by its first instructions, and what it gets where it is judged. */
-const ATTACKS = [
-  { privileged: true, path: CORE_PATTERN, gets: OUTCOME.ran | OUTCOME.read },
-  { privileged: false, path: SECRET, gets: OUTCOME.ran },
-] as const;
-type Attack = (typeof ATTACKS)[number];
 
 describe('Docker containers that are hardened', function () {
   this.timeout(600_000 + STARTS * 20_000);
@@ -95,7 +71,7 @@ describe('Docker containers that are hardened', function () {
   };
 
   it('attack with success where there is no agent', async () => {
-    assert.deepEqual(await outcomes(), [67, 67]);
+    assert.deepEqual(await outcomes(), [SUCCESS, SUCCESS]);
   });
 
   it(`are refused their first attack in ${STARTS} of ${STARTS} starts, privileged or not`, async () => {
