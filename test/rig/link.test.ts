@@ -110,6 +110,15 @@ describe('a bad wire', () => {
     assert.equal((await send(10)).received, 0);
   });
 
+  it('spares what only acknowledges, where payload is to suffer', async () => {
+    await lay({ loss: 1, only: { protocol: 6, port: 9, payload: true } });
+    await traffic.serve(nodes[1].host, { udp: '7', tcp: '9' });
+    const ask = (exchange: boolean) =>
+      traffic.connect(nodes[0].host, { address: uplinks[1].ipv6, port: 9 }, { exchange, timeoutMs: 300 });
+    assert.equal((await ask(false)).result, 'ok');
+    assert.notEqual((await ask(true)).result, 'ok');
+  });
+
   it('is whole again when it is closed, and when a share is none it says so', async () => {
     const link = await lay({ loss: 1 });
     await assert.rejects(link.set({ loss: 2 }), RangeError);

@@ -21,8 +21,8 @@ export interface Faults {
   readonly delayMs?: number;
   /** Up to so much more, for each frame by chance. Frames overtake each other then. */
   readonly jitterMs?: number;
-  /** Only these suffer. `port`: at either end. */
-  readonly only?: { readonly protocol: number; readonly port?: number };
+  /** Only these suffer. `port`: at either end. `payload`: not what only acknowledges. */
+  readonly only?: { readonly protocol: number; readonly port?: number; readonly payload?: boolean };
 }
 
 /** `out`: from the node. */
@@ -130,7 +130,8 @@ export class Link {
     const { loss = 0, duplicate = 0, reorder = 0, delayMs = 0, jitterMs = 0, only } = this.#faults[direction];
     const shares = [loss, duplicate, reorder].map((share) => Math.round(share * 1e6));
     const times = [delayMs, jitterMs].map((ms) => Math.round(ms * 1000));
-    const numbers = [...shares, ...times, only?.protocol ?? 0, only?.port ?? 0, this.#cut[direction] ? 1 : 0];
+    const those = [only?.protocol ?? 0, only?.port ?? 0, only?.payload ? 1 : 0];
+    const numbers = [...shares, ...times, ...those, this.#cut[direction] ? 1 : 0];
     const answer = await this.#ask(`set ${direction === 'out' ? 0 : 1} ${numbers.join(' ')}`);
     if (answer !== 'ok') throw new Error(`rig: the link answered "${answer}" to "${numbers.join(' ')}"`);
   }

@@ -109,7 +109,10 @@ s.connect(("${to[family]}", ${PORT})); s.send(b"${text}"); s.recv(99)`,
   },
 ];
 
-const AGENTS_SILENT: Faults = { loss: 1, only: { protocol: Protocol.TCP, port: HANDSHAKE_PORT } };
+/** Nothing agents say arrives. What they are told is acknowledged: else nothing is sent behind what was said before. */
+const AGENTS_SILENT: Faults = { loss: 1, only: { protocol: Protocol.TCP, port: HANDSHAKE_PORT, payload: true } };
+/** Longer than what got lost takes until it is sent again. */
+const PATIENT = { handshake: { deadline: '8s' }, hold: { deadline: '10s' } };
 
 describe('what reaches a container before both ends agree', function () {
   this.timeout(120_000);
@@ -128,7 +131,10 @@ describe('what reaches a container before both ends agree', function () {
   };
 
   before(async () => {
-    region = await Region.create({ nodes: { west: ['web', 'api', 'shy'], east: ['db', 'other'] } });
+    region = await Region.create({
+      nodes: { west: ['web', 'api', 'shy'], east: ['db', 'other'] },
+      settings: () => PATIENT,
+    });
     link = await createLink(region.segment, region.member('west').uplink);
     await region.start();
     await region.apply(POLICIES);
@@ -196,10 +202,11 @@ while True: threading.Thread(target=echo, args=(s.accept()[0],), daemon=True).st
           await waitFor('it is held', async () => (await underWay(west)).length > 0);
           await sleep(400);
           assert.equal(ear.hears(text), false, 'nobody has agreed');
-          await link.set({ loss: 1, only: { protocol: Protocol.TCP, port: HANDSHAKE_PORT } }, 'in');
+          await link.set(AGENTS_SILENT, 'in');
           await link.set({}, 'out');
-          const port = (await underWay(west))[0]?.destination.port ?? 0;
-          await standsAt(region.station('east'), 'destination', 'promised', port);
+          const [own] = await underWay(west);
+          assert.ok(own, 'it is under way');
+          await standsAt(region.station('east'), 'destination', 'promised', own.destination.port);
           await sleep(200);
           assert.equal(ear.hears(text), false, 'only the destination has agreed');
         } finally {

@@ -39,7 +39,7 @@ const POLICIES = [
   ),
 ].join('---\n');
 
-const AGENTS_SILENT: Faults = { loss: 1, only: { protocol: Protocol.TCP, port: HANDSHAKE_PORT } };
+const AGENTS_SILENT: Faults = { loss: 1, only: { protocol: Protocol.TCP, port: HANDSHAKE_PORT, payload: true } };
 const TOKENS_LOST: Faults = { loss: 1, only: { protocol: Protocol.UDP, port: PORT } };
 const GOOD: Faults = {};
 

@@ -5,10 +5,10 @@
  * (virtio_net_hdr), as a veth hands them over.
  *
  * Lines on standard input, each answered with one line:
- *   set DIRECTION LOSS DOUBLE REORDER DELAY JITTER PROTOCOL PORT CUT   shares in millionths, times in microseconds
+ *   set DIRECTION LOSS DOUBLE REORDER DELAY JITTER PROTOCOL PORT PAYLOAD CUT   shares in millionths, times in microseconds
  *   counts
- * DIRECTION 0 is from --interface to --peer. PROTOCOL and PORT: only what matches suffers; 0: everything. Ends with its
- * input.
+ * DIRECTION 0 is from --interface to --peer. PROTOCOL and PORT: only what matches suffers; 0: everything. PAYLOAD 1: TCP
+ * segments without any do not suffer. Ends with its input.
  */
 #include "traffic.h"
 
@@ -45,6 +45,7 @@ struct direction {
 	uint32_t loss, duplicate, reorder; /* millionths */
 	uint64_t delay_ns, jitter_ns;
 	unsigned protocol, port;
+	bool payload; /* only what has some */
 	bool cut;
 	struct frame *held; /* to be overtaken */
 	uint64_t passed, lost, doubled, reordered;
@@ -159,6 +160,9 @@ static bool suffers(const struct direction *d, const uint8_t *frame, size_t size
 	}
 	if (d->protocol && d->protocol != protocol)
 		return false;
+	/* What a veth hands over is not padded. */
+	if (d->payload && protocol == IPPROTO_TCP && size >= at + 20 && at + (frame[at + 12] >> 4) * 4u >= size)
+		return false;
 	return !d->port || (size >= at + 4 && (be16(frame + at) == d->port || be16(frame + at + 2) == d->port));
 }
 
@@ -228,7 +232,7 @@ static void receive(int number, uint64_t now)
 
 static void obey(char *line)
 {
-	unsigned long long v[9];
+	unsigned long long v[10];
 
 	if (!strcmp(line, "counts")) {
 		printf("[");
@@ -236,8 +240,8 @@ static void obey(char *line)
 			printf("%s{\"passed\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64 ",\"reordered\":%" PRIu64 "}",
 			       i ? "," : "", directions[i].passed, directions[i].lost, directions[i].doubled, directions[i].reordered);
 		printf("]\n");
-	} else if (sscanf(line, "set %llu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
-			  &v[6], &v[7], &v[8]) == 9 && v[0] < 2) {
+	} else if (sscanf(line, "set %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4],
+			  &v[5], &v[6], &v[7], &v[8], &v[9]) == 10 && v[0] < 2) {
 		struct direction *d = &directions[v[0]];
 
 		d->loss = (uint32_t)v[1];
@@ -247,7 +251,8 @@ static void obey(char *line)
 		d->jitter_ns = v[5] * 1000;
 		d->protocol = (unsigned)v[6];
 		d->port = (unsigned)v[7];
-		d->cut = v[8] != 0;
+		d->payload = v[8] != 0;
+		d->cut = v[9] != 0;
 		printf("ok\n");
 	} else {
 		printf("what?\n");
