@@ -3,13 +3,13 @@
  * with a cgroup of its own, as a container has. `segment.ts` joins nodes.
  */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cgroup } from './cgroup.ts';
 import { closeOnExit } from './cleanup.ts';
 import { uniqueInterface, uniqueName } from './names.ts';
 import { Namespace, Place } from './netns.ts';
 import { attemptSync } from './process.ts';
+import { borrowSysctls } from './sysctls.ts';
 
 export interface NodeOptions {
   readonly name?: string;
@@ -82,7 +82,7 @@ export class Node {
   readonly bridge: string | undefined;
   readonly close: () => void;
   readonly #number: number;
-  readonly #restore: (() => void)[] = [];
+  #giveBack: () => void = () => {};
   #next = 2;
 
   constructor(name: string, namespace: Namespace, attach: 'routed' | 'bridged', number: number) {
@@ -102,7 +102,7 @@ export class Node {
       if (this.bridge && namespace.name === undefined) attemptSync(['ip', 'link', 'del', this.bridge]);
       this.cgroup.close();
       namespace.close();
-      for (const restore of this.#restore.reverse()) restore();
+      this.#giveBack();
     });
   }
 
@@ -117,8 +117,8 @@ export class Node {
   /** @internal Forwarding, and the bridge. */
   async prepare(): Promise<void> {
     const forwarding = { 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 };
-    if (this.namespace.name === undefined) this.#rememberSysctls(Object.keys(forwarding));
-    await this.namespace.sysctl(forwarding);
+    if (this.namespace.name === undefined) this.#giveBack = borrowSysctls(forwarding);
+    else await this.namespace.sysctl(forwarding);
     if (!this.bridge) return;
     await this.namespace.ip([
       `link add ${this.bridge} type bridge`,
@@ -126,14 +126,6 @@ export class Node {
       `addr add ${this.ipv4}/16 dev ${this.bridge}`,
       `addr add ${this.ipv6}/64 dev ${this.bridge} nodad`,
     ]);
-  }
-
-  #rememberSysctls(keys: readonly string[]): void {
-    for (const key of keys) {
-      const path = `/proc/sys/${key.replaceAll('.', '/')}`;
-      const before = readFileSync(path, 'latin1').trim();
-      this.#restore.push(() => attemptSync(['/bin/sh', '-c', `echo ${before} > ${path}`]));
-    }
   }
 
   /** Adds an endpoint, reachable from the host and from the other endpoints at once. */

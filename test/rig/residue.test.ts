@@ -6,6 +6,7 @@ import { processName } from './names.ts';
 import { createNode } from './node.ts';
 import { Background, run } from './process.ts';
 import { assertNoResidue, type Kind, ResidueError, residue, type Trace, takeSnapshot } from './residue.ts';
+import { borrowSysctls, readSysctl } from './sysctls.ts';
 
 const inNamespace = ['ip', 'netns'];
 const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
@@ -44,6 +45,7 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
       return () => run(['nft', 'delete', 'table', 'inet', 'sp-residue']);
     },
   ],
+  ['sysctl', async () => borrowSysctls({ 'net.ipv4.ip_forward': 1 - Number(readSysctl('net.ipv4.ip_forward')) })],
   [
     'cgroup',
     async () => {

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { cgroup2Mount } from './cgroup.ts';
 import { creatorOf } from './names.ts';
 import { attempt, isRunning, MARK } from './process.ts';
+import { readSysctl } from './sysctls.ts';
 
 export type Kind =
   | 'bpf program'
@@ -26,6 +27,7 @@ export type Kind =
   | 'nftables rule'
   | 'cgroup'
   | 'process'
+  | 'sysctl'
   | 'mount';
 
 export interface Trace {
@@ -55,6 +57,7 @@ export async function takeSnapshot(): Promise<Snapshot> {
     ...pins(),
     ...namespaces(),
     ...(await network()),
+    ...sysctls(),
     ...(await firewall()),
     ...cgroups(),
     ...processes(),
@@ -187,15 +190,19 @@ function mountinfo(): { path: string; type: string }[] {
     });
 }
 
+/** Every machine has it that systemd has begun; on others whoever is first to pin something mounts it, for good. */
+const BPFFS = '/sys/fs/bpf';
+/** The kernel's own, which come with a mount. */
+const KERNELS_PINS = new Set(['maps.debug', 'progs.debug']);
+
 function pins(): Trace[] {
   return mountinfo()
     .filter(({ type }) => type === 'bpf')
     .flatMap(({ path }) => [
-      { kind: 'bpffs' as const, what: path },
-      ...readdirSync(path, { recursive: true }).map((name) => ({
-        kind: 'pin' as const,
-        what: join(path, String(name)),
-      })),
+      ...(path === BPFFS ? [] : [{ kind: 'bpffs' as const, what: path }]),
+      ...readdirSync(path, { recursive: true })
+        .filter((name) => !KERNELS_PINS.has(String(name)))
+        .map((name) => ({ kind: 'pin' as const, what: join(path, String(name)) })),
     ]);
 }
 
@@ -237,6 +244,13 @@ async function network(): Promise<Trace[]> {
     }
   }
   return traces;
+}
+
+/** Whether this machine sends on what is not for it: routes come and go with that. */
+function sysctls(): Trace[] {
+  return ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding'].map((key) => {
+    return { kind: 'sysctl', what: `${key}=${readSysctl(key)}` };
+  });
 }
 
 async function firewall(): Promise<Trace[]> {
@@ -301,7 +315,10 @@ function processes(): Trace[] {
 }
 
 function mounts(): Trace[] {
-  return mountinfo()
-    .filter(({ path }) => path !== '/run/netns') // `ip netns` makes it with the first namespace, and keeps it
-    .map(({ path, type }) => ({ kind: 'mount' as const, what: `${path} (${type})` }));
+  return (
+    mountinfo()
+      // `ip netns` makes the first with the first namespace, and keeps it
+      .filter(({ path }) => path !== '/run/netns' && path !== BPFFS)
+      .map(({ path, type }) => ({ kind: 'mount' as const, what: `${path} (${type})` }))
+  );
 }
