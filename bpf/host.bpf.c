@@ -5,43 +5,48 @@
  *   from_host_endpoint, to_host_endpoint   what an endpoint on the host's network sends and receives
  *   to_container                           what reaches one of several containers behind one veth; what such a
  *                                          container sends is judged at the veth, where its cgroup shows
+ *   find_receiver                          at no door: the agent runs it, to know whom a port of the host's leads to
  *
  * They are attached to the container's own cgroup and so run for its sockets only, and for those in cgroups
  * below. They decide (1 passes, 0 drops), change nothing, and share every table with `network`. Packets that no
  * socket receives (a closed port, an echo request on the host's network) do not come here. What has to wait for a
- * handshake cannot: it has been routed already, and is dropped where a policy restricts its sender. Refused packets are
- * not answered here.
+ * handshake is dropped here, so that its sender learns nothing of it (2), after the agent has got a copy (lib/hold.h):
+ * it has been routed already. Of an endpoint in a namespace of its own, from where the agent cannot send, it is only
+ * dropped, where a policy restricts its sender. Refused packets are not answered here.
  *
  * What a packet costs: as in `network`, with the socket's cgroup looked up in place of the interface.
  */
 
 #define NETWORK_HEADER 0
+#define WITH_TAKING
 #include "lib/judge.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PASS 1
 #define DROP 0
+#define DROP_QUIETLY 2 /* as a link does that is full */
 
 /* How deep below its container's cgroup a process may have moved. */
 #define LEVELS_MAX 12
 
+/* The container at `cgroup`, or at one above it; `ancestor` tells that of a level below the root. */
+#define CONTAINER_AT(cgroup, ancestor)                                              \
+	({                                                                          \
+		__u64 at = cgroup;                                                  \
+		struct container *found = bpf_map_lookup_elem(&containers, &at);    \
+		for (int level = 1; !found && level <= LEVELS_MAX; level++) {       \
+			at = ancestor;                                              \
+			if (!at)                                                    \
+				break;                                              \
+			found = bpf_map_lookup_elem(&containers, &at);              \
+		}                                                                   \
+		found;                                                              \
+	})
+
 static __always_inline struct container *container_of_socket(struct __sk_buff *skb)
 {
-	__u64 cgroup = bpf_skb_cgroup_id(skb);
-	struct container *container = bpf_map_lookup_elem(&containers, &cgroup);
-
-	if (likely(container))
-		return container;
-	for (int level = 1; level <= LEVELS_MAX; level++) {
-		cgroup = bpf_skb_ancestor_cgroup_id(skb, level);
-		if (!cgroup)
-			break;
-		container = bpf_map_lookup_elem(&containers, &cgroup);
-		if (container)
-			return container;
-	}
-	return NULL;
+	return CONTAINER_AT(bpf_skb_cgroup_id(skb), bpf_skb_ancestor_cgroup_id(skb, level));
 }
 
 FUNCTION clear_mark(struct __sk_buff *skb)
@@ -60,8 +65,9 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 {
 	struct container *container = container_of_socket(skb);
 	struct packet p = {};
-	struct party me;
+	enum outcome outcome;
 	enum reason reason;
+	struct party me;
 
 	if (unlikely(!container)) {
 		count_drop(REASON_NO_TABLE, skb->len);
@@ -86,7 +92,10 @@ static __always_inline int judge_packet(struct __sk_buff *skb, enum direction di
 		refuse_packet(skb, &p, &me, direction, reason);
 		return DROP;
 	}
-	if (judge(skb, &p, &me, direction, place, true) != OUTCOME_PASS)
+	outcome = judge(skb, &p, &me, direction, place, true, container->flags & CONTAINER_HERE);
+	if (direction == DIRECTION_EGRESS && unlikely(outcome == OUTCOME_TAKEN))
+		return DROP_QUIETLY;
+	if (outcome != OUTCOME_PASS)
 		return DROP;
 	if (unlikely(p.first_fragment))
 		remember_fragment(skb, &p, me.endpoint);
@@ -109,4 +118,54 @@ SEC("cgroup_skb/ingress")
 int to_container(struct __sk_buff *skb)
 {
 	return judge_packet(skb, DIRECTION_INGRESS, PLACE_CONTAINER);
+}
+
+static __always_inline struct bpf_sock *socket_at(struct __sk_buff *skb, const struct receiver_question *question)
+{
+	const __u32 *words = (const __u32 *)question->address.bytes;
+	bool ipv4 = !words[0] && !words[1] && words[2] == bpf_htonl(0xffff);
+	struct bpf_sock_tuple tuple = {};
+	__u32 size;
+
+	if (ipv4) {
+		tuple.ipv4.daddr = words[3];
+		tuple.ipv4.dport = question->port;
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.daddr, words, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.dport = question->port;
+		size = sizeof(tuple.ipv6);
+	}
+	if (question->protocol == IPPROTO_TCP)
+		return bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (question->protocol == IPPROTO_UDP)
+		return bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	return NULL;
+}
+
+/* Runs on a `struct receiver_question`. 1: `cb` is the `struct receiver`; 0: it is nobody we know. */
+SEC("cgroup_skb/ingress")
+int find_receiver(struct __sk_buff *skb)
+{
+	struct receiver_question question;
+	struct container *container;
+	struct bpf_sock *socket;
+	struct owner *owner;
+
+	if (bpf_skb_load_bytes(skb, 0, &question, sizeof(question)))
+		return 0;
+	/* Whoever listens on all addresses is not at those of others. */
+	owner = owner_of(&question.address);
+	if (!owner || owner->endpoint)
+		return 0;
+	socket = socket_at(skb, &question);
+	if (!socket)
+		return 0;
+	container = CONTAINER_AT(bpf_sk_cgroup_id(socket), bpf_sk_ancestor_cgroup_id(socket, level));
+	bpf_sk_release(socket);
+	if (!container)
+		return 0;
+	skb->cb[0] = container->endpoint;
+	skb->cb[1] = container->slot;
+	return 1;
 }

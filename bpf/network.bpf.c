@@ -23,7 +23,6 @@
  */
 
 #define WITH_CONNTRACK
-#define WITH_HOLD
 #define WITH_ANSWERS
 #include "lib/judge.h"
 #include "lib/countersign.h"
@@ -194,7 +193,7 @@ static __always_inline int judge_frame(struct __sk_buff *skb, enum direction dir
 		if (direction == DIRECTION_EGRESS && (container = container_slot(skb, interface)))
 			me.slot = container;
 	}
-	outcome = judge(skb, &p, &me, direction, place, container);
+	outcome = judge(skb, &p, &me, direction, place, container, true);
 	if (unlikely(outcome != OUTCOME_PASS))
 		return outcome == OUTCOME_SENT ? TC_REDIRECT : DROP;
 	if (unlikely(p.first_fragment))

@@ -19,10 +19,15 @@ struct interface {
 	__u32 cgroup_level;
 };
 
+enum container_flags {
+	CONTAINER_HERE = 1, /* on the host's own network: what it has sent the agent can send again */
+};
+
 /* Key: cgroup id. */
 struct container {
 	__u32 endpoint;
 	__u32 slot;
+	__u32 flags; /* enum container_flags */
 };
 
 enum owner_flags {

@@ -72,6 +72,14 @@ struct peer_event {
 	__u8 pad[3];
 };
 
+/* One record of the ring `taken`, before the packet's own bytes: what was taken from its sender to wait. */
+struct taken_head {
+	__u32 endpoint;
+	__u32 length;  /* of the packet, from its IP header on */
+	__u32 segment; /* bytes of payload of each packet it was to become; 0: it is one */
+	__u32 pad;
+};
+
 /* Key 0 of settings. */
 struct settings {
 	__u32 revision;      /* flows decided under another one are decided again */

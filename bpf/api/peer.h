@@ -78,6 +78,20 @@ struct claim_payload {
 	__u8 token[16];
 } __attribute__((packed));
 
+/* What `find_receiver` is asked, behind 14 bytes that say nothing: who listens on the host's own network. */
+struct receiver_question {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+/* And the answer, the first words of `cb`. */
+struct receiver {
+	__u32 endpoint;
+	__u32 slot;
+};
+
 /* Key: epoch & 3. */
 struct tag_key {
 	__u64 halves[2]; /* the 128-bit key as SipHash reads it: little-endian */

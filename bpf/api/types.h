@@ -60,7 +60,7 @@ enum reason {
 	REASON_UNVERIFIED = 18,  /* payload before both ends agreed */
 	REASON_REFUSED = 19,     /* the peer's agent, or ours, refused this peer a moment ago */
 	REASON_CLAIM = 20,       /* a claim token: it is for us, never for the container */
-	REASON_HOLD_RATE = 21,   /* more new peers in a second than the endpoint may ask for */
+	REASON_HOLD_RATE = 21,   /* more new peers in a second than the endpoint may ask for, or than there is room for */
 	REASON_MAX,
 };
 
@@ -70,7 +70,7 @@ enum incident {
 	INCIDENT_FLOW_LOST = 1,     /* no room in the flow table: the next packet is decided anew */
 	INCIDENT_CONTRADICTION = 2, /* the socket's cgroup is another endpoint's than the interface's */
 	INCIDENT_ADOPTED = 3,       /* a TCP flow first seen in mid-stream */
-	INCIDENT_HELD = 4,          /* a packet marked to be held */
+	INCIDENT_HELD = 4,          /* a packet marked to be held, or taken */
 	INCIDENT_HOLD_LEAKED = 5,   /* a held packet about to leave the node with nobody having released it */
 	INCIDENT_TAG_WRITTEN = 6,
 	INCIDENT_TAG_NO_ROOM = 7,   /* the options were full: the connection needs a handshake */

@@ -150,6 +150,7 @@ enum outcome {
 	OUTCOME_DROP = 0,
 	OUTCOME_PASS = 1,
 	OUTCOME_SENT = 2, /* it has become an answer, and is redirected */
+	OUTCOME_TAKEN = 3, /* it waits where only the agent can send it on */
 };
 
 /* Counts, tells and, where that is wanted, answers a packet that will not pass. */
@@ -218,7 +219,7 @@ static __always_inline enum outcome judge_anew(struct __sk_buff *skb, const stru
 		return OUTCOME_PASS;
 	}
 	if (!reason && q->step == STEP_HOLD)
-		reason = hold_packet(skb, q->me.endpoint);
+		reason = hold_packet(skb, q->me.endpoint, q->waits);
 	q->reason = reason;
 	if (!q->step || reason == REASON_POLICY) {
 		count_rule(q->decision.rule, skb->len);
@@ -242,6 +243,10 @@ static __always_inline enum outcome judge_anew(struct __sk_buff *skb, const stru
 	if (!q->step && (q->decision.verdict == VERDICT_ALERT || q->decision.staged_verdict != q->decision.verdict ||
 			 settings->observe))
 		emit_verdict(skb, p, q);
+#ifdef WITH_TAKING
+	if (q->step == STEP_HOLD)
+		return OUTCOME_TAKEN;
+#endif
 	return OUTCOME_PASS;
 }
 
@@ -283,13 +288,16 @@ FUNCTION check_own_tag(struct __sk_buff *skb, const struct packet *p, struct que
 	return REASON_NONE;
 }
 
-/* What becomes of a packet of a conversation. `exact` says that me->slot was read from the socket in hand. */
+/*
+ * What becomes of a packet of a conversation. `exact` says that me->slot was read from the socket in hand, `waits` that
+ * the packet can be held.
+ */
 static __always_inline enum outcome judge(struct __sk_buff *skb, const struct packet *p, const struct party *me,
-				  enum direction direction, enum place place, bool exact)
+					  enum direction direction, enum place place, bool exact, bool waits)
 {
 	struct settings *settings = settings_now();
 	__u64 now = bpf_ktime_get_coarse_ns();
-	struct question q = { .me = *me, .direction = direction, .opened = direction };
+	struct question q = { .me = *me, .direction = direction, .opened = direction, .waits = waits };
 	struct flow *flow, *crossed = NULL;
 
 	if (!settings)

@@ -41,8 +41,9 @@ struct question {
 	struct party me;
 	__u8 direction; /* enum direction, of the packet in hand */
 	__u8 opened;    /* enum direction, of the one that opened the conversation */
-	__u8 pending;   /* the packet continues a flow that is */
-	__u8 own_tag;   /* it bears a tag that names its sender */
+	__u8 pending : 1; /* the packet continues a flow that is */
+	__u8 own_tag : 1; /* it bears a tag that names its sender */
+	__u8 waits : 1;   /* it can wait, if it must */
 	__u32 known;    /* the peer's slot, as an earlier packet found it */
 	__u64 tag;      /* the identity that a tag has told, of this packet or of an earlier one of its connection */
 	/* the answer */

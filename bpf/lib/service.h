@@ -105,7 +105,7 @@ static __always_inline bool must_introduce(const struct packet *p, const struct 
 	struct settings *settings = settings_now();
 
 	return with_conntrack && p->protocol == IPPROTO_UDP && q->peer.flags & BACKEND_GUARDED && settings &&
-	       can_ask(settings);
+	       can_ask(q, settings);
 #else
 	return false;
 #endif
@@ -123,7 +123,7 @@ static __always_inline enum reason pass_service(struct __sk_buff *skb, const str
 		if (!opens_tcp(p) || tcp_payload(skb, p))
 			return REASON_UNVERIFIED;
 		q->step = STEP_GO;
-	} else if (can_ask(settings)) {
+	} else if (can_ask(q, settings)) {
 		q->step = STEP_HOLD;
 	} else if (settings->hold_mark && !settings->hold_open) {
 		return REASON_UNVERIFIED;

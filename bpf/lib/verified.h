@@ -122,14 +122,10 @@ static __always_inline bool may_tell(const struct packet *p, const struct questi
 /* How long what could not be asked goes as to the world before somebody is looked for again, in seconds. */
 #define UNASKED_TRUST 5
 
-/* True where a packet can wait for an answer: it is met before routing, and our agent is there to ask. */
-static __always_inline bool can_ask(const struct settings *settings)
+/* True where the packet can wait for an answer, and our agent is there to ask. */
+static __always_inline bool can_ask(const struct question *q, const struct settings *settings)
 {
-#ifdef WITH_HOLD
-	return settings->hold_mark && bpf_ktime_get_coarse_ns() < settings->heartbeat + AGENT_STALE;
-#else
-	return false;
-#endif
+	return q->waits && settings->hold_mark && bpf_ktime_get_coarse_ns() < settings->heartbeat + AGENT_STALE;
 }
 
 /* Whether a policy says whom the endpoint may open to. */
@@ -153,7 +149,7 @@ static __always_inline bool must_ask(struct question *q, const struct settings *
 {
 	if (!(q->domain & DOMAIN_HOLD))
 		return false;
-	if (!settings || can_ask(settings) || (!settings->hold_open && is_restricted(q)))
+	if (!settings || can_ask(q, settings) || (!settings->hold_open && is_restricted(q)))
 		return true;
 	q->expires = bpf_ktime_get_coarse_ns() / SECOND + UNASKED_TRUST;
 	return false;
@@ -182,7 +178,7 @@ static __always_inline enum reason next_step(struct __sk_buff *skb, const struct
 
 		/* Sent again: nobody has answered with a tag. Where nobody can ask either, the answer's tag is all there is. */
 		if (q->own_tag && q->domain & DOMAIN_TAG && !payload &&
-		    (!q->pending || !hold || !settings || !can_ask(settings)))
+		    (!q->pending || !hold || !settings || !can_ask(q, settings)))
 			q->step = STEP_GO;
 		else if (hold)
 			q->step = STEP_HOLD;

@@ -4,12 +4,14 @@ import { formatAddress, parseAddress } from '../model/address.ts';
 import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import { PROTOCOLS } from '../model/protocol.ts';
 import type { Address, Backend, Container, FrontendKey, Interface, Owner } from './layouts.gen.ts';
-import { BackendFlags, InterfaceFlags, OwnerFlags, Slot } from './layouts.gen.ts';
+import { BackendFlags, ContainerFlags, InterfaceFlags, OwnerFlags, Slot } from './layouts.gen.ts';
 
 /** What this node itself is: addresses that are its own, and links that lead out of it. */
 export interface HostFacts {
   readonly addresses: readonly string[];
   readonly uplinks: readonly number[];
+  /** Inode of its network namespace. */
+  readonly netns: number;
 }
 
 /** Of 65,536 that the kernel's table holds: the rest is for published ports. Those beyond are of the world. */
@@ -76,7 +78,8 @@ export function endpointRows(
     }
     for (const container of endpoint.containers) {
       const refined = numbering.slot(container.identity.id);
-      if (refined !== undefined) containers.set(container.cgroup.id, { endpoint: number, slot: refined });
+      const flags = endpoint.netns === host.netns ? ContainerFlags.ContainerHere : 0;
+      if (refined !== undefined) containers.set(container.cgroup.id, { endpoint: number, slot: refined, flags });
     }
     if (endpoint.mode !== 'interface') continue;
     for (const address of endpoint.addresses)

@@ -1,4 +1,5 @@
 /** What this node itself is, from its links, addresses and routes. */
+import { statSync } from 'node:fs';
 import { listAddresses, listLinks, listRoutes } from '../libbpf/index.ts';
 import type { HostFacts } from './endpoint-rows.ts';
 
@@ -19,5 +20,9 @@ export function readHostFacts(endpoints: ReadonlySet<number>): HostFacts {
     if (route.gateway !== undefined && route.ifindex !== undefined) uplinks.add(route.ifindex);
   }
   for (const ifindex of endpoints) uplinks.delete(ifindex);
-  return { addresses: [...new Set(listAddresses().map(({ address }) => address))], uplinks: [...uplinks] };
+  return {
+    addresses: [...new Set(listAddresses().map(({ address }) => address))],
+    uplinks: [...uplinks],
+    netns: statSync('/proc/self/ns/net').ino,
+  };
 }

@@ -37,12 +37,14 @@ import type {
   KernelRecord,
   MapFill,
   ProgramStats,
+  TakenPackets,
 } from './port.ts';
 import { loadPrograms, type Programs, removeOldVersions, versionDirectories } from './programs.ts';
 import { decodeRecords, type RecordContext } from './records.ts';
 import { uncountedOf } from './rule-counters.ts';
 import { checkHoldMark, SettingsRow } from './settings.ts';
 import { Slots } from './slots.ts';
+import { TakenRing } from './taken.ts';
 
 const CGROUP_PROGRAMS = ['cgroup_created', 'cgroup_entered', 'cgroup_removed'] as const;
 
@@ -78,6 +80,7 @@ class KernelDatapath implements Datapath {
   readonly #gate: Gate;
   readonly #context: RecordContext;
   readonly #ring: RingBuffer;
+  readonly #taken: TakenRing;
   readonly #listeners: ((records: readonly KernelRecord[]) => void)[] = [];
   #tables: PolicyTables;
   #cleaned = false;
@@ -106,6 +109,7 @@ class KernelDatapath implements Datapath {
       tables,
       settings: this.#settings,
       clock: this.#clock,
+      findReceiver: this.#programs.program('find_receiver'),
       endpointNumber: (id) => this.#endpoints.numberOf(id),
       endpointId: (number) => this.#endpoints.idOf(number),
       slotOf: (identity) => this.#slots.slotOf(identity),
@@ -135,6 +139,7 @@ class KernelDatapath implements Datapath {
       },
       keepAlive: false,
     });
+    this.#taken = new TakenRing(this.#programs.taken, (number) => this.#endpoints.idOf(number));
     this.#attachments.attachGate(CGROUP_PROGRAMS);
     this.#gate = openGate({
       programs: this.#programs,
@@ -150,6 +155,10 @@ class KernelDatapath implements Datapath {
 
   get peers(): PeerTables {
     return this.#peers;
+  }
+
+  get taken(): TakenPackets {
+    return this.#taken;
   }
 
   get hardening(): HardeningTables {
@@ -310,6 +319,7 @@ class KernelDatapath implements Datapath {
 
   close(): void {
     this.#ring.close();
+    this.#taken.close();
     this.#earlyListeners.close();
     this.#hardening.close();
     this.#programs.close();

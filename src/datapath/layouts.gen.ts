@@ -105,6 +105,21 @@ export function ClassFlagsName(value: number): string {
   return ClassFlagsNames.get(value) ?? String(value);
 }
 
+/** enum container_flags. */
+export const ContainerFlags = {
+  ContainerHere: 1,
+} as const;
+export type ContainerFlags = (typeof ContainerFlags)[keyof typeof ContainerFlags];
+
+const ContainerFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [1, 'ContainerHere'],
+]);
+
+/** The name of a value of enum container_flags; the number itself for one it does not have. */
+export function ContainerFlagsName(value: number): string {
+  return ContainerFlagsNames.get(value) ?? String(value);
+}
+
 /** enum direction. */
 export const Direction = {
   Egress: 0,
@@ -1086,22 +1101,25 @@ export const ComponentLayout: Layout<Component> = {
 export interface Container {
   readonly endpoint: number;
   readonly slot: number;
+  readonly flags: number;
 }
 
 export const ContainerLayout: Layout<Container> = {
   name: 'container',
-  size: 8,
+  size: 12,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
       endpoint: view.getUint32(offset, true),
       slot: view.getUint32(offset + 4, true),
+      flags: view.getUint32(offset + 8, true),
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
     view.setUint32(offset, u32(value.endpoint), true);
     view.setUint32(offset + 4, u32(value.slot), true);
+    view.setUint32(offset + 8, u32(value.flags), true);
   },
 };
 
@@ -2159,6 +2177,56 @@ export const ProfileLayout: Layout<Profile> = {
   },
 };
 
+/** struct receiver. */
+export interface Receiver {
+  readonly endpoint: number;
+  readonly slot: number;
+}
+
+export const ReceiverLayout: Layout<Receiver> = {
+  name: 'receiver',
+  size: 8,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      endpoint: view.getUint32(offset, true),
+      slot: view.getUint32(offset + 4, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setUint32(offset, u32(value.endpoint), true);
+    view.setUint32(offset + 4, u32(value.slot), true);
+  },
+};
+
+/** struct receiver_question. */
+export interface ReceiverQuestion {
+  readonly address: Address;
+  readonly port: number;
+  readonly protocol: number;
+}
+
+export const ReceiverQuestionLayout: Layout<ReceiverQuestion> = {
+  name: 'receiver_question',
+  size: 20,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      address: AddressLayout.read(buffer, offset),
+      port: view.getUint16(offset + 16, false),
+      protocol: view.getUint8(offset + 18),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    clearBytes(buffer, offset, 20);
+    AddressLayout.write(value.address, buffer, offset);
+    view.setUint16(offset + 16, u16(value.port), false);
+    view.setUint8(offset + 18, u8(value.protocol));
+  },
+};
+
 /** struct replay. */
 export interface Replay {
   readonly source: Address;
@@ -2516,6 +2584,33 @@ export const TagOwnerLayout: Layout<TagOwner> = {
   write(value, buffer, offset) {
     const view = viewOf(buffer);
     view.setBigUint64(offset, u64(value.identity), true);
+  },
+};
+
+/** struct taken_head. */
+export interface TakenHead {
+  readonly endpoint: number;
+  readonly length: number;
+  readonly segment: number;
+}
+
+export const TakenHeadLayout: Layout<TakenHead> = {
+  name: 'taken_head',
+  size: 16,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      endpoint: view.getUint32(offset, true),
+      length: view.getUint32(offset + 4, true),
+      segment: view.getUint32(offset + 8, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    clearBytes(buffer, offset, 16);
+    view.setUint32(offset, u32(value.endpoint), true);
+    view.setUint32(offset + 4, u32(value.length), true);
+    view.setUint32(offset + 8, u32(value.segment), true);
   },
 };
 

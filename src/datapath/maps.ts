@@ -67,8 +67,9 @@ export const PER_CPU_LAYOUTS = {
   incidents: [U32, U64],
 } as const;
 
-/** The one table that is no table: the ring of events. */
+/** No tables: the ring of events, and that of packets which wait. */
 export const EVENTS = 'events';
+export const TAKEN = 'taken';
 
 /** What belongs to cgroups and not to a key of ours; there is none where no connection can be tagged. */
 export const TAG_OWNERS = 'tag_owners';
@@ -123,7 +124,7 @@ export function openPerCpuTable<N extends PerCpuName>(pins: string, name: N): Ta
  * Raised when a struct of `bpf/api` changes: maps pinned under another version are not taken over but left to the
  * programs that use them until the new ones have replaced those.
  */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 /** Where the maps of this layout are pinned. */
 export function mapDirectory(pins: string): string {

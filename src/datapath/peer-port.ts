@@ -93,6 +93,15 @@ export interface PeerTables {
   sweep(): number;
   claim(claims: readonly Claim[]): void;
   unclaim(tokens: readonly Uint8Array[]): void;
-  /** The identity of the container that last sent from there, where several share an endpoint's address. */
-  senderOf(side: Side, protocol: number): bigint | undefined;
+  /** The container that last sent from there, where several share an endpoint's or the host's address. */
+  senderOf(side: Side, protocol: number): Party | undefined;
+  /** The container that listens there, where the address is the host's own: UDP or TCP, to anybody. */
+  listenerAt(side: Side, protocol: number): Party | undefined;
+}
+
+/** Somebody of this node. */
+export interface Party {
+  /** The endpoint's id. */
+  readonly endpoint: string;
+  readonly identity: bigint;
 }

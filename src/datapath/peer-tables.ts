@@ -1,18 +1,20 @@
 /** Peers of other nodes, in the kernel: see ./peer-port.ts for what is promised. */
-import { BpfError, type TypedMap } from '../libbpf/index.ts';
+import { BpfError, type BpfProgram, type TypedMap } from '../libbpf/index.ts';
 import { parseAddress } from '../model/address.ts';
 import type { Side } from '../model/conversation.ts';
 import { type Clock, monotonicSeconds } from './clock.ts';
 import { type ClaimKey, type Verified, VerifiedFlags, type VerifiedKey } from './layouts.gen.ts';
 import type { Tables } from './maps.ts';
-import type { Claim, DomainNetwork, PeerTables, TagKeys, VerifiedPeer } from './peer-port.ts';
+import type { Claim, DomainNetwork, Party, PeerTables, TagKeys, VerifiedPeer } from './peer-port.ts';
 import * as rows from './peer-rows.ts';
+import { findReceiver } from './receiver.ts';
 import type { SettingsRow } from './settings.ts';
 
 export interface PeerTablesOptions extends rows.PeerNumbering {
   readonly tables: Pick<Tables, 'domains' | 'verified' | 'claims' | 'tag_keys' | 'senders'>;
   readonly settings: SettingsRow;
   readonly clock: Clock;
+  readonly findReceiver: BpfProgram | undefined;
 }
 
 export class KernelPeerTables implements PeerTables {
@@ -132,11 +134,25 @@ export class KernelPeerTables implements PeerTables {
     remove(this.#tables.claims, tokens.map(rows.claimKey));
   }
 
-  senderOf({ address, port }: Side, protocol: number): bigint | undefined {
+  senderOf({ address, port }: Side, protocol: number): Party | undefined {
     const bytes = parseAddress(address);
     if (bytes === undefined) return undefined;
     const sender = this.#tables.senders.get({ address: { bytes }, port, protocol });
-    return sender === undefined ? undefined : this.#options.identityOf(sender.slot);
+    return sender && this.#party(sender.endpoint, sender.slot);
+  }
+
+  listenerAt({ address, port }: Side, protocol: number): Party | undefined {
+    const bytes = parseAddress(address);
+    if (bytes === undefined) return undefined;
+    const { findReceiver: program } = this.#options;
+    const found = program && findReceiver(program, { address: { bytes }, port, protocol });
+    return found && this.#party(found.endpoint, found.slot);
+  }
+
+  #party(number: number, slot: number): Party | undefined {
+    const endpoint = this.#options.endpointId(number);
+    const identity = this.#options.identityOf(slot);
+    return endpoint === undefined || identity === undefined ? undefined : { endpoint, identity };
   }
 
   /** Deletes what is known of endpoints' peers, and promised to endpoints, where the number is none of these. */

@@ -11,6 +11,24 @@ import type { Gate, GateRecord } from './gate/port.ts';
 import type { HardeningTables, ViolationRecord } from './hardening-port.ts';
 import type { ClaimRecord, PeerTables, StrangerRecord } from './peer-port.ts';
 
+/** A packet that was taken from an endpoint of the host's own network, because it has to wait. */
+export interface TakenPacket {
+  /** Its id. */
+  readonly endpoint: string;
+  /** From its IP header on; checksums may not be complete. Valid until the listener returns. */
+  readonly packet: Buffer;
+  /** Bytes of payload of each packet it was to become; 0: it is one. */
+  readonly segment: number;
+}
+
+/** They have left their sockets, and nobody but the listener has them. */
+export interface TakenPackets {
+  /** One listener; what comes before there is one is lost. */
+  onPackets(listener: (packets: readonly TakenPacket[]) => void): void;
+  /** Delivers now what has been taken so far. Does nothing while packets are being delivered. */
+  drain(): void;
+}
+
 /** A flow as the kernel counts it. Times are milliseconds since the epoch. */
 export interface FlowRecord {
   readonly endpoint: string;
@@ -123,6 +141,7 @@ export interface Datapath {
   readonly revision: number;
   /** Peers of other nodes. What it says of endpoints of an earlier agent it can say after the first `applyEndpoints`. */
   readonly peers: PeerTables;
+  readonly taken: TakenPackets;
   /** What containers may do to this node. */
   readonly hardening: HardeningTables;
   /** What keeps new containers waiting until their tables are in. Off until it is configured. */

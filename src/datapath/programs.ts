@@ -18,13 +18,23 @@ import { ADOPTER } from './early-listeners.ts';
 import { GATE_MAPS, GATE_OBJECT, openPinnedGate, STOP_AGAIN } from './gate/kernel-gate.ts';
 import { HARDENING_MAPS } from './hardening/tables.ts';
 import { type TagOwner, TagOwnerLayout } from './layouts.gen.ts';
-import { EVENTS, mapDirectory, PER_CPU_NAMES, TABLE_NAMES, TAG_OWNERS, type Tables, typedTables } from './maps.ts';
+import {
+  EVENTS,
+  mapDirectory,
+  PER_CPU_NAMES,
+  TABLE_NAMES,
+  TAG_OWNERS,
+  TAKEN,
+  type Tables,
+  typedTables,
+} from './maps.ts';
 import type { DatapathOptions, DatapathSizes } from './port.ts';
 
 const MAP_NAMES: readonly string[] = [
   ...TABLE_NAMES,
   ...PER_CPU_NAMES,
   EVENTS,
+  TAKEN,
   TAG_OWNERS,
   ...GATE_MAPS,
   ...HARDENING_MAPS,
@@ -84,6 +94,7 @@ export interface Programs {
   readonly adopted: boolean;
   readonly tables: Tables;
   readonly events: BpfMap;
+  readonly taken: BpfMap;
   /** Whose cgroup it is, by its id, where the tagging program is attached. */
   readonly owners?: TypedMap<bigint, TagOwner>;
   /** Whose listeners `adopt_listeners` looks after, by the cgroup's id. */
@@ -145,6 +156,7 @@ export function loadPrograms(options: DatapathOptions): Programs {
     adopted,
     tables: typedTables(map),
     events: map(EVENTS),
+    taken: map(TAKEN),
     ...(owners === undefined ? {} : { owners: new TypedMap(owners, U64, TagOwnerLayout) }),
     ...(adoptedCgroups === undefined ? {} : { adoptedCgroups }),
     program: (name) => programs.get(name),

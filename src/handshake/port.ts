@@ -21,9 +21,9 @@ export interface LocalEnd {
 
 /** This node, as it stands now. */
 export interface LocalNode {
-  /** Who sends from there: the container, where several share the address and the kernel knows. */
+  /** Who sends from there: the container, where several share the address, and the kernel knows. */
   senderAt(side: Side, protocol: number): LocalEnd | undefined;
-  /** Who is reached there: an endpoint's own address, or a published port. The port is the container's own. */
+  /** Who is reached there: an endpoint's own address, a published port, or one of the host's. The port is the container's own. */
   receiverAt(side: Side, protocol: number): (LocalEnd & { readonly port: number }) | undefined;
   /** Whether the address is rewritten to one of this node's endpoints on its way: only the way will tell to which. */
   mayLeadHere(address: string): boolean;

@@ -3,15 +3,21 @@ import type { IpPacket } from './packet.ts';
 import type { DropReason, HeldFlow, HoldLimits, HoldOptions } from './port.ts';
 import type { Destination } from './rewrite.ts';
 
-/** A packet that waits, and where its container sent it, where that is told. */
+/** A packet that waits. */
 export interface Waiting {
   readonly packet: IpPacket;
-  readonly original: Destination | undefined;
+  /** Where its container sent it, if that is told. `untold`: connection tracking is to be asked. */
+  readonly original: Destination | 'untold' | undefined;
 }
 
-/** The first packet of a flow: it waits in the kernel, until a token has taken its place. */
+/** The first packet of a flow. */
 export interface First extends Waiting {
-  /** Of the queue. */
+  /** It waits in the kernel's queue, until a token has taken its place; else it was taken from its sender. */
+  readonly queued: Queued | undefined;
+}
+
+/** A packet in the queue. */
+export interface Queued {
   readonly id: number;
   readonly mark: number;
 }
@@ -52,8 +58,8 @@ export interface Flow extends FlowStart {
   readonly accounts: readonly [peer: Account, endpoint: Account, node: Account];
   packets: number;
   bytes: number;
-  /** The first packet has left, with a token in the place of its payload. */
-  tokenSent: boolean;
+  /** Where the first packet waits in the kernel; undefined: it does not, or has left with a token in the place of its payload. */
+  queued: Queued | undefined;
 }
 
 const FULL = ['peer-full', 'endpoint-full', 'node-full'] as const satisfies readonly DropReason[];
@@ -127,7 +133,8 @@ export class Book {
       accountOf(this.#endpoints, start.endpoint),
       this.#node,
     ] as const;
-    const flow: Flow = { ...start, further: [], accounts, packets: 0, bytes: 0, tokenSent: false };
+    const { queued } = start.first;
+    const flow: Flow = { ...start, further: [], accounts, packets: 0, bytes: 0, queued };
     this.#flows.set(start.told.id, flow);
     this.#keys.set(start.key, flow);
     count(flow, start.size);

@@ -1,12 +1,14 @@
 /**
  * What is done with each packet that waits. The first one of a flow stays in the kernel until it is accepted, with a token
  * in its place or as it is; the others are taken out of the queue at once and sent from here, because each of them has
- * met connection tracking before the first one's entry was confirmed, and would get a port of its own behind NAT.
+ * met connection tracking before the first one's entry was confirmed, and would get a port of its own behind NAT. Packets
+ * that were taken from their senders have passed all of that already: each of them is sent from here.
  */
 
 import { hasPorts } from '../model/protocol.ts';
-import type { Conntrack, OriginalTuple, PacketQueue, PacketSender, QueuedPacket } from '../netfilter/port.ts';
-import { Book, type First, type Flow, type Outgoing, type Waiting } from './book.ts';
+import type { Conntrack, PacketQueue, PacketSender, QueuedPacket } from '../netfilter/port.ts';
+import { type Arrival, fromQueue, fromSender, originalOf } from './arrival.ts';
+import { Book, type Flow, type Outgoing, type Queued, type Waiting } from './book.ts';
 import { Outbox } from './outbox.ts';
 import {
   conversationKey,
@@ -16,14 +18,15 @@ import {
   parsePacket,
   sourceAddress,
 } from './packet.ts';
-import type { DropReason, HeldFlow, Hold, HoldOptions, HoldStatistics } from './port.ts';
+import type { DropReason, HeldFlow, Hold, HoldOptions, HoldStatistics, TakenPacket, TakenPackets } from './port.ts';
 import { Overflow, Recent } from './recent.ts';
 import { claimPayload, type Destination, sendable, withPayload } from './rewrite.ts';
 
 export interface DisciplineParts {
   readonly queue: PacketQueue;
   readonly sender: PacketSender;
-  /** Where the queue does not tell what was rewritten. */
+  readonly taken?: TakenPackets;
+  /** For what the queue does not tell, and for what was taken. */
   readonly conntrack?: Conntrack;
   /** Milliseconds, never going back. */
   readonly monotonic: () => number;
@@ -68,10 +71,19 @@ export class Discipline implements Hold {
 
   /** Packets of the queue, in the order they came. */
   take(packets: readonly QueuedPacket[]): void {
+    this.#arrive(packets.map(fromQueue));
+  }
+
+  /** Packets taken from their senders, in the order they came. */
+  takeOver(packets: readonly TakenPacket[]): void {
+    this.#arrive(packets.flatMap(fromSender));
+  }
+
+  #arrive(arrivals: readonly Arrival[]): void {
     const began: Flow[] = [];
     try {
       const now = this.#parts.monotonic();
-      for (const queued of packets) this.#take(queued, now, began);
+      for (const arrival of arrivals) this.#take(arrival, now, began);
       for (const flow of began) if (this.#book.get(flow.told.id) === flow) this.#options.onFlow(flow.told);
     } finally {
       this.#outbox.flush();
@@ -79,95 +91,115 @@ export class Discipline implements Hold {
     }
   }
 
-  #take(queued: QueuedPacket, now: number, began: Flow[]): void {
+  #take(arrival: Arrival, now: number, began: Flow[]): void {
     this.#received += 1;
-    const packet = parsePacket(queued.packet);
-    if (this.#closed || 'malformed' in packet || queued.length > queued.packet.length) {
-      this.#refuse(queued, this.#closed ? 'closed' : 'malformed');
+    const packet = parsePacket(arrival.packet);
+    if (this.#closed || 'malformed' in packet || !arrival.whole) {
+      this.#refuse(arrival, this.#closed ? 'closed' : 'malformed');
       return;
     }
     const key = conversationKey(packet);
     const known = this.#book.find(key);
-    const endpoint = this.#options.endpointOf(known?.told.conversation.source.address ?? sourceAddress(packet));
+    const endpoint =
+      arrival.endpoint ?? this.#options.endpointOf(known?.told.conversation.source.address ?? sourceAddress(packet));
     if (known !== undefined && known.endpoint === endpoint) {
-      this.#takeFurther(known, queued, packet, now);
+      this.#takeFurther(known, arrival, packet, now);
       return;
     }
-    // The address has changed hands: what one has sent must not open the way for another.
+    // The address, or the port, has changed hands: what one has sent must not open the way for another.
     if (known !== undefined) this.#end(known, 'closed');
-    if (endpoint === undefined) this.#refuse(queued, 'malformed');
-    else this.#takeNew(queued, packet, endpoint, key, now, began);
+    if (endpoint === undefined) this.#refuse(arrival, 'malformed');
+    else this.#takeNew(arrival, packet, endpoint, key, now, began);
   }
 
-  #takeNew(queued: QueuedPacket, packet: IpPacket, endpoint: string, key: string, now: number, began: Flow[]): void {
+  #takeNew(arrival: Arrival, packet: IpPacket, endpoint: string, key: string, now: number, began: Flow[]): void {
     const decision = this.#recent.find(`${endpoint}\0${key}`, now);
     if (decision === 'refused') {
-      this.#refuse(queued, 'refused');
+      this.#refuse(arrival, 'refused');
     } else if (decision === 'released') {
-      this.#outbox.verdict(queued.id, { action: 'drop' });
-      const original = originalOf(queued.original, packet);
+      this.#discard(arrival.queued);
+      const original = this.#originalOf(arrival, packet);
       this.#send(outgoing(packet, this.#destinationOf({ packet, original })));
     } else {
-      const flow = this.#takeFirst(queued, packet, endpoint, key, now);
+      const flow = this.#takeFirst(arrival, packet, endpoint, key, now);
       if (flow !== undefined) began.push(flow);
     }
   }
 
-  #takeFirst(queued: QueuedPacket, packet: IpPacket, endpoint: string, key: string, now: number): Flow | undefined {
+  #takeFirst(arrival: Arrival, packet: IpPacket, endpoint: string, key: string, now: number): Flow | undefined {
     const remote = destinationKey(packet);
     const size = packet.bytes.length;
     const refusal = this.#book.refusalOf(endpoint, remote, size);
     if (refusal !== undefined) {
-      this.#overflow.note(`${endpoint}\0${key}`, refusal, size, now, () => this.#describe(packet));
-      this.#refuse(queued, refusal);
+      this.#overflow.note(`${endpoint}\0${key}`, refusal, size, now, () => this.#describe(packet, arrival));
+      this.#refuse(arrival, refusal);
       return undefined;
     }
-    const first: First = { ...waiting(queued, packet), id: queued.id, mark: queued.mark };
     return this.#book.begin({
       key,
       endpoint,
       remote,
-      told: this.#describe(packet, first.original),
+      told: this.#describe(packet, arrival),
       began: now,
-      first,
+      first: { ...this.#waiting(arrival, packet), queued: arrival.queued },
       size,
     });
   }
 
-  #takeFurther(flow: Flow, queued: QueuedPacket, packet: IpPacket, now: number): void {
+  #takeFurther(flow: Flow, arrival: Arrival, packet: IpPacket, now: number): void {
     const size = packet.bytes.length;
     const refusal = this.#book.refusalIn(flow, size);
     if (refusal !== undefined) {
-      this.#overflow.note(`${flow.endpoint}\0${flow.key}`, refusal, size, now, () => this.#describe(packet));
-      this.#refuse(queued, refusal);
+      this.#overflow.note(`${flow.endpoint}\0${flow.key}`, refusal, size, now, () => this.#describe(packet, arrival));
+      this.#refuse(arrival, refusal);
       return;
     }
     if (!packet.tagged) flow.told.tagged = false;
-    this.#book.add(flow, waiting(queued, packet), size);
-    this.#outbox.verdict(queued.id, { action: 'drop' });
+    this.#book.add(flow, this.#waiting(arrival, packet), size);
+    this.#discard(arrival.queued);
   }
 
-  #describe(packet: IpPacket, original?: Destination): Flow['told'] {
+  /** A copy: what is held must not keep alive the buffer of all that came with it. */
+  #waiting(arrival: Arrival, packet: IpPacket): Waiting {
+    return { packet: { ...packet, bytes: Buffer.from(packet.bytes) }, original: this.#originalOf(arrival, packet) };
+  }
+
+  #originalOf({ queued, original }: Arrival, packet: IpPacket): Waiting['original'] {
+    return queued === undefined || !this.#parts.queue.conntrack ? 'untold' : originalOf(original, packet);
+  }
+
+  /**
+   * What was taken was met behind every rewriting, by the kernel's program too: it is told as it is, and what was written is
+   * of no account. Only to send it on it matters.
+   */
+  #describe(packet: IpPacket, arrival: Arrival): Flow['told'] {
     this.#lastId += 1;
     const conversation = conversationOf(packet);
     const { address, port } = conversation.destination;
+    const original = this.#originalOf(arrival, packet);
     const rewritten =
-      original !== undefined && (original.address !== address || (hasPorts(packet.protocol) && original.port !== port));
+      original !== undefined &&
+      original !== 'untold' &&
+      (original.address !== address || (hasPorts(packet.protocol) && original.port !== port));
     return {
       id: this.#lastId,
       conversation,
       ...(rewritten
         ? { addressed: { address: original.address, port: hasPorts(packet.protocol) ? original.port : port } }
         : {}),
-      ...(this.#parts.conntrack === undefined ? {} : { untold: true }),
+      ...(original === 'untold' && arrival.queued !== undefined ? { untold: true } : {}),
       tagged: packet.tagged,
       since: this.#options.now(),
     };
   }
 
-  #refuse(queued: QueuedPacket, reason: DropReason): void {
+  #refuse({ queued }: Arrival, reason: DropReason): void {
     this.#count(reason, 1);
-    this.#outbox.verdict(queued.id, { action: 'drop' });
+    this.#discard(queued);
+  }
+
+  #discard(queued: Queued | undefined): void {
+    if (queued !== undefined) this.#outbox.verdict(queued.id, { action: 'drop' });
   }
 
   #count(reason: DropReason, packets: number): void {
@@ -184,29 +216,30 @@ export class Discipline implements Hold {
     const flow = this.#book.get(id);
     if (flow === undefined || !flow.first.packet.replaceable) return false;
     const { packet } = flow.first;
-    if (flow.tokenSent) {
+    if (flow.queued === undefined) {
       const destination = this.#destinationOf(flow.first);
       this.#outbox.send({ ...of(packet, withPayload(packet, payload, destination)), isToken: true });
       return true;
     }
-    flow.tokenSent = true;
-    this.#accept(flow.first, withPayload(packet, payload));
+    this.#accept(flow.queued, withPayload(packet, payload));
+    flow.queued = undefined;
     return true;
   }
 
   /** Others have bits in the mark too. Repeated, so that the rules after ours see the packet as they would have. */
-  #accept(first: First, packet?: Buffer): void {
-    const mark = (first.mark & ~this.#options.mark) >>> 0;
-    this.#outbox.verdict(first.id, { action: 'repeat', mark, ...(packet && { packet }) });
+  #accept({ id, mark: before }: Queued, packet?: Buffer): void {
+    const mark = (before & ~this.#options.mark) >>> 0;
+    this.#outbox.verdict(id, { action: 'repeat', mark, ...(packet && { packet }) });
   }
 
   /**
-   * Where the container sent a packet of a flow whose first one goes on, or has. Connection tracking finds it from then on,
-   * and what is sent to anywhere else would be another conversation.
+   * Where the container sent a packet of a flow whose first one goes on, or has, or was taken. Connection tracking finds it
+   * from then on, and what is sent to anywhere else would be another conversation.
    */
   #destinationOf({ packet, original }: Waiting): Destination | undefined {
     const { conntrack, onError } = this.#parts;
-    if (original !== undefined || conntrack === undefined || !hasPorts(packet.protocol)) return original;
+    if (original !== 'untold') return original;
+    if (conntrack === undefined || !hasPorts(packet.protocol)) return undefined;
     this.#outbox.flush();
     const { bytes, protocol, sourcePort, destinationPort } = packet;
     try {
@@ -223,22 +256,29 @@ export class Discipline implements Hold {
    * come from now on may take the kernel's way, and shall not overtake.
    */
   release(id: number): boolean {
-    this.#parts.queue.drain();
+    this.#drain();
     const flow = this.#book.get(id);
     if (flow === undefined || !this.#book.remove(flow)) return false;
     // A tag goes on when nobody could be asked: that speaks for no other packet.
     if (!flow.told.tagged) this.#recent.note(`${flow.endpoint}\0${flow.key}`, 'released', this.#parts.monotonic());
-    if (!flow.tokenSent) {
+    if (flow.queued !== undefined) {
       this.#released += 1;
-      this.#accept(flow.first);
+      this.#accept(flow.queued);
     }
-    const unsent = flow.tokenSent ? [flow.first, ...flow.further] : flow.further;
+    const unsent = flow.queued === undefined ? [flow.first, ...flow.further] : flow.further;
     const destination = unsent.length === 0 ? undefined : this.#destinationOf(flow.first);
-    for (const { packet, original = destination } of unsent) this.#send(outgoing(packet, original));
+    for (const { packet, original } of unsent) {
+      this.#send(outgoing(packet, original === 'untold' ? destination : (original ?? destination)));
+    }
     this.#outbox.flush();
-    this.#parts.queue.drain();
+    this.#drain();
     this.#arm();
     return true;
+  }
+
+  #drain(): void {
+    this.#parts.queue.drain();
+    this.#parts.taken?.drain();
   }
 
   drop(id: number, reason: DropReason): boolean {
@@ -254,7 +294,7 @@ export class Discipline implements Hold {
     if (reason === 'refused') {
       this.#recent.note(`${flow.endpoint}\0${flow.key}`, 'refused', this.#parts.monotonic());
     }
-    if (!flow.tokenSent) this.#outbox.verdict(flow.first.id, { action: 'drop' });
+    this.#discard(flow.queued);
     this.#count(reason, flow.packets);
     this.#options.onDropped(flow.told, reason, flow.packets, flow.bytes);
   }
@@ -333,27 +373,10 @@ export class Discipline implements Hold {
   }
 }
 
-/** A copy: what is held must not keep alive the buffer of all that came with it. */
-function waiting(queued: QueuedPacket, packet: IpPacket): Waiting {
-  const original = originalOf(queued.original, packet);
-  return { packet: { ...packet, bytes: Buffer.from(packet.bytes) }, original };
-}
-
 function outgoing(packet: IpPacket, original: Destination | undefined): Outgoing {
   return of(packet, sendable(packet, original));
 }
 
 function of({ version, divisible }: IpPacket, bytes: Buffer): Outgoing {
   return { bytes, version, divisible, isToken: false };
-}
-
-/**
- * Where the container sent it: what goes out from here meets the same rewriting again. What connection tracking tells is
- * of the connection's first packet, so it counts only for packets in the direction of that one.
- */
-function originalOf(original: OriginalTuple | undefined, packet: IpPacket): Destination | undefined {
-  if (original === undefined || original.protocol !== packet.protocol) return undefined;
-  if (hasPorts(packet.protocol) && original.sourcePort !== packet.sourcePort) return undefined;
-  if (original.source !== sourceAddress(packet)) return undefined;
-  return { address: original.destination, port: original.destinationPort };
 }

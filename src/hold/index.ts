@@ -1,9 +1,18 @@
 /** Packets that wait in the kernel until both ends agree: in order, bounded, with a deadline. */
 import type { Conntrack, PacketQueue, PacketQueueOptions, PacketSender } from '../netfilter/port.ts';
 import { Discipline } from './discipline.ts';
-import type { Hold, HoldOptions } from './port.ts';
+import type { Hold, HoldOptions, TakenPackets } from './port.ts';
 
-export type { DropReason, HeldFlow, Hold, HoldLimits, HoldOptions, HoldStatistics } from './port.ts';
+export type {
+  DropReason,
+  HeldFlow,
+  Hold,
+  HoldLimits,
+  HoldOptions,
+  HoldStatistics,
+  TakenPacket,
+  TakenPackets,
+} from './port.ts';
 
 /** The kernel's queue is longer than the hold by this much, so that what is too much is refused, and counted, here. */
 const QUEUE_SLACK = 1024;
@@ -13,7 +22,9 @@ export interface HoldEdges {
   /** Opens the queue: `PacketQueue.open`, with what the caller adds (`failOpen`). */
   readonly queue: (options: PacketQueueOptions) => PacketQueue;
   readonly sender: PacketSender;
-  /** Opens a way to connection tracking: for a queue that does not tell what was rewritten. */
+  /** Packets that wait without a queue, of who is on the host's network. */
+  readonly taken?: TakenPackets;
+  /** Opens a way to connection tracking: for those, and for a queue that does not tell what was rewritten. */
   readonly conntrack: () => Conntrack;
   /**
    * The queue does not work any more: nothing is held, and what waits is dropped when its deadline passes. Or the host's
@@ -49,7 +60,7 @@ export function openHold(options: HoldOptions, edges: HoldEdges): Hold {
   }
   let conntrack: Conntrack | undefined;
   try {
-    conntrack = queue.conntrack ? undefined : edges.conntrack();
+    conntrack = queue.conntrack && edges.taken === undefined ? undefined : edges.conntrack();
   } catch (error) {
     queue.close();
     edges.sender.close();
@@ -58,9 +69,11 @@ export function openHold(options: HoldOptions, edges: HoldEdges): Hold {
   discipline = new Discipline(options, {
     queue,
     sender: edges.sender,
+    ...(edges.taken === undefined ? {} : { taken: edges.taken }),
     ...(conntrack === undefined ? {} : { conntrack }),
     monotonic: edges.monotonic ?? (() => performance.now()),
     onError: edges.onError,
   });
+  edges.taken?.onPackets((packets) => discipline.takeOver(packets));
   return discipline;
 }

@@ -54,6 +54,23 @@ export interface HoldOptions {
   readonly onDropped: (flow: HeldFlow, reason: DropReason, packets: number, bytes: number) => void;
 }
 
+/** A packet that was taken from its sender, who is on the host's network: nobody but the hold has it. */
+export interface TakenPacket {
+  /** The sender's id. */
+  readonly endpoint: string;
+  /** From its IP header on; checksums may not be complete. Valid until the listener returns. */
+  readonly packet: Buffer;
+  /** Bytes of payload of each packet it was to become; 0: it is one. */
+  readonly segment: number;
+}
+
+/** Where they come from: structurally the type of `src/datapath/port.ts`. */
+export interface TakenPackets {
+  onPackets(listener: (packets: readonly TakenPacket[]) => void): void;
+  /** Delivers now what has been taken so far. Does nothing while packets are being delivered. */
+  drain(): void;
+}
+
 export interface HoldStatistics {
   readonly flows: number;
   readonly packets: number;

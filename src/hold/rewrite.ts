@@ -43,6 +43,20 @@ export function withPayload(packet: IpPacket, payload: Uint8Array, destination?:
   return completed(packet, bytes, destination);
 }
 
+/** What a datagram becomes that its sender has left to be cut (UDP_SEGMENT): datagrams with `size` bytes of payload each. */
+export function segments({ version, protocol, transport, payload, bytes }: IpPacket, size: number): Buffer[] {
+  if (protocol !== PROTOCOLS.UDP || size <= 0 || bytes.length - payload <= size) return [bytes];
+  const pieces: Buffer[] = [];
+  for (let at = payload; at < bytes.length; at += size) {
+    const piece = Buffer.concat([bytes.subarray(0, payload), bytes.subarray(at, at + size)]);
+    setLength(piece, version);
+    piece.writeUInt16BE(piece.length - transport, transport + 4);
+    if (version === 4) piece.writeUInt16BE((bytes.readUInt16BE(4) + pieces.length) & 0xffff, 4);
+    pieces.push(piece);
+  }
+  return pieces;
+}
+
 /** A copy of the packet that can be sent from here: complete, and toward `destination` where that is told. */
 export function sendable(packet: IpPacket, destination?: Destination): Buffer {
   return completed(packet, Buffer.from(packet.bytes), destination);

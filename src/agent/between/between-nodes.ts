@@ -76,6 +76,7 @@ export class BetweenNodes {
     this.book = new EndpointBook({
       publicAddresses: parts.config.network.publicAddresses,
       senderOf: (side, protocol) => parts.datapath.peers.senderOf(side, protocol),
+      listenerAt: (side, protocol) => parts.datapath.peers.listenerAt(side, protocol),
     });
     this.#chronicle = new Chronicle({
       ...parts,
@@ -266,10 +267,11 @@ export class BetweenNodes {
   }
 
   async #openRoom({ openWaitingRoom }: Machinery): Promise<void> {
-    const { config, now } = this.#parts;
+    const { config, datapath, now } = this.#parts;
     try {
       this.#room = await openWaitingRoom({
         settings: config.hold,
+        taken: datapath.taken,
         now,
         endpointOf: (address) => this.book.endpointOf(address),
         onFlow: (flow) => this.#held(flow),

@@ -1,11 +1,12 @@
 import { openHold } from '../../hold/index.ts';
-import type { HeldFlow, Hold, HoldOptions } from '../../hold/port.ts';
+import type { HeldFlow, Hold, HoldOptions, TakenPackets } from '../../hold/port.ts';
 import { Conntrack, installQueueRule, PacketQueue, PacketSender } from '../../netfilter/index.ts';
 import type { RuleBackend } from '../../netfilter/port.ts';
 import type { Config } from '../config.ts';
 
 export interface WaitingRoomOptions extends Pick<HoldOptions, 'now' | 'endpointOf' | 'onFlow' | 'onDropped'> {
   readonly settings: Config['hold'];
+  readonly taken: TakenPackets;
   /** The queue has failed: nothing can be held any more. */
   readonly onFault: (error: Error) => void;
 }
@@ -23,7 +24,7 @@ export interface WaitingRoom {
 
 /** @throws NetfilterError where the kernel has no queue, or nothing that leads into it */
 export async function openWaitingRoom(options: WaitingRoomOptions): Promise<WaitingRoom> {
-  const { settings, onFault } = options;
+  const { settings, taken, onFault } = options;
   const { queue, mark, open, backend, limits, deadline } = settings;
   const onFlow = (flow: HeldFlow): void => {
     // Rewritten to somebody of this node, and the queue has not told from what: both ends are judged where it arrives.
@@ -36,6 +37,7 @@ export async function openWaitingRoom(options: WaitingRoomOptions): Promise<Wait
     {
       queue: (asked) => PacketQueue.open({ ...asked, failOpen: open }),
       sender: PacketSender.open(),
+      taken,
       conntrack: () => Conntrack.open(),
       onError: onFault,
     },

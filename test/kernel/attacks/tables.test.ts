@@ -44,7 +44,7 @@ describe('attacks by changes', () => {
       addresses: [ADDRESS],
       ports: [],
     });
-    const host = { addresses: [], uplinks: [] };
+    const host = { addresses: [], uplinks: [], netns: 0 };
     endpoints.apply([at('first', 901)], [], host, false);
     const before = revision;
     seen.length = 0;

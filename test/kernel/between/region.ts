@@ -13,6 +13,7 @@ import { writeTagKeys } from '../../../src/trust/tag-key-file.ts';
 import { firstTagKeys } from '../../../src/trust/tag-keys.ts';
 import { closeOnExit, waitFor } from '../../rig/cleanup.ts';
 import { type BehindNat, putBehindNat } from '../../rig/nat.ts';
+import type { Place } from '../../rig/netns.ts';
 import { createNode, type Endpoint, type Node } from '../../rig/node.ts';
 import { createSegment, type Segment, type Uplink } from '../../rig/segment.ts';
 import { buildTraffic, serve } from '../../rig/traffic.ts';
@@ -26,6 +27,8 @@ export interface RegionPlan {
   readonly nodes: Readonly<Record<string, readonly string[]>>;
   /** Nodes behind NAT; the others reach each other's endpoints by routes. */
   readonly behind?: Readonly<Record<string, NatPlan>>;
+  /** Node name → names of containers on its own network, which is the others' to ask for then. They serve nothing by themselves. */
+  readonly onHost?: Readonly<Record<string, readonly string[]>>;
   /** What a node's configuration has besides, or instead. */
   readonly settings?: (member: Member, region: Region) => object;
 }
@@ -45,6 +48,8 @@ export interface Member {
   /** Undefined: its endpoints are reached by routes. */
   readonly nat: BehindNat | undefined;
   readonly station: Station;
+  /** By name. */
+  readonly onHost: ReadonlyMap<string, Place>;
 }
 
 export class Region {
@@ -74,7 +79,9 @@ export class Region {
     const authority = await createAuthority({ domain: DOMAIN, years: 1 });
     const region = new Region(await createSegment(), authority);
     writeTagKeys(region.tagKeys, firstTagKeys(), { force: false });
-    for (const [name, endpoints] of Object.entries(plan.nodes)) await region.#add(name, endpoints, plan.behind?.[name]);
+    for (const [name, endpoints] of Object.entries(plan.nodes)) {
+      await region.#add(name, endpoints, plan.onHost?.[name] ?? [], plan.behind?.[name]);
+    }
     await region.#route();
     for (const member of region.members.values()) {
       member.station.configure(merge(region.settingsOf(member), plan.settings?.(member, region) ?? {}));
@@ -100,6 +107,14 @@ export class Region {
   endpoint(path: string): Endpoint {
     const [node = '', endpoint = ''] = path.split('/');
     return this.station(node).endpoint(endpoint);
+  }
+
+  /** The same of a container on its node's own network. */
+  onHost(path: string): Place {
+    const [node = '', name = ''] = path.split('/');
+    const place = this.member(node).onHost.get(name);
+    if (place === undefined) throw new Error(`nobody on the network of ${node} is ${name}`);
+    return place;
   }
 
   /** Starts every agent and waits until all endpoints are enforced and every agent hears every other. */
@@ -162,7 +177,12 @@ export class Region {
     }
   }
 
-  async #add(name: string, endpoints: readonly string[], plan: NatPlan | undefined): Promise<void> {
+  async #add(
+    name: string,
+    endpoints: readonly string[],
+    onHost: readonly string[],
+    plan: NatPlan | undefined,
+  ): Promise<void> {
     const node = await createNode({ name });
     const nat = plan === undefined ? undefined : await putBehindNat(node, this.segment, { layers: plan.layers });
     const uplink = nat?.uplink ?? (await this.segment.connect(node));
@@ -173,7 +193,8 @@ export class Region {
       cgroups: [{ path: `/${node.cgroup.name}/*`, workload: 'shop/Service/{name}' }],
     };
     const station = new Station(node.host, sources, node);
-    this.members.set(name, { name, node, uplink, nat, station });
+    const places = new Map(onHost.map((one) => [one, node.createHostContainer(one)]));
+    this.members.set(name, { name, node, uplink, nat, station, onHost: places });
     for (const endpoint of endpoints) {
       await serve(await node.createEndpoint(endpoint), { tcp: '80,8080', udp: '80,8080' });
     }
@@ -213,10 +234,10 @@ export function seenAt({ uplink, nat }: Member): { readonly ipv4: string; readon
 
 /** Where a node's endpoints are, as others see it. */
 function networksOf(member: Member): string[] {
-  const { node, nat } = member;
-  return nat === undefined
-    ? [node.ipv4Network, node.ipv6Network]
-    : [`${nat.visible.ipv4}/32`, `${nat.visible.ipv6}/128`];
+  const { node, nat, uplink, onHost } = member;
+  if (nat !== undefined) return [`${nat.visible.ipv4}/32`, `${nat.visible.ipv6}/128`];
+  const own = onHost.size === 0 ? [] : [`${uplink.ipv4}/32`, `${uplink.ipv6}/128`];
+  return [node.ipv4Network, node.ipv6Network, ...own];
 }
 
 /** Sections of `over` go over those of `base`; lists and values replace. */

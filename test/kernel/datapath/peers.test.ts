@@ -225,7 +225,8 @@ describe('peers of other nodes', () => {
     await desk.settle(['web']);
     const key = { address: { bytes: bytes('10.1.0.9') }, port: 4000, protocol: 17 };
     desk.table('senders', (open) => open.set(key, { endpoint: 1, slot: desk.slot('web'), seen: 0n }));
-    assert.equal(desk.datapath.peers.senderOf({ address: '10.1.0.9', port: 4000 }, 17), service('web').id);
+    const party = { endpoint: 'web', identity: service('web').id };
+    assert.deepEqual(desk.datapath.peers.senderOf({ address: '10.1.0.9', port: 4000 }, 17), party);
     assert.equal(desk.datapath.peers.senderOf({ address: '10.1.0.9', port: 4000 }, 6), undefined);
     assert.equal(desk.datapath.peers.senderOf({ address: 'nowhere', port: 4000 }, 17), undefined);
   });

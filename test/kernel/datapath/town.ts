@@ -87,7 +87,7 @@ export class Town {
   }
 
   /** The same for a process group on the host's network. */
-  settleHost(name: string, cgroup: Cgroup, pid?: number): void {
+  settleHost(name: string, cgroup: Cgroup, pid?: number, netns = Number(this.node.namespace.inode)): void {
     const identity = this.#identity(name, name);
     const containers = [this.#container(name, name, cgroup, pid)];
     this.#endpoints.set(name, {
@@ -95,7 +95,7 @@ export class Town {
       mode: 'cgroup',
       identity,
       containers,
-      netns: 1,
+      netns,
       interfaces: [],
       addresses: [],
       ports: [],

@@ -1,0 +1,135 @@
+/** Containers on the network of their node: they have its addresses, and no interface of their own. */
+import assert from 'node:assert/strict';
+import { waitFor } from '../../rig/cleanup.ts';
+import { type Attempt, connect, serve, udpReceive, udpSend } from '../../rig/traffic.ts';
+import { Region, servicePolicy } from './region.ts';
+
+/** `probe`, on the network of west, may open to `db` and `meter` only, `meter` on east's only `probe` and `web` to it. */
+const POLICIES = [
+  servicePolicy('probe', 'probe', '  egress: [{name: out, to: [{workload: Service/db}, {workload: Service/meter}]}]'),
+  servicePolicy('db', 'db', '  ingress: [{name: in, from: [{workload: Service/probe}]}]'),
+  servicePolicy(
+    'meter',
+    'meter',
+    '  ingress: [{name: in, from: [{workload: Service/probe}, {workload: Service/web}]}]',
+  ),
+].join('---\n');
+
+const METER = 7100;
+const STRANGER = 7200;
+const PROBE = 7300;
+const IDLE = 7400;
+
+for (const family of ['ipv4', 'ipv6'] as const) {
+  describe(`containers on the host’s network, over ${family}`, function () {
+    this.timeout(180_000);
+    let region: Region;
+
+    before(async () => {
+      region = await Region.create({
+        nodes: { west: ['web', 'shop'], east: ['db', 'open'] },
+        onHost: { west: ['probe', 'idle'], east: ['meter'] },
+      });
+      await serve(region.onHost('east/meter'), { tcp: `${METER}`, udp: `${METER}` });
+      await serve(region.onHost('west/probe'), { udp: `${PROBE}` });
+      await serve(region.onHost('west/idle'), { udp: `${IDLE}` });
+      // Somebody of east's whom nobody protects.
+      await serve(region.member('east').node.host, { udp: `${STRANGER}` });
+      await region.start();
+      await region.apply(POLICIES);
+    });
+    after(() => region?.close());
+
+    const eastern = () => region.member('east').uplink[family];
+    const from = (path: string) =>
+      path === 'west/probe' || path === 'west/idle' ? region.onHost(path) : region.endpoint(path);
+    const ask = (path: string, address: string, port: number, sourcePort?: number): Promise<Attempt> =>
+      connect(
+        from(path),
+        { address, port, udp: true, ...(sourcePort === undefined ? {} : { sourcePort }) },
+        { timeoutMs: 2_500 },
+      );
+    const held = () => region.station('west').metric('sallyport_hold_packets_total{result="received"}');
+
+    it('are asked for when they send their first datagram, and it arrives', async () => {
+      assert.equal((await ask('west/probe', region.endpoint('east/db')[family], 8080)).result, 'ok');
+    });
+
+    it('lose none of what they send, from the first on', async () => {
+      const to = region.endpoint('east/db');
+      const receiver = await udpReceive(to, { port: 9_000, durationMs: 4_000, count: 300 });
+      const sent = await udpSend(
+        region.onHost('west/probe'),
+        { address: to[family], port: 9_000 },
+        { count: 300, rate: 2_000 },
+      );
+      const { received, lost, duplicates } = await receiver.result();
+      assert.deepEqual([sent.sent, received, lost, duplicates], [300, 300, 0, 0]);
+    });
+
+    it('need nobody once a conversation is verified, and are asked for again in another', async () => {
+      const address = region.endpoint('east/db')[family];
+      assert.equal((await ask('west/probe', address, 8080, 20_001)).result, 'ok');
+      const before = await held();
+      for (let n = 0; n < 5; n++) assert.equal((await ask('west/probe', address, 8080, 20_001)).result, 'ok');
+      assert.equal(await held(), before);
+      assert.equal((await ask('west/probe', address, 8080, 20_002)).result, 'ok');
+      assert.equal(await held(), (before ?? 0) + 1);
+    });
+
+    it('are told from each other, and from all else on their node', async () => {
+      const address = region.endpoint('east/db')[family];
+      assert.notEqual((await ask('west/idle', address, 8080)).result, 'ok');
+      // A port that another was verified with names nobody.
+      assert.notEqual((await ask('west/idle', address, 8080, 20_001)).result, 'ok');
+      const other = await connect(
+        region.member('west').node.host,
+        { address, port: 8080, udp: true },
+        { timeoutMs: 500 },
+      );
+      assert.notEqual(other.result, 'ok');
+      assert.notEqual((await ask('west/probe', region.endpoint('east/open')[family], 8080)).result, 'ok');
+    });
+
+    it('are reached by those they let in, from containers of either kind', async () => {
+      assert.equal((await ask('west/web', eastern(), METER)).result, 'ok');
+      assert.equal((await ask('west/probe', eastern(), METER)).result, 'ok');
+      assert.notEqual((await ask('west/shop', eastern(), METER)).result, 'ok');
+      await waitFor('a record of both ends', async () => {
+        const records = await region
+          .station('east')
+          .json<{ source: { workload?: string }; destination: { workload?: string } }[]>([
+            'handshake',
+            'records',
+            '--result',
+            'refused',
+          ]);
+        return records.some(
+          ({ source, destination }) =>
+            source.workload === 'shop/Service/shop' && destination.workload === 'shop/Service/meter',
+        );
+      });
+    });
+
+    it('answer whom they let in, and open to nobody by that', async () => {
+      // probe lets in whoever asks; what it answers is no conversation of its own.
+      const target = { address: region.member('west').uplink[family], port: PROBE, udp: true };
+      assert.equal((await connect(region.endpoint('east/open'), target, { timeoutMs: 2_500 })).result, 'ok');
+      assert.notEqual((await ask('west/probe', region.endpoint('east/open')[family], 8080)).result, 'ok');
+    });
+
+    it('do not stand in the way of what else listens on their node', async () => {
+      const started = process.hrtime.bigint();
+      assert.equal((await ask('west/web', eastern(), STRANGER)).result, 'ok');
+      assert.ok(process.hrtime.bigint() - started < 2_000_000_000n, 'nobody waited for a token that cannot come');
+    });
+
+    it('lose what was verified when policy turns against them', async () => {
+      const address = region.endpoint('east/db')[family];
+      assert.equal((await ask('west/probe', address, 8080, 20_001)).result, 'ok');
+      await region.station('east').apply(servicePolicy('db', 'db', '  ingress: []'));
+      assert.notEqual((await ask('west/probe', address, 8080, 20_001)).result, 'ok');
+      await region.apply(POLICIES);
+    });
+  });
+}
