@@ -16,10 +16,11 @@
 /* Room for a packet in the ring: of what links carry, and of the most that a socket sends at once. */
 #define TAKEN_SMALL (2048 - sizeof(struct taken_head))
 #define TAKEN_LARGE 65536
+#define TAKEN_RING (1 << 20)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, TAKEN_RING);
 } taken SEC(".maps"); /* kernel */
 
 static __always_inline enum reason take_into(struct __sk_buff *skb, __u32 endpoint, const __u32 room)
@@ -47,7 +48,12 @@ malformed:
 
 static __always_inline enum reason lay_by(struct __sk_buff *skb, __u32 endpoint, const struct settings *settings)
 {
-	return skb->len <= TAKEN_SMALL ? take_into(skb, endpoint, TAKEN_SMALL) : take_into(skb, endpoint, TAKEN_LARGE);
+	if (skb->len <= TAKEN_SMALL)
+		return take_into(skb, endpoint, TAKEN_SMALL);
+	/* Sixteen of these fill the ring: half of it is for others. */
+	if (bpf_ringbuf_query(&taken, BPF_RB_AVAIL_DATA) > TAKEN_RING / 2)
+		return REASON_HOLD_RATE;
+	return take_into(skb, endpoint, TAKEN_LARGE);
 }
 
 #else

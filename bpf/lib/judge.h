@@ -218,6 +218,9 @@ static __always_inline enum outcome judge_anew(struct __sk_buff *skb, const stru
 		}
 		return OUTCOME_PASS;
 	}
+	/* Before anybody can ask who sent it. Also where no socket tells: it must not pass for the one that sent before. */
+	if (!reason && !ingress && place != PLACE_INTERFACE)
+		remember_sender(skb, p, &q->me);
 	if (!reason && q->step == STEP_HOLD)
 		reason = hold_packet(skb, q->me.endpoint, q->waits);
 	q->reason = reason;
@@ -233,9 +236,6 @@ static __always_inline enum outcome judge_anew(struct __sk_buff *skb, const stru
 		}
 		return turn_away(skb, p, q, settings);
 	}
-	/* Also where no socket tells which container it is: it must not pass for the one that sent before. */
-	if (!ingress && place != PLACE_INTERFACE)
-		remember_sender(skb, p, &q->me);
 	if (flow)
 		book(flow, q, p, revision, skb->len, now);
 	else if (own)

@@ -81,6 +81,8 @@ export interface HeldFlow {
   readonly addressed?: Side;
   /** Nobody can tell yet whether it was, and from what. */
   readonly untold?: true;
+  /** Whose it is, by the kernel: that of a container on the host's network, whose address tells nothing. */
+  readonly endpoint?: string;
   /** It opens a TCP connection and bears a tag: it may go on when nobody can be asked. */
   readonly tagged: boolean;
   /** Milliseconds since the epoch. */

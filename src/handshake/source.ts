@@ -54,7 +54,9 @@ export class SourceMachine {
     if (this.#byFlow.has(flow.id)) return;
     const { node, agents, limits, timing, timer, counters, post } = this.#context;
     const { source, destination, protocol } = flow.conversation;
-    const local = node.senderAt(source, protocol);
+    const sender = node.senderAt(source, protocol);
+    // Where another has sent from that port meanwhile, what this one sent must not be asked for in his name.
+    const local = flow.endpoint === undefined || flow.endpoint === sender?.endpoint ? sender : undefined;
     const agent = agents.agentAt(destination.address);
     const asked = { id: 0n, flow, local, agent, destination: 0n };
     if (local === undefined) {

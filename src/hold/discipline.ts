@@ -188,6 +188,7 @@ export class Discipline implements Hold {
         ? { addressed: { address: original.address, port: hasPorts(packet.protocol) ? original.port : port } }
         : {}),
       ...(original === 'untold' && arrival.queued !== undefined ? { untold: true } : {}),
+      ...(arrival.endpoint === undefined ? {} : { endpoint: arrival.endpoint }),
       tagged: packet.tagged,
       since: this.#options.now(),
     };

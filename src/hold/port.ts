@@ -11,6 +11,8 @@ export interface HeldFlow {
   readonly addressed?: Side;
   /** Nobody can tell yet whether it was rewritten, and from what: not every kernel does. */
   readonly untold?: true;
+  /** Whose it is, by the kernel: that of a container on the host's network, whose address tells nothing. */
+  readonly endpoint?: string;
   /**
    * True while each packet of it is a SYN with a tag and without payload: it may go on when nobody can be asked. To be read
    * when that is so: another packet may have come since the flow began.

@@ -7,9 +7,10 @@ import type { HandshakeRecordView, PeerAgentView, PeerView } from '../../src/age
 import { agentUri } from '../../src/trust/certificate.ts';
 import { requestOf } from '../../src/trust/request.ts';
 import { waitFor } from '../rig/cleanup.ts';
+import { IMAGE } from '../rig/image.ts';
 import { attempt, type Outcome, run } from '../rig/process.ts';
 import { type Cluster, cluster } from './cluster.ts';
-import { PORT, type Pod, Shop } from './shop.ts';
+import { IDLE, PORT, type Pod, Shop } from './shop.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const SYSTEM = 'sallyport-system';
@@ -25,7 +26,23 @@ spec:
   subject: { workload: Deployment/api }
   ingress:
     - name: from-web
-      from: [{ workload: Deployment/web }]
+      from: [{ workload: Deployment/web }, { workload: Pod/probe }]
+`;
+
+/** On the network of its node. */
+const hostPod = (name: string, node: string) => `
+apiVersion: v1
+kind: Pod
+metadata: { name: ${name}, namespace: ${NAMESPACE} }
+spec:
+  hostNetwork: true
+  nodeName: ${node}
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: ${name}
+      image: docker.io/library/${IMAGE}
+      imagePullPolicy: Never
+      command: ${JSON.stringify(IDLE)}
 `;
 
 describe('agents of a cluster', function () {
@@ -171,6 +188,20 @@ describe('agents of a cluster', function () {
       assert.equal(found.destination.workload, `${NAMESPACE}/Deployment/api`);
       assert.equal(found.reason, 'policy');
     }
+  });
+
+  it('agree on what pods on the network of their node send, each by its own name', async () => {
+    const [{ node }, api] = await apart('web', 'api');
+    const pods = ['probe', 'other'].map((name) => ({ name, node, address: '' }));
+    await town.apply(pods.map(({ name }) => hostPod(name, node)).join('---'));
+    const ready = ['--for=condition=Ready', '-n', NAMESPACE, '--timeout=60s'];
+    await town.kubectl('wait', ...ready, ...pods.map(({ name }) => `pod/${name}`));
+    const [probe, other] = pods;
+    assert.ok(probe !== undefined && other !== undefined);
+    assert.equal(await datagram(probe, api.address), 'ok');
+    assert.notEqual(await datagram(other, api.address), 'ok');
+    const found = (await records(node)).find(({ source }) => source.workload === `${NAMESPACE}/Pod/other`);
+    assert.equal(found?.reason, 'policy');
   });
 
   it('go on while one of them is replaced, with no manager there: what is verified stays so, and it keeps its certificate', async () => {

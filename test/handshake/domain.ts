@@ -130,7 +130,7 @@ export class Node {
 
   hold(
     conversation: Conversation,
-    { tagged = false, ...told }: Partial<Pick<HeldFlow, 'tagged' | 'addressed' | 'untold'>> = {},
+    { tagged = false, ...told }: Partial<Pick<HeldFlow, 'tagged' | 'addressed' | 'untold' | 'endpoint'>> = {},
   ): HeldFlow {
     const since = this.network.clock.now;
     const flow = { id: this.network.nextFlow++, conversation, ...told, tagged, since };

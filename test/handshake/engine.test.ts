@@ -24,6 +24,17 @@ describe('a handshake', () => {
     assert.equal(two.claims.size, 0);
   });
 
+  it('asks for nobody in the name of another who has sent from the port since', () => {
+    const { network, one, conversation } = twoNodes();
+    one.hold(conversation, { endpoint: 'api' });
+    network.settle();
+    assert.deepEqual([one.said, one.released, one.results()], [[], [], ['source refused connect gone']]);
+    assert.equal(one.records[0]!.source.workload, undefined);
+    const own = one.hold(conversation, { endpoint: 'web' });
+    network.settle();
+    assert.deepEqual(one.released, [own]);
+  });
+
   it('verifies only the conversation, as each end sees it, where a NAT rewrites the source', () => {
     const { network, one, two, conversation } = twoNodes();
     network.nat = (seen) => ({ ...seen, source: { address: '198.51.100.7', port: 61_000 } });

@@ -53,6 +53,7 @@ describe('what was taken from its sender', () => {
         source: { address: HOST, port: 4000 },
         destination: { address: '10.2.0.3', port: 53 },
       },
+      endpoint: 'exporter',
       tagged: false,
       since: 1_700_000_000_000,
     });

@@ -13,10 +13,12 @@ import type { Background, Outcome, RunOptions } from '../../rig/process.ts';
 import { buildTraffic, serve } from '../../rig/traffic.ts';
 
 const MAIN = join(import.meta.dirname, '../../../src/cli/main.ts');
-/** In an emulated machine what was built begins sooner than what is translated first, and all takes its time. */
+/** In an emulated machine all takes its time. */
 const EMULATED = process.env.SALLYPORT_VM !== undefined;
+/** What was built begins sooner than what is translated first: where test/run says that it was built just now, too. */
+const BUILT = EMULATED || process.env.SALLYPORT_BUILT !== undefined;
 /** The command line of `sallyport`. */
-export const PROGRAM = EMULATED
+export const PROGRAM = BUILT
   ? [join(import.meta.dirname, '../../../bin/sallyport')]
   : [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
 const COMMAND_MS = EMULATED ? 120_000 : 30_000;
