@@ -89,9 +89,16 @@ function* protocolEntries(
 ): Generator<PortEntry> {
   const isWhole = (span: PortSpan): boolean => span.protocol === protocol && span.first === 0 && span.last === 65_535;
   const whole = decide(rules, fallback, passing, ({ spans }) => spans === undefined || spans.some(isWhole));
-  if (!sameDecision(whole, any)) yield { protocol, port: 0, prefix: 0, decision: whole };
-  for (const { first, last, decision } of segments(rules, passing, protocol, whole)) {
-    for (const { port, prefix } of prefixes(first, last)) yield { protocol, port, prefix, decision };
+  const runs = segments(rules, passing, protocol, whole);
+  // Ranges that are the whole only together: there is one entry for all ports.
+  const all = runs.find(({ first, last }) => first === 0 && last === 65_535);
+  const decision = all?.decision ?? whole;
+  if (!sameDecision(decision, any)) yield { protocol, port: 0, prefix: 0, decision };
+  if (all !== undefined) return;
+  for (const run of runs) {
+    for (const { port, prefix } of prefixes(run.first, run.last)) {
+      yield { protocol, port, prefix, decision: run.decision };
+    }
   }
 }
 

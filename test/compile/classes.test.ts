@@ -52,6 +52,26 @@ describe('ranges as prefixes', () => {
 });
 
 describe('a class', () => {
+  it('has one entry for all ports, also where ranges cover them only together', () => {
+    assert.deepEqual(entries(rule(1, [tcp(0, 1024), tcp(53, 65_535)]), rule(2, [tcp(0, 65_535)], true)), ['6 0/0 1 1']);
+    assert.deepEqual(entries(rule(1, [tcp(0, 99), tcp(100, 65_535)]), rule(2, [tcp(0, 65_535)])), ['6 0/0 1 1']);
+    const span = fc
+      .tuple(fc.constantFrom(0, 1, 53, 99, 1024), fc.constantFrom(99, 1024, 65_534, 65_535))
+      .map(([a, b]) => tcp(Math.min(a, b), Math.max(a, b)));
+    const rules = fc.array(fc.tuple(fc.array(span, { minLength: 1, maxLength: 3 }), fc.boolean()), { maxLength: 4 });
+    fc.assert(
+      fc.property(rules, (all) => {
+        const made = buildClass(
+          all.map(([spans, staged], i) => rule(i + 1, spans, staged)),
+          FALLBACK,
+        );
+        const keys = made.ports.map(({ protocol, port, prefix }) => `${protocol} ${port}/${prefix}`);
+        assert.equal(new Set(keys).size, keys.length, keys.join());
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   it('has one entry for one port, and none where nothing is said of ports', () => {
     assert.deepEqual(entries(rule(1, [tcp(80)])), ['6 80/16 1 1']);
     assert.deepEqual(entries(rule(1)), []);
