@@ -5,6 +5,7 @@ import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { AgentError, asAgentError, ERRORS } from '../errors.ts';
 import { type CallerRules, Callers } from './callers.ts';
 import type { ErrorView } from './contract.ts';
+import { drain } from './drain.ts';
 import { BODY_BYTES_MOST } from './limits.ts';
 import { answers } from './probe.ts';
 import { addRoutes } from './routes.ts';
@@ -26,6 +27,8 @@ export interface ApiOptions {
 const CONNECTIONS_MOST = 64;
 /** A request that takes longer to arrive is ended. */
 const REQUEST_MS_MOST = 30_000;
+/** What is still read of a body that has been refused. */
+const REFUSED_BODY = { bytesMost: 4 * BODY_BYTES_MOST, msMost: 2_000 };
 
 export interface ApiServer {
   /** Ends streams and connections, removes the socket. Idempotent. */
@@ -115,9 +118,10 @@ function refuseClearly(app: FastifyInstance, onFault: (error: Error) => void): v
     });
     return reply.status(404).send(view(error));
   });
-  app.setErrorHandler((thrown: FastifyError, _request, reply) => {
+  app.setErrorHandler(async (thrown: FastifyError, request, reply) => {
     const error = ofFastify(thrown) ?? asAgentError(thrown);
     if (error.code === 'INTERNAL' || error.code === 'KERNEL') onFault(thrown);
+    await drain(request.raw, REFUSED_BODY);
     return reply.status(ERRORS[error.code].http).send(view(error));
   });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { chmodSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect as connectSocket } from 'node:net';
@@ -82,6 +83,22 @@ describe('the API of a real agent', function () {
       assert.match(error.message, message);
     });
   }
+
+  it('reads a body too large to its end before it closes: whoever writes first and reads then learns why', async () => {
+    const length = 5 << 20;
+    const head = `POST /v1/policies HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${length}`;
+    const caller = connectSocket(station.socket);
+    const failed = new Promise<never>((_, reject) => caller.once('error', reject));
+    const written = new Promise<void>((resolve) => {
+      caller.write(`${head}\r\n\r\n`);
+      // Given time, an agent that does not read on has closed.
+      setTimeout(() => caller.write(Buffer.alloc(length, 'x'), () => resolve()), 200);
+    });
+    await Promise.race([written, failed]);
+    const [answer] = (await Promise.race([once(caller, 'data'), failed])) as [Buffer];
+    assert.match(answer.toString(), /^HTTP\/1\.1 413 /);
+    caller.destroy();
+  });
 
   it('survives callers that do not speak HTTP, or not to the end', async () => {
     for (const bytes of [
