@@ -18,6 +18,7 @@
 enum domain_flags {
 	DOMAIN_TAG = 1,  /* tags are written toward it */
 	DOMAIN_HOLD = 2, /* an agent speaks for it: unknown peers are held and asked for */
+	DOMAIN_NODE = 4, /* a node itself: most who speak from it are no containers, and no handshake tells who they are */
 };
 
 struct domain_key {

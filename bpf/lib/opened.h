@@ -207,7 +207,7 @@ FUNCTION decide_known(struct __sk_buff *skb, const struct packet *p, struct ques
 		return consult(p, q);
 	if (q->opened == DIRECTION_INGRESS) {
 		reason = consult(p, q);
-		return reason == REASON_POLICY ? REASON_UNTAGGED : reason;
+		return reason == REASON_POLICY && !(q->domain & DOMAIN_NODE) ? REASON_UNTAGGED : reason;
 	}
 	reason = next_step(skb, p, q);
 	if (reason || q->step == STEP_END)

@@ -23,7 +23,9 @@ export const kubernetes = z
     resync: duration('10m', 10_000, 86_400_000).describe('Everything is listed anew this often, whatever was watched'),
     networkPolicies: flag(true).describe('Kubernetes’ own network policies are enforced, with those of administrators'),
     probes: flag(true).describe('The kubelet may reach the ports its probes are declared on, whatever policies say'),
-    podNetworks: flag(true).describe('TCP toward the pods’ networks of all nodes bears tags, beside network.prefixes'),
+    podNetworks: flag(true).describe(
+      'TCP toward the pods’ networks of all nodes, and the nodes themselves, bears tags, beside network.prefixes',
+    ),
     agents: flag(true).describe(
       'Agents of all nodes shake hands, beside handshake.agents; where handshake.listen is set',
     ),

@@ -1,7 +1,11 @@
+import { type Network, networkCovers, parseNetwork } from '../model/address.ts';
 import type { Neighbours } from './between/domains.ts';
 
+/** What a configuration may name. */
+export type Configured = Omit<Neighbours, 'nodes'>;
+
 export interface NeighbourhoodParts {
-  readonly configured: Neighbours;
+  readonly configured: Configured;
   /** As the cluster names them: the same object while they do not change; {@link NOBODY} where there is no cluster. */
   readonly found: () => Neighbours;
   /** @throws HandshakeError SETTINGS */
@@ -10,12 +14,12 @@ export interface NeighbourhoodParts {
   readonly onFault: (error: unknown) => void;
 }
 
-export const NOBODY: Neighbours = { prefixes: [], agents: [] };
+export const NOBODY: Neighbours = { prefixes: [], nodes: [], agents: [] };
 
 /** The other nodes, as the configuration and the cluster name them together. */
 export class Neighbourhood {
   readonly #parts: NeighbourhoodParts;
-  #configured: Neighbours;
+  #configured: Configured;
   #found = NOBODY;
 
   constructor(parts: NeighbourhoodParts) {
@@ -24,7 +28,7 @@ export class Neighbourhood {
   }
 
   /** The configuration names others. @throws HandshakeError SETTINGS, and nothing has changed */
-  configure(configured: Neighbours): void {
+  configure(configured: Configured): void {
     this.#parts.tell(together(configured, this.#found));
     this.#configured = configured;
   }
@@ -43,14 +47,24 @@ export class Neighbourhood {
 }
 
 /** Who is configured is as configured, and speaks for what is configured, whatever the cluster says. */
-function together(configured: Neighbours, found: Neighbours): Neighbours {
+function together(configured: Configured, found: Neighbours): Neighbours {
   const names = new Set(configured.agents.map(({ name }) => name));
   const taken = new Set(configured.agents.flatMap(({ cidrs }) => cidrs));
   const others = found.agents
     .filter(({ name }) => !names.has(name))
     .map((agent) => ({ ...agent, cidrs: agent.cidrs.filter((cidr) => !taken.has(cidr)) }));
+  const spokenFor = [...taken].flatMap(networkOf);
   return {
     prefixes: [...new Set([...configured.prefixes, ...found.prefixes])],
+    nodes: found.nodes.filter((cidr) => {
+      const [node] = networkOf(cidr);
+      return node !== undefined && !spokenFor.some((network) => networkCovers(network, node));
+    }),
     agents: [...configured.agents, ...others],
   };
+}
+
+function networkOf(cidr: string): [Network] | [] {
+  const network = parseNetwork(cidr);
+  return 'reason' in network ? [] : [network];
 }

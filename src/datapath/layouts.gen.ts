@@ -141,10 +141,12 @@ export function DirectionName(value: number): string {
 export const DomainFlags = {
   Tag: 1,
   Hold: 2,
+  Node: 4,
 } as const;
 export type DomainFlags = (typeof DomainFlags)[keyof typeof DomainFlags];
 
 const DomainFlagsNames: ReadonlyMap<number, string> = new Map<number, string>([
+  [4, 'Node'],
   [2, 'Hold'],
   [1, 'Tag'],
 ]);

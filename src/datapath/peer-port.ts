@@ -7,6 +7,8 @@ export interface DomainNetwork {
   readonly cidr: string;
   /** An agent speaks for it: what opens toward an unknown peer there is held and asked for. Tags are always written. */
   readonly hold: boolean;
+  /** A node itself, where nothing else is said of exactly this network: who is refused there is told so at once. */
+  readonly node?: true;
 }
 
 export interface TagKey {

@@ -46,11 +46,13 @@ export function domainRows(networks: readonly DomainNetwork[]): DomainRows {
     rows.set(text, { key: { prefix, network: { bytes: address } }, flags: known | flags });
   };
   let coversV4 = false;
-  for (const { cidr, hold } of networks) {
+  const nodes = networks.filter(({ node }) => node);
+  for (const { cidr, hold, node } of [...networks.filter(({ node }) => !node), ...nodes]) {
     const network = parseNetwork(cidr);
     if ('reason' in network) throw new TypeError(`"${cidr}" is no network of the domain: ${network.reason}`);
     const { family, address, prefix } = network;
-    add(prefix, address, DomainFlags.Tag | (hold ? DomainFlags.Hold : 0));
+    if (node && rows.has(domainText(prefix, address))) continue;
+    add(prefix, address, DomainFlags.Tag | (hold ? DomainFlags.Hold : 0) | (node ? DomainFlags.Node : 0));
     coversV4 ||= family === 6 && prefix <= V4_MAPPED_PREFIX && samePrefix(address, V4_MAPPED, prefix);
   }
   // IPv4 lies inside "::/0" in the table, and is not meant by it.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Neighbours } from '../../src/agent/between/domains.ts';
 import { AGENTS_MOST, agentsOf } from '../../src/agent/kubernetes/agents.ts';
-import { type KnownNode, podNetworksOf, projectNode } from '../../src/agent/kubernetes/nodes.ts';
+import { type KnownNode, networksOf, projectNode } from '../../src/agent/kubernetes/nodes.ts';
 import { Neighbourhood, NOBODY } from '../../src/agent/neighbourhood.ts';
 
 const EAST = { name: 'east', address: '192.0.2.1:7350', cidrs: [], workloads: ['*/*/*'], direct: false };
@@ -27,11 +27,11 @@ describe('the neighbourhood of a node', () => {
     const { told, cluster, neighbourhood } = live();
     neighbourhood.look();
     assert.equal(told.length, 0);
-    cluster.found = { prefixes: ['10.0.0.0/8', '10.244.1.0/24'], agents: [] };
+    cluster.found = { ...NOBODY, prefixes: ['10.0.0.0/8', '10.244.1.0/24'] };
     neighbourhood.look();
     neighbourhood.look();
     neighbourhood.configure({ prefixes: ['fd00::/64'], agents: [EAST] });
-    cluster.found = { prefixes: [], agents: [] };
+    cluster.found = { ...NOBODY };
     neighbourhood.look();
     assert.deepEqual(
       told.map((one) => [one.prefixes, one.agents.length]),
@@ -46,7 +46,7 @@ describe('the neighbourhood of a node', () => {
   it('survives that what the cluster names cannot be taken over, and tries again', () => {
     const { told, cluster, neighbourhood, faults } = live();
     cluster.refuses = true;
-    cluster.found = { prefixes: ['10.244.1.0/24'], agents: [] };
+    cluster.found = { ...NOBODY, prefixes: ['10.244.1.0/24'] };
     neighbourhood.look();
     assert.deepEqual([told.length, faults.length], [0, 1]);
     cluster.refuses = false;
@@ -59,9 +59,9 @@ describe('the neighbourhood of a node', () => {
     cluster.refuses = true;
     assert.throws(() => neighbourhood.configure({ prefixes: [], agents: [EAST] }));
     cluster.refuses = false;
-    cluster.found = { prefixes: ['10.244.1.0/24'], agents: [] };
+    cluster.found = { ...NOBODY, prefixes: ['10.244.1.0/24'] };
     neighbourhood.look();
-    assert.deepEqual(told, [{ prefixes: ['10.0.0.0/8', '10.244.1.0/24'], agents: [] }]);
+    assert.deepEqual(told, [{ ...NOBODY, prefixes: ['10.0.0.0/8', '10.244.1.0/24'] }]);
   });
 });
 
@@ -69,7 +69,7 @@ describe('a neighbourhood that both the configuration and the cluster name', () 
   it('has each agent once, as it is configured, and none that speaks for what another is configured to', () => {
     const told: Neighbours[] = [];
     const agent = (name: string, ...cidrs: string[]) => ({ ...EAST, name, cidrs });
-    const found = { prefixes: [], agents: [agent('east', '10.1.0.0/24'), agent('west', '10.2.0.0/24', '10.9.0.0/24')] };
+    const found = { ...NOBODY, agents: [agent('east', '10.1.0.0/24'), agent('west', '10.2.0.0/24', '10.9.0.0/24')] };
     const neighbourhood = new Neighbourhood({
       configured: { prefixes: [], agents: [agent('east', '10.9.0.0/24')] },
       found: () => found,
@@ -84,6 +84,20 @@ describe('a neighbourhood that both the configuration and the cluster name', () 
         ['west', '10.2.0.0/24'],
       ],
     );
+  });
+});
+
+describe('the nodes themselves, as a neighbourhood', () => {
+  it('are those that no configured agent speaks for', () => {
+    const told: Neighbours[] = [];
+    const neighbourhood = new Neighbourhood({
+      configured: { prefixes: ['10.0.0.0/8'], agents: [{ ...EAST, cidrs: ['192.0.2.0/25'] }] },
+      found: () => ({ ...NOBODY, nodes: ['192.0.2.1/32', '192.0.2.200/32', '10.1.0.1/32', 'fd00::1/128'] }),
+      tell: (neighbours) => told.push(neighbours),
+      onFault: (error) => assert.fail(String(error)),
+    });
+    neighbourhood.look();
+    assert.deepEqual(told[0]?.nodes, ['192.0.2.200/32', '10.1.0.1/32', 'fd00::1/128']);
   });
 });
 
@@ -178,6 +192,17 @@ describe('a node of the cluster', () => {
     assert.equal(at(one('ExternalIP', '198.51.100.1')), undefined);
   });
 
+  it('is where its internal addresses are', () => {
+    const addresses = [
+      { type: 'InternalIP', address: '192.0.2.1' },
+      { type: 'InternalIP', address: 'FD00:0::1' },
+      { type: 'InternalIP', address: 'evil.example' },
+      { type: 'ExternalIP', address: '198.51.100.1' },
+    ];
+    const { ownNetworks } = projectNode({ metadata: { name: 'a' }, status: { addresses } });
+    assert.deepEqual(ownNetworks, ['192.0.2.1/32', 'fd00::1/128']);
+  });
+
   it('has none where it says none, or nonsense, or half the world', () => {
     for (const spec of [
       undefined,
@@ -190,6 +215,11 @@ describe('a node of the cluster', () => {
   });
 
   it('is one among others, and may have been remembered by an earlier version', () => {
-    assert.deepEqual(podNetworksOf([{ podNetworks: ['b', 'a'] }, {}, { podNetworks: ['a'] }]), ['a', 'b']);
+    const nodes: [string, Partial<KnownNode>][] = [
+      ['one', { podNetworks: ['b', 'a'], ownNetworks: ['d', 'c'] }],
+      ['two', {}],
+      ['own', { podNetworks: ['a'], ownNetworks: ['e'] }],
+    ];
+    assert.deepEqual(networksOf(nodes, 'own'), { pods: ['a', 'b'], nodes: ['c', 'd'] });
   });
 });

@@ -10,7 +10,7 @@ import { waitFor } from '../rig/cleanup.ts';
 import { IMAGE } from '../rig/image.ts';
 import { attempt, type Outcome, run } from '../rig/process.ts';
 import { type Cluster, cluster } from './cluster.ts';
-import { IDLE, PORT, type Pod, Shop } from './shop.ts';
+import { IDLE, outcomeOf, PORT, type Pod, SERVE, Shop } from './shop.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const SYSTEM = 'sallyport-system';
@@ -29,8 +29,26 @@ spec:
       from: [{ workload: Deployment/web }, { workload: Pod/probe }]
 `;
 
+/** `web` may open to the meter, which is on the network of its node, and to nobody else of the node. */
+const METERED = `
+apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: { name: meter, namespace: ${NAMESPACE} }
+spec:
+  subject: { workload: Pod/meter }
+  ingress: [{ name: from-web, from: [{ workload: Deployment/web }] }]
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadNetworkPolicy
+metadata: { name: web, namespace: ${NAMESPACE} }
+spec:
+  subject: { workload: Deployment/web }
+  egress: [{ name: to-meter, to: [{ workload: Pod/meter }] }]
+`;
+const KUBELET = 10250;
+
 /** On the network of its node. */
-const hostPod = (name: string, node: string) => `
+const hostPod = (name: string, node: string, command = IDLE) => `
 apiVersion: v1
 kind: Pod
 metadata: { name: ${name}, namespace: ${NAMESPACE} }
@@ -42,7 +60,7 @@ spec:
     - name: ${name}
       image: docker.io/library/${IMAGE}
       imagePullPolicy: Never
-      command: ${JSON.stringify(IDLE)}
+      command: ${JSON.stringify(command)}
 `;
 
 describe('agents of a cluster', function () {
@@ -120,6 +138,11 @@ describe('agents of a cluster', function () {
     assert.notEqual(from.node, to.node);
     return [from, to];
   };
+  const enforced = async (policy: string): Promise<void> => {
+    const condition = '.status.conditions[?(@.type=="Enforced")].status';
+    const words = ['wnp', policy, '-n', NAMESPACE];
+    await waitFor(`${policy} is enforced`, async () => (await field(words, condition)) === 'True', PATIENCE_MS);
+  };
   const records = (node: string) => ask<HandshakeRecordView[]>(node, 'handshake', 'records', '--result', 'refused');
 
   before(async () => {
@@ -163,9 +186,7 @@ describe('agents of a cluster', function () {
 
   it('agree on the first datagram between two nodes, and deliver it', async () => {
     await town.apply(POLICY);
-    const enforced = ['wnp', 'api', '-n', NAMESPACE];
-    const condition = '.status.conditions[?(@.type=="Enforced")].status';
-    await waitFor('it is enforced', async () => (await field(enforced, condition)) === 'True', PATIENCE_MS);
+    await enforced('api');
     const [web, api] = await apart('web', 'api');
     assert.equal(await datagram(web, api.address), 'ok');
     for (const [node, workload] of [
@@ -202,6 +223,29 @@ describe('agents of a cluster', function () {
     assert.notEqual(await datagram(other, api.address), 'ok');
     const found = (await records(node)).find(({ source }) => source.workload === `${NAMESPACE}/Pod/other`);
     assert.equal(found?.reason, 'policy');
+  });
+
+  it('need not be asked who opens by TCP to a pod on the network of another node, or that it is this one', async () => {
+    const [web, { node }] = await apart('web', 'api');
+    const [stranger] = await apart('stranger', 'api');
+    await town.apply(hostPod('meter', node, SERVE));
+    await town.kubectl('wait', '--for=condition=Ready', '-n', NAMESPACE, '--timeout=60s', 'pod/meter');
+    await town.apply(METERED);
+    for (const name of ['meter', 'web']) await enforced(name);
+    const address = await field(['node', node], '.status.addresses[?(@.type=="InternalIP")].address');
+    const kubelet = async ({ name }: Pod) => {
+      const open = ['traffic', 'connect', '--address', address, '--port', `${KUBELET}`, '--timeout', '4000'];
+      return outcomeOf((await town.attempt(['exec', '-n', NAMESPACE, name, '--', ...open])).status);
+    };
+    try {
+      assert.equal(await shop.connects(web.name, address), 'ok');
+      assert.notEqual(await shop.connects(stranger.name, address), 'ok');
+      assert.equal(await kubelet(stranger), 'ok');
+      assert.notEqual(await kubelet(web), 'ok');
+    } finally {
+      await town.kubectl('delete', 'wnp', 'meter', 'web', '-n', NAMESPACE);
+      await town.kubectl('delete', 'pod', 'meter', '-n', NAMESPACE);
+    }
   });
 
   it('go on while one of them is replaced, with no manager there: what is verified stays so, and it keeps its certificate', async () => {

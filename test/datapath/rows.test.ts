@@ -28,6 +28,21 @@ describe('rows of the domain', () => {
     );
   });
 
+  it('tell a node from networks, unless more is said of its address', () => {
+    const rows = domainRows([
+      { cidr: '192.0.2.1/32', hold: false, node: true },
+      { cidr: '192.0.2.2/32', hold: false, node: true },
+      { cidr: '192.0.2.0/24', hold: false },
+      { cidr: '192.0.2.2/32', hold: true },
+    ]);
+    const flags = [...rows.values()].map(({ key: { prefix }, flags }) => [prefix, flags]);
+    assert.deepEqual(flags.sort(), [
+      [120, 1],
+      [128, 3],
+      [128, 5],
+    ]);
+  });
+
   for (const [cidr, inside] of [
     ['::/0', true],
     ['::/64', true],

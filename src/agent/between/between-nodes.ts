@@ -72,7 +72,7 @@ export class BetweenNodes {
 
   constructor(parts: BetweenParts) {
     this.#parts = parts;
-    this.#neighbours = { prefixes: parts.config.network.prefixes, agents: parts.config.handshake.agents };
+    this.#neighbours = { prefixes: parts.config.network.prefixes, nodes: [], agents: parts.config.handshake.agents };
     this.book = new EndpointBook({
       publicAddresses: parts.config.network.publicAddresses,
       senderOf: (side, protocol) => parts.datapath.peers.senderOf(side, protocol),

@@ -30,7 +30,7 @@ import { agentsOf, type FoundAgents } from './agents.ts';
 import { Enrolment } from './enrolment.ts';
 import { Followed } from './followed.ts';
 import { Naming } from './naming.ts';
-import { type KnownNode, NETWORKS_MOST, podNetworksOf, projectNode } from './nodes.ts';
+import { type KnownNode, NETWORKS_MOST, networksOf, projectNode } from './nodes.ts';
 import { PROBES } from './probes.ts';
 import { RememberedMap } from './remembered.ts';
 import { UpstreamPolicies } from './upstream.ts';
@@ -60,7 +60,7 @@ interface Found extends Pick<FoundAgents, 'disputed' | 'beyond'> {
   readonly neighbours: Neighbours;
 }
 
-const NOBODY: Found = { neighbours: { prefixes: [], agents: [] }, disputed: [], beyond: 0 };
+const NOBODY: Found = { neighbours: { prefixes: [], nodes: [], agents: [] }, disputed: [], beyond: 0 };
 
 /** How often what is remembered may be written, milliseconds: of a few objects, and of those there are many of. */
 const SAVE_MS = 2_000;
@@ -242,7 +242,7 @@ export class Cluster {
     return this.#policies.all;
   }
 
-  /** The other nodes: networks of all pods, this node's too, and agents. The same object while they do not change. */
+  /** Networks of all pods, this node's too; the other nodes, and their agents. The same object while they do not change. */
   neighbours(): Neighbours {
     return this.#look().neighbours;
   }
@@ -253,12 +253,14 @@ export class Cluster {
     const from = this.#nodes.snapshot();
     const last = this.#found;
     if (last.from === from) return last.found;
-    const networks = settings.podNetworks ? podNetworksOf(from.values()) : [];
+    const networks = settings.podNetworks ? networksOf(from, node) : { pods: [], nodes: [] };
     const known =
       settings.agents && handshakePort !== undefined ? agentsOf(from, node, handshakePort) : { ...NOBODY, agents: [] };
     const { agents, disputed, beyond } = known;
-    const found = { neighbours: { prefixes: networks.slice(0, NETWORKS_MOST), agents }, disputed, beyond };
-    this.#networks = networks.length;
+    const prefixes = networks.pods.slice(0, NETWORKS_MOST);
+    const nodes = networks.nodes.slice(0, NETWORKS_MOST - prefixes.length);
+    const found = { neighbours: { prefixes, nodes, agents }, disputed, beyond };
+    this.#networks = networks.pods.length + networks.nodes.length;
     this.#found = { from, found: isDeepStrictEqual(last.found, found) ? last.found : found };
     return this.#found.found;
   }
@@ -300,7 +302,7 @@ export class Cluster {
       ...(problem === undefined ? [] : [problem]),
       ...this.upstreamProblems,
       ...(beyond > 0
-        ? [`${beyond} nodes' pod networks are too many: name ones that cover them, network.prefixes`]
+        ? [`${beyond} networks of pods and nodes are too many: name ones that cover them, network.prefixes`]
         : []),
       ...(agentless > 0 ? [`${agentless} nodes are too many: their agents shake no hands`] : []),
       ...(disputed.length === 0 ? [] : [`more than one node claims ${disputed.slice(0, 3).join(', ')}`]),

@@ -1,5 +1,12 @@
 import * as z from 'zod';
-import { formatAddress, formatNetwork, parseAddress, parseNetwork } from '../../model/address.ts';
+import {
+  type Address,
+  addressFamily,
+  formatAddress,
+  formatNetwork,
+  parseAddress,
+  parseNetwork,
+} from '../../model/address.ts';
 import type { NodeFacts } from '../../sources/kubernetes/network-policies-selectors.ts';
 import type { LooseObject } from '../../sources/kubernetes/resource.ts';
 
@@ -10,6 +17,8 @@ export const NETWORKS_MOST = 3_072;
 export interface KnownNode extends NodeFacts {
   /** Canonical CIDRs its pods have addresses of; none where the network plug-in gives out others. */
   readonly podNetworks: readonly string[];
+  /** Its own internal addresses, as canonical CIDRs of one address each. */
+  readonly ownNetworks: readonly string[];
   /** Where its agent is reached: the first InternalIP. */
   readonly internalAddress?: string;
 }
@@ -23,7 +32,9 @@ const specSchema = z.object({ podCIDR: z.string().optional(), podCIDRs: z.array(
 export function projectNode({ metadata, spec, status }: LooseObject): KnownNode {
   const { addresses = [] } = statusSchema.safeParse(status).data ?? {};
   const parsed = addresses.flatMap(({ address }) => parseAddress(address) ?? []);
-  const internal = addresses.find(({ address, type }) => type === 'InternalIP' && parseAddress(address) !== undefined);
+  const internal = addresses.filter(
+    ({ address, type }) => type === 'InternalIP' && parseAddress(address) !== undefined,
+  );
   const { podCIDR, podCIDRs } = specSchema.safeParse(spec).data ?? {};
   const told = podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
   const networks = told.flatMap((text) => {
@@ -35,8 +46,13 @@ export function projectNode({ metadata, spec, status }: LooseObject): KnownNode 
     labels: { ...metadata.labels },
     addresses: [...new Set(parsed.map(formatAddress))],
     podNetworks: [...new Set(networks)],
-    ...(internal === undefined ? {} : { internalAddress: internal.address }),
+    ownNetworks: [...new Set(internal.flatMap(({ address }) => parseAddress(address) ?? []).map(networkOfOne))],
+    ...(internal[0] === undefined ? {} : { internalAddress: internal[0].address }),
   };
+}
+
+function networkOfOne(address: Address): string {
+  return `${formatAddress(address)}/${addressFamily(address) === 4 ? 32 : 128}`;
 }
 
 /** No node has half the world behind it: whoever says so wants our tags sent there. */
@@ -44,9 +60,18 @@ function isTooWide(network: string): boolean {
   return Number(network.slice(network.indexOf('/') + 1)) < (network.includes(':') ? 16 : 8);
 }
 
-/** Those of all nodes, sorted, however many. What an earlier version has remembered of a node has none. */
-export function podNetworksOf(nodes: Iterable<Partial<KnownNode>>): readonly string[] {
-  const all = new Set<string>();
-  for (const { podNetworks = [] } of nodes) for (const network of podNetworks) all.add(network);
-  return [...all].sort();
+/**
+ * The networks of all nodes' pods, and of the nodes themselves but `own`: sorted, however many. What an earlier version has
+ * remembered of a node has none.
+ */
+export function networksOf(
+  nodes: Iterable<readonly [name: string, node: Partial<KnownNode>]>,
+  own: string,
+): { readonly pods: readonly string[]; readonly nodes: readonly string[] } {
+  const [ofPods, ofNodes] = [new Set<string>(), new Set<string>()];
+  for (const [name, { podNetworks = [], ownNetworks = [] }] of nodes) {
+    for (const network of podNetworks) ofPods.add(network);
+    for (const network of name === own ? [] : ownNetworks) ofNodes.add(network);
+  }
+  return { pods: [...ofPods].sort(), nodes: [...ofNodes].sort() };
 }

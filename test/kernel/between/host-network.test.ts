@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { waitFor } from '../../rig/cleanup.ts';
 import { type Attempt, connect, serve, udpReceive, udpSend } from '../../rig/traffic.ts';
-import { Region, servicePolicy } from './region.ts';
+import { type Member, Region, servicePolicy } from './region.ts';
 
 /** `probe`, on the network of west, may open to `db` and `meter` only, `meter` on east's only `probe` and `web` to it. */
 const POLICIES = [
@@ -142,3 +142,86 @@ for (const family of ['ipv4', 'ipv6'] as const) {
     });
   });
 }
+
+/** As in a cluster: TCP toward the nodes bears tags, and nobody speaks for what else is there. */
+describe('containers on the host’s network that are opened to by TCP', function () {
+  this.timeout(180_000);
+  let region: Region;
+
+  before(async () => {
+    region = await Region.create({
+      nodes: { west: ['web', 'shop', 'idle', 'guest'], east: ['db'] },
+      onHost: { west: ['probe'], east: ['meter'] },
+      settings: (member, all) => {
+        const others = [...all.members.values()].filter((other) => other !== member);
+        const { agents } = all.settingsOf(member).handshake as { agents: object[] };
+        const own = ({ uplink }: Member) => [`${uplink.ipv4}/32`, `${uplink.ipv6}/128`];
+        return {
+          network: { prefixes: others.flatMap((one) => [one.node.ipv4Network, one.node.ipv6Network, ...own(one)]) },
+          handshake: { agents: agents.map((agent) => ({ ...agent, cidrs: [] })) },
+        };
+      },
+    });
+    const east = region.member('east');
+    await serve(region.onHost('east/meter'), { tcp: `${METER}` });
+    await serve(region.onHost('west/probe'), { tcp: `${PROBE}` });
+    await serve(east.node.host, { tcp: `${STRANGER}` });
+    await region.start();
+    await region.apply(
+      [
+        servicePolicy(
+          'meter',
+          'meter',
+          '  ingress: [{name: in, from: [{workload: Service/web}, {workload: Service/probe}, {workload: Service/guest}]}]',
+        ),
+        servicePolicy('shop', 'shop', '  egress: [{name: out, to: [{workload: Service/meter}]}]'),
+        servicePolicy('web', 'web', '  egress: [{name: out, to: [{workload: Service/meter}]}]'),
+        servicePolicy(
+          'guest',
+          'guest',
+          `  egress: [{name: out, to: [{cidr: ${east.uplink.ipv4}/32}, {cidr: ${east.uplink.ipv6}/128}]}]`,
+        ),
+        servicePolicy('db', 'db', '  ingress: [{name: in, from: [{workload: Service/probe}]}]'),
+      ].join('---\n'),
+    );
+  });
+  after(() => region?.close());
+
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const from = (path: string) => (path === 'west/probe' ? region.onHost(path) : region.endpoint(path));
+    const open = async (path: string, port: number) => {
+      const address = region.member('east').uplink[family];
+      return (await connect(from(path), { address, port }, { timeoutMs: 1_500 })).result;
+    };
+
+    it(`are reached over ${family} by those they let in, and by nobody else`, async () => {
+      assert.equal(await open('west/web', METER), 'ok');
+      assert.equal(await open('west/probe', METER), 'ok');
+      assert.notEqual(await open('west/shop', METER), 'ok', 'whom they do not let in');
+      assert.notEqual(await open('west/idle', METER), 'ok');
+      await waitFor('east has a record of both, by name', async () => {
+        const { stdout } = await region.station('east').cli(['event', 'list', '--verdict', 'Deny']);
+        return ['shop', 'idle'].every((name) => stdout.includes(`Deny TCP ingress shop/Service/${name} (`));
+      });
+    });
+
+    it(`are told over ${family} from what else listens on their node, which answers at once who may open to it`, async () => {
+      const started = process.hrtime.bigint();
+      assert.equal(await open('west/idle', STRANGER), 'ok');
+      assert.ok(process.hrtime.bigint() - started < 900_000_000n, 'no SYN was sent twice');
+      assert.notEqual(await open('west/web', STRANGER), 'ok', 'which has shown no tag');
+    });
+
+    it(`are reached over ${family} as all else on their node by whom a policy lets open to its address`, async () => {
+      assert.equal(await open('west/guest', METER), 'ok');
+      assert.equal(await open('west/guest', STRANGER), 'ok');
+    });
+
+    it(`have their name over ${family} where they open, too, and the rest of their node has not`, async () => {
+      const target = { address: region.endpoint('east/db')[family], port: 8080 };
+      assert.equal((await connect(region.onHost('west/probe'), target, { timeoutMs: 2_500 })).result, 'ok');
+      const other = await connect(region.member('west').node.host, target, { timeoutMs: 1_500 });
+      assert.notEqual(other.result, 'ok');
+    });
+  }
+});
