@@ -1,6 +1,6 @@
 /** Peers of other nodes: who is decided about when, what passes before that, and what does not. */
 import assert from 'node:assert/strict';
-import { DomainFlags, Incident, VerifiedFlags } from '../../../src/datapath/layouts.gen.ts';
+import { Incident, VerifiedFlags } from '../../../src/datapath/layouts.gen.ts';
 import { ethernet, ipv4, ipv6 } from '../../rig/packets.ts';
 import { icmpError, tcp, udp } from '../../rig/transports.ts';
 import {
@@ -274,12 +274,6 @@ describe('peers of other nodes', () => {
       assert.equal(lab.receives(synIn({ from: TAGGED, toPort: 8081 })).rule, 'shop/web ingress from-far');
       assert.equal(lab.receives(synIn({ from: TAGGED })).reason, 'Untagged');
       assert.equal(lab.receives(synIn({ from: WORLD })).reason, 'Policy', 'from outside the domain that is policy');
-    });
-
-    it('are told that they are refused where they are a node itself, which nobody else says more of', () => {
-      lab.domain('198.18.7.7', 32, DomainFlags.Tag | DomainFlags.Node);
-      assert.equal(lab.receives(synIn({ from: '198.18.7.7' })).reason, 'Policy');
-      assert.equal(lab.receives(synIn({ from: '198.18.7.7', tag: api })).rule, 'shop/web ingress from-api');
     });
 
     it('do not become one of this node by a tag', () => {
