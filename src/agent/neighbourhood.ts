@@ -53,14 +53,16 @@ function together(configured: Configured, found: Neighbours): Neighbours {
   const others = found.agents
     .filter(({ name }) => !names.has(name))
     .map((agent) => ({ ...agent, cidrs: agent.cidrs.filter((cidr) => !taken.has(cidr)) }));
-  const spokenFor = [...taken].flatMap(networkOf);
+  const agents = [...configured.agents, ...others];
+  // A node says itself where it is, and must not take an address out of what another's agent speaks for.
+  const spokenFor = agents.flatMap(({ cidrs }) => cidrs).flatMap(networkOf);
   return {
     prefixes: [...new Set([...configured.prefixes, ...found.prefixes])],
     nodes: found.nodes.filter((cidr) => {
       const [node] = networkOf(cidr);
       return node !== undefined && !spokenFor.some((network) => networkCovers(network, node));
     }),
-    agents: [...configured.agents, ...others],
+    agents,
   };
 }
 

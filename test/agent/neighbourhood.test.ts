@@ -88,6 +88,22 @@ describe('a neighbourhood that both the configuration and the cluster name', () 
 });
 
 describe('the nodes themselves, as a neighbourhood', () => {
+  it('are none that would take an address away from another node’s agent: whoever says so is asked for as before', () => {
+    const told: Neighbours[] = [];
+    const neighbourhood = new Neighbourhood({
+      configured: { prefixes: [], agents: [] },
+      found: () => ({
+        ...NOBODY,
+        nodes: ['10.2.0.5/32', '192.0.2.2/32'],
+        agents: [{ ...EAST, cidrs: ['10.2.0.0/24'] }],
+      }),
+      tell: (neighbours) => told.push(neighbours),
+      onFault: (error) => assert.fail(String(error)),
+    });
+    neighbourhood.look();
+    assert.deepEqual(told[0]?.nodes, ['192.0.2.2/32']);
+  });
+
   it('are those that no configured agent speaks for', () => {
     const told: Neighbours[] = [];
     const neighbourhood = new Neighbourhood({

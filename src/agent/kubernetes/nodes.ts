@@ -52,7 +52,7 @@ export function projectNode({ metadata, spec, status }: LooseObject): KnownNode 
 }
 
 function networkOfOne(address: Address): string {
-  return `${formatAddress(address)}/${addressFamily(address) === 4 ? 32 : 128}`;
+  return formatNetwork({ family: addressFamily(address), address, prefix: 128 });
 }
 
 /** No node has half the world behind it: whoever says so wants our tags sent there. */
