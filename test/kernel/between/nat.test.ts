@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { waitFor } from '../../rig/cleanup.ts';
 import { connect, udpReceive, udpSend } from '../../rig/traffic.ts';
 import { Region, seenAt, servicePolicy } from './region.ts';
 
@@ -58,9 +59,19 @@ for (const family of ['ipv4', 'ipv6'] as const) {
     });
 
     it('delivers a burst on one port whole, in order, through one mapping', async () => {
-      const receiver = await udpReceive(region.endpoint('east/db'), { port: 9_000, durationMs: 4_000, count: 50 });
+      const [west, east] = [region.station('west'), region.station('east')];
+      const held = () => west.metric('sallyport_hold_packets_total{result="received"}');
+      const before = await held();
+      const receiver = await udpReceive(region.endpoint('east/db'), { port: 9_000, durationMs: 15_000, count: 50 });
       const address = seenAt(region.member('east'))[family];
-      await udpSend(region.endpoint('west/web'), { address, port: 19_000 }, { count: 50, rate: 50_000 });
+      // All of it waits before anybody answers: what is sent while held packets leave may overtake the last of them.
+      east.agent.kill('SIGSTOP');
+      try {
+        await udpSend(region.endpoint('west/web'), { address, port: 19_000 }, { count: 50, rate: 50_000 });
+        await waitFor('all of it waits', async () => (await held()) === before + 50);
+      } finally {
+        east.agent.kill('SIGCONT');
+      }
       const { received, lost, reordered, duplicates } = await receiver.result();
       assert.deepEqual(
         { received, lost, reordered, duplicates },
