@@ -7,6 +7,7 @@ import type { NameBook, PacketRecord } from '../events/decode.ts';
 import { EventJournal, type Notice } from '../events/journal.ts';
 import { logRepeats, logSink } from '../events/log.ts';
 import type { ViolationNames } from '../events/violation.ts';
+import { keepLast } from '../model/keep-last.ts';
 import type { PolicyProblem } from '../model/problem.ts';
 import { BetweenNodes } from './between/between-nodes.ts';
 import { betweenReadings } from './between/readings.ts';
@@ -28,7 +29,7 @@ import { readings } from './metrics/readings.ts';
 import { addReading, type Measurements, makeMeasurements } from './metrics/registry.ts';
 import { metricSources } from './metrics/sources.ts';
 import { noticesOf, type SourceHealth } from './notices.ts';
-import type { Ledger } from './policy-ledger.ts';
+import { inForce, type Ledger } from './policy-ledger.ts';
 import { PolicyStore } from './policy-store.ts';
 import { Reconciler, type RoundOutcome } from './reconcile.ts';
 import { VERSION } from './version.ts';
@@ -79,6 +80,7 @@ export class Agent {
   #drift: { readonly at: number; readonly found: readonly Drift[] } = { at: 0, found: [] };
   #fill: { readonly at: number; readonly found: readonly MapFill[] } = { at: 0, found: [] };
   #health: readonly SourceHealth[] = [];
+  readonly #inForce = keepLast(inForce);
   /** Packets wait while memory is collected. */
   readonly #collector = idleCollector({ served: () => this.between.served });
   readonly #thrift: { close(): void };
@@ -325,8 +327,7 @@ export class Agent {
       const { endpoints, frontends, complete } = world.snapshot();
       const { hostRevision } = world;
       const { ledger } = this.policies;
-      const policies = [...ledger.policies.map((located) => located.policy), ...(cluster?.extraPolicies() ?? [])];
-      const hardening = ledger.hardening.map((located) => located.policy);
+      const { policies, hardening } = this.#inForce(ledger, cluster?.extraPolicies());
       const elsewhere = [...this.between.elsewhere(), ...(cluster?.identities() ?? [])];
       const wanted = { endpoints, frontends, complete, hostRevision, policies, hardening, elsewhere };
       await this.enforcement.apply(cluster?.named(wanted) ?? wanted, anew);

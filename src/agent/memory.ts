@@ -1,11 +1,13 @@
 import { setFlagsFromString } from 'node:v8';
-import { trimHeap } from '../libbpf/index.ts';
+import { releaseProgram, trimHeap } from '../libbpf/index.ts';
 
 /** A collection is worth its pause once in this time, milliseconds, and never more than a fiftieth of all time. */
 const APART_MS = 10_000;
 const APART_TIMES = 50;
 /** The agent is idle when nothing happened for this long, milliseconds. */
 const IDLE_MS = 2_000;
+/** That of a busy node never is: then what needs no collection is given back after so long, milliseconds. */
+const BUSY_MS = 10_000;
 
 /** What gives emptied pages back to the system, too. */
 const EVERYTHING = { type: 'major', execution: 'sync', flavor: 'last-resort' } as const;
@@ -16,9 +18,10 @@ export type Collect = (options: typeof EVERYTHING) => void;
 /** What the collector works with; others than the process's own for tests. */
 export interface CollectorOptions {
   readonly collect?: Collect | undefined;
-  /** Gives back what is free outside V8's heap. */
+  /** Gives back what is free, or not used any more, outside V8's heap. */
   readonly trim?: () => void;
   readonly idleMs?: number;
+  readonly busyMs?: number;
   /** A number that is another whenever somebody has been served who would not have waited for a collection. */
   readonly served?: () => number;
 }
@@ -31,35 +34,49 @@ export interface IdleCollector {
 
 /**
  * Gives memory back when the agent has nothing to do. Parsing thousands of rules leaves several times their size
- * behind, which V8 by itself collects only when the next work makes more, and then in the midst of that work.
+ * behind, which V8 by itself collects only when the next work makes more, and then in the midst of that work. Its own
+ * collections are all there is on a busy node: this one would cost the code that is compiled and in use.
  */
 export function idleCollector({
   collect = globalThis.gc as Collect | undefined,
-  trim = trimHeap,
+  trim = giveBack,
   idleMs = IDLE_MS,
+  busyMs = BUSY_MS,
   served = () => 0,
 }: CollectorOptions = {}): IdleCollector {
   let timer: NodeJS.Timeout | undefined;
   let next = Number.NEGATIVE_INFINITY;
+  let latest: number | undefined;
   const worked = (): void => {
     if (collect === undefined) return;
     clearTimeout(timer);
     const before = served();
-    const wait = Math.max(idleMs, next - performance.now());
+    const now = performance.now();
+    latest ??= now + busyMs;
+    const busy = latest < now + idleMs;
+    const wait = Math.max(busy ? latest - now : idleMs, next - now);
     timer = setTimeout(() => {
+      latest = undefined;
       if (served() !== before) {
         worked();
         return;
       }
       const began = performance.now();
-      collect(EVERYTHING);
+      if (!busy) collect(EVERYTHING);
       trim();
       const ended = performance.now();
       next = ended + restAfter(ended - began);
+      // It may have been the last work for long.
+      if (busy) worked();
     }, wait);
     timer.unref();
   };
   return { worked, close: () => clearTimeout(timer) };
+}
+
+function giveBack(): void {
+  trimHeap();
+  releaseProgram();
 }
 
 /** How long none comes after one that took so long, milliseconds. */

@@ -1,5 +1,7 @@
+import type { HardeningPolicy } from '../model/hardening.ts';
 import { hardeningSetErrors } from '../model/hardening-set.ts';
 import type { LocatedHardeningPolicy, LocatedPolicies, LocatedPolicy } from '../model/located-policy.ts';
+import type { Policy } from '../model/policy.ts';
 import { type PolicyFile as ParsedFile, parsePolicyFile } from '../model/policy-file.ts';
 import { policySetErrors, policySetWarnings } from '../model/policy-set.ts';
 import { type PolicyProblem, unreadableFile } from '../model/problem.ts';
@@ -29,6 +31,17 @@ export interface Ledger {
 }
 
 export const EMPTY_LEDGER: Ledger = { accepted: new Map(), policies: [], hardening: [], errors: [] };
+
+/** What a ledger puts in force, and policies that no file says. */
+export function inForce(
+  { policies, hardening }: Ledger,
+  more: readonly Policy[] = [],
+): { readonly policies: readonly Policy[]; readonly hardening: readonly HardeningPolicy[] } {
+  return {
+    policies: [...policies.map(({ policy }) => policy), ...more],
+    hardening: hardening.map(({ policy }) => policy),
+  };
+}
 
 /** Versions found to be good beside each other: of the next ones only what is new has to be held against them. */
 const coherent = new WeakSet<ReadonlyMap<string, Version>>();

@@ -61,6 +61,7 @@ export {
   openPidfd,
   peerCredentials,
   possibleCpus,
+  releaseProgram,
   signalPidfd,
   trimHeap,
 } from './system.ts';

@@ -214,6 +214,7 @@ export interface Native {
   mountBpffs(path: string): Errno;
   openPidfd(pid: number): number;
   trimHeap(): boolean;
+  releaseProgram(): boolean;
   signalPidfd(descriptor: number, signal: number): Errno;
   takeLog(): string;
 }

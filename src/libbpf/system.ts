@@ -72,6 +72,15 @@ export function trimHeap(): boolean {
 }
 
 /**
+ * Lets go of the pages of this process's own program that are only read: half of Node's are needed by nothing but its
+ * start. What is used again comes back from the page cache.
+ * @returns whether any were let go of: not while a debugger or a uprobe has changed some
+ */
+export function releaseProgram(): boolean {
+  return native.releaseProgram();
+}
+
+/**
  * Where the cgroup-v2 tree is mounted, from /proc/self/mountinfo (proc(5)); undefined when it is not. Of several
  * mounts the whole tree's first one.
  */

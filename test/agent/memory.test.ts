@@ -22,6 +22,25 @@ describe('the collector', () => {
     collector.close();
   });
 
+  it('only trims, now and then, where it is never quiet', async () => {
+    const done: [what: string, after: number][] = [];
+    const began = performance.now();
+    const collector = idleCollector({
+      collect: () => done.push(['collected', performance.now() - began]),
+      trim: () => done.push(['trimmed', performance.now() - began]),
+      idleMs: 40,
+      busyMs: 120,
+    });
+    while (done.length === 0) {
+      collector.worked();
+      await sleep(5);
+    }
+    const [[what, after]] = done as [[string, number]];
+    assert.equal(what, 'trimmed');
+    assert.ok(after >= 119, `after ${after} ms`);
+    collector.close();
+  });
+
   it('waits while others are served', async () => {
     const collected: number[] = [];
     let served = 0;

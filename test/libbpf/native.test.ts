@@ -90,6 +90,7 @@ const CALLS: Readonly<Record<keyof Native, readonly unknown[]>> = {
   openPidfd: ['pid'],
   signalPidfd: ['pid', 'pid'],
   trimHeap: [],
+  releaseProgram: [],
   takeLog: [],
 };
 

@@ -131,3 +131,46 @@ describe('trimHeap', () => {
     assert.ok(bytes > 50e6, `gave back ${bytes} bytes of 98 MB`);
   });
 });
+
+describe('releaseProgram', () => {
+  const MODULE = JSON.stringify(join(import.meta.dirname, '../../src/libbpf/index.ts'));
+
+  /** Runs a script in a process of its own. `present(field)`: kB of that field, in all of the program's text. */
+  function inChild<T>(body: string): T {
+    const script = `
+      import fs from 'node:fs';
+      import { releaseProgram } from ${MODULE};
+      const text = () => fs.readFileSync('/proc/self/smaps', 'utf8').split(/\\n(?=[0-9a-f]+-[0-9a-f]+ )/)
+        .filter((one) => / r-xp /.test(one) && one.includes(fs.realpathSync(process.execPath)));
+      const inOne = (one, field) => Number(new RegExp('^' + field + ': *([0-9]+) kB', 'm').exec(one)[1]);
+      const present = (field) => text().reduce((sum, one) => sum + inOne(one, field), 0);
+      ${body}`;
+    const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    assert.equal(child.status, 0, child.stderr);
+    return JSON.parse(child.stdout) as T;
+  }
+
+  it("lets go of the program's own pages, which come back as they are used", () => {
+    const { released, before, after } = inChild<{ released: boolean; before: number; after: number }>(`
+      const before = present('Rss');
+      const released = releaseProgram();
+      console.log(JSON.stringify({ released, before, after: present('Rss') }));`);
+    assert.ok(released);
+    assert.ok(after > 0 && after < before / 2, `${before} kB, then ${after}`);
+  });
+
+  it('leaves alone what a debugger has changed', () => {
+    const { before, after } = inChild<{ before: number; after: number }>(`
+      const [largest] = text().sort((a, b) => inOne(b, 'Size') - inOne(a, 'Size'));
+      const at = Number.parseInt(largest, 16) + 4096;
+      const memory = fs.openSync('/proc/self/mem', 'r+');
+      const byte = Buffer.alloc(1);
+      fs.readSync(memory, byte, 0, 1, at);
+      fs.writeSync(memory, byte, 0, 1, at);
+      const before = present('Anonymous');
+      releaseProgram();
+      console.log(JSON.stringify({ before, after: present('Anonymous') }));`);
+    assert.ok(before > 0);
+    assert.equal(after, before);
+  });
+});

@@ -1,5 +1,7 @@
 import { release } from 'node:os';
 import type { Logger } from 'pino';
+import type { AnyPolicy } from '../../model/any-policy.ts';
+import { keepLast } from '../../model/keep-last.ts';
 import type { Agent } from '../agent.ts';
 import type { Config } from '../config.ts';
 import { usesKubernetes } from '../config-kubernetes.ts';
@@ -50,6 +52,7 @@ function portOf(listen: string): { readonly handshakePort?: number } {
 export function openReporter(agent: Agent): Reporter | undefined {
   const { cluster, config, datapath, node, now, logger } = agent.parts;
   if (cluster === undefined || !config.kubernetes.report) return undefined;
+  const appliedOf = keepLast((...lists: (readonly AnyPolicy[])[]) => new Set(lists.flat()));
   return new Reporter({
     client: cluster.client,
     node,
@@ -67,7 +70,7 @@ export function openReporter(agent: Agent): Reporter | undefined {
         endpoints,
         endpointStatus: datapath.endpointStatus(),
         ledger: agent.policies.ledger,
-        applied: new Set([...policies, ...hardening]),
+        applied: appliedOf(policies, hardening),
         overloaded: agent.enforcement.overloaded,
         cluster: cluster.policies.policies(),
         hardened: agent.hardening.protections(),

@@ -3,6 +3,7 @@ import type { EndpointStatus } from '../../datapath/port.ts';
 import { type AnyPolicy, isHardening } from '../../model/any-policy.ts';
 import { cutReason } from '../../model/cut-labels.ts';
 import type { Container, Endpoint } from '../../model/endpoint.ts';
+import type { LocatedPolicies } from '../../model/located-policy.ts';
 import { policyKey, policyTitle } from '../../model/policy.ts';
 import { NODE_REPORT_POLICIES, type NodeReportStatus, type ReportedPolicy } from '../../model/schema/node-report.ts';
 import { SelectorIndex } from '../../model/selector-index.ts';
@@ -40,8 +41,11 @@ export interface ReportInput {
   readonly hardened: readonly HardenedContainer[];
 }
 
+type Located = LocatedPolicies[keyof LocatedPolicies][number];
+
 /** Containers a policy selects, and why some of them are not judged by it. */
 interface Selected {
+  readonly origin: Located['origin'];
   containers: number;
   failure?: string;
 }
@@ -69,16 +73,17 @@ function policiesOf(input: ReportInput, status: ReadonlyMap<string, EndpointStat
   const selected = selectedBy(input, status);
   const errors = new Map<string, LedgerProblem>();
   for (const problem of ledger.errors) if (!errors.has(problem.file)) errors.set(problem.file, problem);
-  const current = new Map([...cluster].map((policy) => [policy.file.name, policy]));
+  // Of thousands this node's pods are selected by a few.
+  const about = new Set([...selected.values()].map(({ origin }) => origin.file));
+  const current = new Map<string, ClusterPolicy>();
+  for (const one of cluster) if (about.has(one.file.name) || errors.has(one.file.name)) current.set(one.file.name, one);
   const reported: ReportedPolicy[] = [];
-  for (const { policy, origin } of [...ledger.policies, ...ledger.hardening]) {
+  for (const [policy, { origin, containers, failure }] of selected) {
     const now = current.get(origin.file);
     if (errors.has(origin.file) || !applied.has(policy)) continue;
     const accepted = ledger.accepted.get(origin.file);
     // The cluster has another one by now: the next round's report says what became of it.
     if (now !== undefined && !(now.file.content.ok && accepted?.bytes.equals(now.file.content.bytes))) continue;
-    const { containers, failure } = selected.get(policy) ?? { containers: 0 };
-    if (containers === 0) continue;
     const inForce = policy.mode === 'Stage' ? 'Staged' : 'Enforced';
     const state = failure === undefined ? inForce : 'Failed';
     reported.push({
@@ -106,17 +111,28 @@ function policiesOf(input: ReportInput, status: ReadonlyMap<string, EndpointStat
   return reported.sort((a, b) => (policyKey(keyed(a)) < policyKey(keyed(b)) ? -1 : 1));
 }
 
+const indexes = new WeakMap<Ledger, SelectorIndex<Located>>();
+
+/** A ledger's policies by whom they select. */
+function indexOf(ledger: Ledger): SelectorIndex<Located> {
+  const known = indexes.get(ledger);
+  if (known !== undefined) return known;
+  const index = new SelectorIndex<Located>();
+  for (const located of [...ledger.policies, ...ledger.hardening]) index.add(located.policy.subject, located);
+  indexes.set(ledger, index);
+  return index;
+}
+
 function selectedBy(input: ReportInput, status: ReadonlyMap<string, EndpointStatus>): Map<AnyPolicy, Selected> {
   const { endpoints, ledger, hardening, hardened, overloaded } = input;
-  const index = new SelectorIndex<AnyPolicy>();
-  for (const { policy } of [...ledger.policies, ...ledger.hardening]) index.add(policy.subject, policy);
+  const index = indexOf(ledger);
   const protections = new Map(hardened.map((one) => [one.container.id, one]));
   const selected = new Map<AnyPolicy, Selected>();
   for (const endpoint of endpoints) {
     const unjudged = unjudgedOf(endpoint, status.get(endpoint.id));
     for (const { id, identity } of endpoint.containers) {
-      for (const policy of index.selecting(identity)) {
-        const entry = selected.get(policy) ?? { containers: 0 };
+      for (const { policy, origin } of index.selecting(identity)) {
+        const entry = selected.get(policy) ?? { origin, containers: 0 };
         entry.containers += 1;
         const closed = overloaded?.get(policyTitle(policy));
         const tooMany = closed === undefined ? undefined : TOO_MANY[closed];

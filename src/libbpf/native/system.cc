@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Pins, ids and the few facts about the system that Node.js has no call for.
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/magic.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -182,6 +187,46 @@ Napi::Value TrimHeap(const Napi::CallbackInfo& info) {
 #endif
 }
 
+// Whether all that is present of these pages is the file's: a debugger or a uprobe makes pages of its own (proc_pid_pagemap(5)).
+bool IsUntouched(int pagemap, uintptr_t begin, uintptr_t end, size_t page) {
+  constexpr uint64_t kPresent = 1ull << 63, kOfFile = 1ull << 61;
+  uint64_t entries[512];
+  for (uintptr_t at = begin; at < end;) {
+    size_t count = std::min((end - at) / page, std::size(entries));
+    ssize_t size = pread(pagemap, entries, count * sizeof(entries[0]), static_cast<off_t>(at / page * sizeof(entries[0])));
+    if (size != static_cast<ssize_t>(count * sizeof(entries[0]))) return false;
+    for (size_t i = 0; i < count; i++) {
+      if ((entries[i] & kPresent) != 0 && (entries[i] & kOfFile) == 0) return false;
+    }
+    at += count * page;
+  }
+  return true;
+}
+
+// For dl_iterate_phdr(3), whose first object is the program itself: lets go of what it never writes.
+int ReleaseObject(dl_phdr_info* object, size_t, void* pagemap) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  bool released = false;
+  for (int i = 0; i < object->dlpi_phnum; i++) {
+    const ElfW(Phdr)& segment = object->dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+    uintptr_t begin = (object->dlpi_addr + segment.p_vaddr + page - 1) / page * page;
+    uintptr_t end = (object->dlpi_addr + segment.p_vaddr + segment.p_memsz) / page * page;
+    if (begin >= end || !IsUntouched(*static_cast<int*>(pagemap), begin, end, page)) continue;
+    if (madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) == 0) released = true;
+  }
+  return released ? 1 : -1;
+}
+
+// Unmaps the pages of the program's own file; those that are used again come back from the page cache.
+Napi::Value ReleaseProgram(const Napi::CallbackInfo& info) {
+  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return Napi::Boolean::New(info.Env(), false);
+  bool released = dl_iterate_phdr(ReleaseObject, &pagemap) > 0;
+  close(pagemap);
+  return Napi::Boolean::New(info.Env(), released);
+}
+
 }  // namespace
 
 void ExportSystem(Napi::Env env, Napi::Object exports) {
@@ -200,6 +245,7 @@ void ExportSystem(Napi::Env env, Napi::Object exports) {
   Export<OpenPidfd>(env, exports, "openPidfd");
   Export<SignalPidfd>(env, exports, "signalPidfd");
   Export<TrimHeap>(env, exports, "trimHeap");
+  Export<ReleaseProgram>(env, exports, "releaseProgram");
 }
 
 }  // namespace bpfts

@@ -1,5 +1,6 @@
 /** Nodes, and Services that select no pods, as peers of our own policies: from names to addresses. Pure. */
 import { globMatch } from '../../model/glob.ts';
+import { keepLast } from '../../model/keep-last.ts';
 import { isOwnKind, type Peer, type Policy, type Rule } from '../../model/policy.ts';
 import { networkOf } from './network-policies-peers.ts';
 import { ServicePlaces } from './service-places.ts';
@@ -29,13 +30,13 @@ export class NodePeers {
   }
 
   /** Policies as they are meant now; each that names no place is the same object. */
-  resolve(policies: readonly Policy[]): readonly Policy[] {
-    return policies.map((policy) => {
+  readonly resolve = keepLast((policies: readonly Policy[]): readonly Policy[] =>
+    policies.map((policy) => {
       const made = this.#made.get(policy) ?? this.#resolve(policy);
       this.#made.set(policy, made);
       return made;
-    });
-  }
+    }),
+  );
 
   /** This node is called so; `addresses` of another one. Undefined: there is no such node. */
   find(name: string): { readonly own: boolean; readonly addresses: readonly string[] } | undefined {
