@@ -1,16 +1,17 @@
 import { Compiler } from '../compile/compiler.ts';
 import { diff, type Plan } from '../compile/diff.ts';
 import type { KnownIdentity } from '../compile/input.ts';
+import { changedKeys, PatchedMap } from '../compile/patched-map.ts';
 import type { Closed } from '../compile/tables.ts';
 import type { Datapath, EndpointStatus } from '../datapath/port.ts';
 import { CLOSES_CUT, isCut } from '../model/cut-labels.ts';
-import type { Endpoint, Frontend, NamedPort, ServiceAddress } from '../model/endpoint.ts';
+import type { Endpoint, Frontend, ServiceAddress } from '../model/endpoint.ts';
 import type { HardeningPolicy } from '../model/hardening.ts';
-import type { Identity } from '../model/identity.ts';
+import { formatIdentity } from '../model/identity.ts';
 import type { Policy } from '../model/policy.ts';
-import { formatWorkload, type Workload } from '../model/workload.ts';
 import type { NodePeers } from '../sources/kubernetes/node-peers.ts';
 import { AgentError } from './errors.ts';
+import { type Identities, KnownIdentities } from './known-identities.ts';
 import { withSubjectsOf } from './untold.ts';
 
 /** What the kernel should enforce. */
@@ -33,9 +34,6 @@ export interface Wanted {
   readonly services?: readonly ServiceAddress[];
 }
 
-/** By id. */
-type Identities = ReadonlyMap<bigint, KnownIdentity>;
-
 /** Everything nobody has told us about yet. */
 export const NOTHING_WANTED: Wanted = {
   endpoints: [],
@@ -46,6 +44,12 @@ export const NOTHING_WANTED: Wanted = {
   hardening: [],
   elsewhere: [],
 };
+
+/** Identities, and the same by slot. */
+interface Slotted {
+  readonly identities: Identities;
+  readonly bySlot: PatchedMap<number, KnownIdentity>;
+}
 
 /** Where tables take long to be worked out the kernel's gate must not take us for gone meanwhile, milliseconds. */
 const BEAT_MS = 500;
@@ -83,16 +87,17 @@ export class Enforcement {
   /** The endpoints of `#applied` are all as they should be. */
   #attached = false;
   /** Of the applied and of the ones before them that are still in the tables. */
-  #identities: Identities = new Map();
+  #identities: Identities = new PatchedMap();
   /** Of them those at whose doors programs of ours stand, or may still stand. */
   #here: ReadonlySet<bigint> = new Set();
+  readonly #known = new KnownIdentities();
   /** What was last made, and from what: sources give the same objects while nothing changes. */
   #made: { readonly wanted: Wanted; readonly identities: Identities } = {
     wanted: NOTHING_WANTED,
-    identities: new Map(),
+    identities: new PatchedMap(),
   };
-  /** Those last compiled, by slot. None can have lost its slot: they are all in the tables. */
-  #slotted: { readonly identities: Identities; readonly bySlot: ReadonlyMap<number, KnownIdentity> } | undefined;
+  /** Those last compiled. None can have lost its slot: they are all in the tables. */
+  #slotted: Slotted | undefined;
 
   constructor(datapath: Datapath, hardening: Hardening) {
     this.#datapath = datapath;
@@ -158,10 +163,9 @@ export class Enforcement {
 
   /** What `apply` with these policies would do to the tables. Changes nothing. */
   preview(policies: readonly Policy[]): Plan {
-    const slots = new Map([...this.#identities.keys()].map((id) => [id, this.#datapath.slotOf(id)]));
     const desired = new Compiler().compile({
       policies: this.#meant(policies, this.#applied),
-      identities: bySlotOf(this.#identities, slots),
+      identities: bySlotOf(this.#identities, (id) => this.#datapath.slotOf(id)),
       here: this.#slotsHere(),
       room: this.#datapath.room,
     });
@@ -179,7 +183,7 @@ export class Enforcement {
   #identitiesOf(wanted: Wanted): Identities {
     const { wanted: former, identities } = this.#made;
     if (former.endpoints === wanted.endpoints && sameItems(former.elsewhere, wanted.elsewhere)) return identities;
-    this.#made = { wanted, identities: identitiesOf(wanted) };
+    this.#made = { wanted, identities: this.#known.update(wanted.endpoints, wanted.elsewhere) };
     return this.#made.identities;
   }
 
@@ -215,23 +219,49 @@ export class Enforcement {
 
   /** With the slots they have or get. */
   #bySlot(identities: Identities): ReadonlyMap<number, KnownIdentity> {
-    if (this.#slotted?.identities === identities) return this.#slotted.bySlot;
-    const bySlot = bySlotOf(identities, this.#datapath.assignSlots(identities.values()));
+    const former = this.#slotted;
+    if (former?.identities === identities) return former.bySlot;
+    const bySlot = (former && this.#amended(former, identities)) ?? new PatchedMap(this.#slotsOf(identities));
     this.#slotted = { identities, bySlot };
     return bySlot;
+  }
+
+  /** The former ones but for the few that differ; undefined where all are to be looked at. */
+  #amended(former: Slotted, identities: Identities): Slotted['bySlot'] | undefined {
+    const changed = changedKeys(former.identities, identities);
+    if (changed === undefined) return undefined;
+    const edit = former.bySlot.edit();
+    const present = new Map<bigint, KnownIdentity>();
+    for (const id of changed) {
+      const identity = identities.get(id);
+      if (identity !== undefined) {
+        present.set(id, identity);
+      } else if (former.identities.has(id)) {
+        const slot = this.#datapath.slotOf(id);
+        if (slot === undefined) return undefined;
+        edit.delete(slot);
+      }
+    }
+    for (const [slot, identity] of this.#slotsOf(present)) edit.set(slot, identity);
+    return edit.done();
+  }
+
+  #slotsOf(identities: ReadonlyMap<bigint, KnownIdentity>): Map<number, KnownIdentity> {
+    const slots = this.#datapath.assignSlots(identities.values());
+    return bySlotOf(identities, (id) => slots.get(id));
   }
 }
 
 /** @throws AgentError KERNEL where one has none */
 function bySlotOf(
-  identities: Identities,
-  slots: ReadonlyMap<bigint, number | undefined>,
-): ReadonlyMap<number, KnownIdentity> {
+  identities: ReadonlyMap<bigint, KnownIdentity>,
+  slotOf: (id: bigint) => number | undefined,
+): Map<number, KnownIdentity> {
   const bySlot = new Map<number, KnownIdentity>();
   for (const [id, identity] of identities) {
-    const slot = slots.get(id);
+    const slot = slotOf(id);
     if (slot === undefined) {
-      throw new AgentError('KERNEL', `No slot is left for identity ${identities.size} of this node`, {
+      throw new AgentError('KERNEL', `No slot is left for identity ${formatIdentity(id)}`, {
         hint: 'raise datapath.sizes.subjects',
       });
     }
@@ -243,11 +273,12 @@ function bySlotOf(
 /** The wanted ones, which are the later, and those of the present ones that are not among them. */
 function together(present: Identities, wanted: Identities): Identities {
   if (present === wanted) return wanted;
-  const leaving = [...present.keys()].filter((id) => !wanted.has(id));
-  if (leaving.length === 0) return wanted;
-  const all = new Map(wanted);
-  for (const id of leaving) all.set(id, present.get(id)!);
-  return all;
+  const all = wanted.edit();
+  for (const id of changedKeys(present, wanted) ?? present.keys()) {
+    const leaving = wanted.has(id) ? undefined : present.get(id);
+    if (leaving !== undefined) all.set(id, leaving);
+  }
+  return all.done();
 }
 
 function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
@@ -265,36 +296,4 @@ function judgedHere(endpoints: readonly Endpoint[]): ReadonlySet<bigint> {
   return new Set(
     endpoints.flatMap(({ identity, containers }) => [identity.id, ...containers.map((one) => one.identity.id)]),
   );
-}
-
-/** All identities, here and elsewhere, each once, with all names its ports have. */
-function identitiesOf({ endpoints, elsewhere }: Wanted): Identities {
-  const found = new Map<bigint, KnownIdentity>();
-  const add = (identity: Identity, named: readonly NamedPort[]): void => {
-    const known = found.get(identity.id);
-    const aliases = mergeAliases(known?.aliases ?? [], identity.aliases ?? []);
-    const ports = mergePorts(known?.ports ?? [], named);
-    found.set(identity.id, { ...identity, ports, ...(aliases.length === 0 ? {} : { aliases }) });
-  };
-  for (const { identity, containers, ports } of endpoints) {
-    add(identity, ports);
-    for (const container of containers) add(container.identity, ports);
-  }
-  // Mostly one that nobody has told of before, of thousands.
-  for (const identity of elsewhere) {
-    if (found.has(identity.id)) add(identity, identity.ports);
-    else found.set(identity.id, identity);
-  }
-  return found;
-}
-
-/** Whoever runs here has a name more than the same one elsewhere: the node's. */
-function mergeAliases(known: readonly Workload[], more: readonly Workload[]): readonly Workload[] {
-  if (known.length === 0 || known === more) return more;
-  return [...new Map([...known, ...more].map((one) => [formatWorkload(one), one])).values()];
-}
-
-function mergePorts(known: readonly NamedPort[], more: readonly NamedPort[]): readonly NamedPort[] {
-  const key = ({ name, protocol, port }: NamedPort): string => `${name} ${protocol} ${port}`;
-  return [...new Map([...known, ...more].map((port) => [key(port), port])).values()];
 }

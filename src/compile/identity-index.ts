@@ -3,6 +3,7 @@ import type { NameSet } from '../model/name-set.ts';
 import { literalWorkload, selects } from '../model/selector.ts';
 import { formatWorkload, type Workload } from '../model/workload.ts';
 import type { KnownIdentity } from './input.ts';
+import { changedKeys } from './patched-map.ts';
 import { type KeyedSelector, nameKey, type PortName } from './rules.ts';
 
 /**
@@ -206,16 +207,17 @@ function changedSlots(
   after: ReadonlyMap<number, KnownIdentity>,
 ): ReadonlySet<number> {
   const changed = new Set<number>();
-  if (before === after) return changed;
-  for (const [slot, identity] of after) {
-    const known = before.get(slot);
-    if (known !== identity && (known === undefined || !sameIdentity(known, identity))) changed.add(slot);
+  const few = changedKeys(before, after);
+  for (const slot of few ?? after.keys()) {
+    const [was, is] = [before.get(slot), after.get(slot)];
+    if (was !== is && (was === undefined || is === undefined || !sameIdentity(was, is))) changed.add(slot);
   }
-  for (const slot of before.keys()) if (!after.has(slot)) changed.add(slot);
+  if (few === undefined) for (const slot of before.keys()) if (!after.has(slot)) changed.add(slot);
   return changed;
 }
 
-function sameIdentity(a: KnownIdentity, b: KnownIdentity): boolean {
+/** Of two with one id: whether they have the same names, and the same names for ports. */
+export function sameIdentity(a: KnownIdentity, b: KnownIdentity): boolean {
   return a.id === b.id && samePorts(a.ports, b.ports) && sameAliases(a.aliases ?? [], b.aliases ?? []);
 }
 
