@@ -7,7 +7,7 @@ const APART_TIMES = 50;
 /** The agent is idle when nothing happened for this long, milliseconds. */
 const IDLE_MS = 2_000;
 /** That of a busy node never is: then what needs no collection is given back after so long, milliseconds. */
-const BUSY_MS = 10_000;
+const BUSY_MS = 4_000;
 
 /** What gives emptied pages back to the system, too. */
 const EVERYTHING = { type: 'major', execution: 'sync', flavor: 'last-resort' } as const;
@@ -65,7 +65,7 @@ export function idleCollector({
       if (!busy) collect(EVERYTHING);
       trim();
       const ended = performance.now();
-      next = ended + restAfter(ended - began);
+      next = ended + (busy ? (ended - began) * APART_TIMES : restAfter(ended - began));
       // It may have been the last work for long.
       if (busy) worked();
     }, wait);
@@ -89,30 +89,38 @@ const LOOK_MS = 500;
 /** Looks without anybody served after which memory matters more again: ten seconds. */
 const CALM_LOOKS = 20;
 
-/** Changes a flag of V8 while it runs: Node does not freeze them. */
-export type SetFlag = (flag: string) => void;
+/**
+ * What V8 is told where memory matters most: it begins to mark as soon as little room is left. Its own growth there, of
+ * a tenth, would let a busy node do hardly anything else.
+ */
+const SPARING = '--optimize-for-size --heap-growing-percent=22';
+/** The same where time does; 0 is V8's own. */
+const SERVING = '--no-optimize-for-size --heap-growing-percent=0';
+
+/** Changes flags of V8 while it runs: Node does not freeze them. */
+export type SetFlags = (flags: string) => void;
 
 /**
  * Lets V8's old generation grow no more than it must, but while packets wait for us: then all of it would be collected
- * each two seconds of steady work, and each time what waits does so for 30 ms. Told at the start of the process, the
- * flag would also leave the young generation 1 MB, and what a handshake takes would mostly outlive it.
+ * each two seconds of steady work, and each time what waits does so for 30 ms. Told at the start of the process,
+ * they would also leave the young generation 1 MB, and what a handshake takes would mostly outlive it.
  * @param served as in `CollectorOptions`
  */
 export function thrift(
   served: () => number,
   lookMs: number = LOOK_MS,
-  setFlag: SetFlag = setFlagsFromString,
+  setFlags: SetFlags = setFlagsFromString,
 ): { close(): void } {
   let before = served();
   let calm = CALM_LOOKS;
-  setFlag('--optimize-for-size');
+  setFlags(SPARING);
   const timer = setInterval(() => {
     const now = served();
     const was = calm;
     calm = now === before ? Math.min(calm + 1, CALM_LOOKS) : 0;
     before = now;
-    if (calm === 0 && was === CALM_LOOKS) setFlag('--no-optimize-for-size');
-    else if (calm === CALM_LOOKS && was < CALM_LOOKS) setFlag('--optimize-for-size');
+    if (calm === 0 && was === CALM_LOOKS) setFlags(SERVING);
+    else if (calm === CALM_LOOKS && was < CALM_LOOKS) setFlags(SPARING);
   }, lookMs);
   timer.unref();
   return { close: () => clearInterval(timer) };

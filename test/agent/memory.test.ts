@@ -67,22 +67,24 @@ describe('the collector', () => {
 
 describe('thrift', () => {
   it('ends while others are served, and comes back when it is calm', async () => {
-    const flags: string[] = [];
+    const sparing = '--optimize-for-size --heap-growing-percent=22';
+    const serving = '--no-optimize-for-size --heap-growing-percent=0';
+    const told: string[] = [];
     let served = 0;
-    const sparing = thrift(
+    const spares = thrift(
       () => served,
       2,
-      (flag) => flags.push(flag),
+      (flags) => told.push(flags),
     );
     await sleep(20);
-    assert.deepEqual(flags, ['--optimize-for-size'], 'from the start');
-    while (flags.length === 1) {
+    assert.deepEqual(told, [sparing], 'from the start');
+    while (told.length === 1) {
       served += 1;
       await sleep(1);
     }
-    assert.deepEqual(flags.slice(1), ['--no-optimize-for-size']);
-    while (flags.length === 2) await sleep(5);
-    assert.deepEqual(flags.slice(1), ['--no-optimize-for-size', '--optimize-for-size']);
-    sparing.close();
+    assert.deepEqual(told.slice(1), [serving]);
+    while (told.length === 2) await sleep(5);
+    assert.deepEqual(told.slice(1), [serving, sparing]);
+    spares.close();
   });
 });
