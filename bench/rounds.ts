@@ -1,6 +1,6 @@
 /** Interleaved rounds: A B C, B C A, C A B… so that what the machine does meanwhile meets everybody alike. */
 
-import type { BenchRecord, Measurement, ScenarioName } from './record.ts';
+import type { BenchRecord, Measurement, ScenarioName, SubjectName } from './record.ts';
 import { median, round } from './statistics.ts';
 import type { Subject } from './subject.ts';
 import type { Topology } from './topology.ts';
@@ -23,12 +23,23 @@ export interface RoundScenario<T> {
   measure(topology: T): Promise<readonly Measurement[]>;
 }
 
+/** What was measured of each participant, round by round. */
+export type Rounds<T> = ReadonlyMap<Participant<T>, readonly (readonly Measurement[])[]>;
+
 /** Measures every contestant in every round and sums up. `rounds` replaces the scenario's own number. */
 export async function runRounds<T>(
   scenario: RoundScenario<T>,
   contestants: readonly Participant<T>[],
-  rounds: number = scenario.rounds,
+  rounds?: number,
 ): Promise<BenchRecord[]> {
+  return compare(scenario, await measureRounds(scenario, contestants, rounds), 'nothing');
+}
+
+export async function measureRounds<T>(
+  scenario: RoundScenario<T>,
+  contestants: readonly Participant<T>[],
+  rounds: number = scenario.rounds,
+): Promise<Rounds<T>> {
   const results = new Map<Participant<T>, (readonly Measurement[])[]>(
     contestants.map((contestant) => [contestant, []]),
   );
@@ -38,11 +49,17 @@ export async function runRounds<T>(
       results.get(contestant)!.push(await scenario.measure(contestant.topology));
     }
   }
-  const baseline = contestants.find(({ subject }) => subject.name === 'nothing');
-  const reference = baseline && results.get(baseline);
-  return contestants.flatMap((contestant) =>
-    summarize(scenario, contestant.subject, results.get(contestant)!, reference),
-  );
+  return results;
+}
+
+/** Sums up, with ratios to what that subject took in the same rounds. */
+export function compare<T>(
+  scenario: Pick<RoundScenario<T>, 'name'>,
+  results: Rounds<T>,
+  baseline: SubjectName,
+): BenchRecord[] {
+  const reference = [...results].find(([{ subject }]) => subject.name === baseline)?.[1];
+  return [...results].flatMap(([{ subject }, measured]) => summarize(scenario, subject, measured, reference));
 }
 
 /** @internal Medians of values and of ratios to the reference of the same round. */

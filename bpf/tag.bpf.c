@@ -98,13 +98,10 @@ static __always_inline bool wants_tag(struct bpf_sock_ops *ops)
 	return !(ops->skb_tcp_flags & TCP_ACK) || leads_to_domain(ops);
 }
 
+/* Where there is nothing to write with after all, the kernel fills the place with options that mean nothing. */
 static __always_inline void reserve_tag(struct bpf_sock_ops *ops)
 {
-	struct pen pen;
-
-	if (!take_pen(&pen) || !wants_tag(ops))
-		return;
-	if (bpf_reserve_hdr_opt(ops, TAG_LENGTH, 0))
+	if (wants_tag(ops) && bpf_reserve_hdr_opt(ops, TAG_LENGTH, 0))
 		count_incident(INCIDENT_TAG_NO_ROOM);
 }
 

@@ -8,7 +8,7 @@ import { tcp } from '../../test/rig/transports.ts';
 import { createPair, type Pair } from '../pair.ts';
 import { timesDuring } from '../program-times.ts';
 import type { BenchRecord, ScenarioName, SubjectName } from '../record.ts';
-import { type Participant, runRounds } from '../rounds.ts';
+import { compare, measureRounds, type Participant, runRounds } from '../rounds.ts';
 import { median, round } from '../statistics.ts';
 import { PORTS } from '../topology.ts';
 import { crr, latencies } from './traffic.ts';
@@ -18,7 +18,7 @@ export const TAG_SCENARIOS: readonly ScenarioName[] = ['tagged-crr', 'tag-verify
 
 type Joined = Participant<Pair>;
 
-const ROUNDS = 9;
+const ROUNDS = 25;
 const SLICE_MS = 200;
 /** Of one round. Each from a port of its own: one that is said again unanswered waits for a handshake. */
 const SYNS = 8_000;
@@ -53,17 +53,14 @@ export async function tags(
 }
 
 async function taggedCrr(joined: readonly Joined[], rounds: number): Promise<BenchRecord[]> {
-  const records = await runRounds<Pair>({ name: 'tagged-crr', rounds, measure: crr }, joined);
-  const of = (subject: SubjectName, metric: string) =>
-    records.find((one) => one.subject === subject && one.metric === metric)?.value;
-  for (const metric of ['p50', 'p50-one-cpu']) {
-    const [tagged, untagged] = [of('sallyport', metric), of('untagged', metric)];
-    if (tagged === undefined || untagged === undefined) continue;
-    const value = round(tagged / untagged);
-    const common = { scenario: 'tagged-crr', subject: 'sallyport', rules: 0, unit: '', ratio: null } as const;
-    records.push({ ...common, metric: `${metric}-to-untagged`, value });
-  }
-  return records;
+  const scenario = { name: 'tagged-crr', rounds, measure: crr } as const;
+  const measured = await measureRounds<Pair>(scenario, joined);
+  const toUntagged = compare(scenario, measured, 'untagged').flatMap(({ subject, metric, ratio }) => {
+    if (subject !== 'sallyport' || !metric.startsWith('p50') || ratio === null) return [];
+    const common = { scenario: 'tagged-crr', subject, rules: 0, unit: '', ratio: null } as const;
+    return [{ ...common, metric: `${metric}-to-untagged`, value: ratio }];
+  });
+  return [...compare(scenario, measured, 'nothing'), ...toUntagged];
 }
 
 /**

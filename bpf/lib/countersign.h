@@ -59,7 +59,7 @@ FUNCTION countersign(struct __sk_buff *skb, const struct packet *p, __u32 endpoi
 	struct flow *flow;
 	__u32 window, slot, size, at;
 
-	if (!p || !settings || p->first_fragment || p->later_fragment)
+	if (!p || !settings || p->first_fragment || p->later_fragment || find_tag(skb, p, &at) || at)
 		return 0;
 	window = tag_window_now(settings);
 	key = signing_key(settings);
@@ -80,7 +80,7 @@ FUNCTION countersign(struct __sk_buff *skb, const struct packet *p, __u32 endpoi
 	subject = bpf_map_lookup_elem(&subjects, &slot);
 	if (!subject || !subject->identity)
 		return 0;
-	if (find_tag(skb, p, &at) || at || read_packet(skb, p->l4, &head, sizeof(head)))
+	if (read_packet(skb, p->l4, &head, sizeof(head)))
 		return 0;
 	size = (head.offset >> 4) * 4;
 	if (p->l4 + size != skb->len)

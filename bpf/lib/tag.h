@@ -25,12 +25,9 @@
 /* The wall clock's window, or 0: no tags. */
 static __always_inline __u32 tag_window_now(const struct settings *settings)
 {
-	__u64 seconds;
-
 	if (!settings->tag_window)
 		return 0;
-	seconds = (bpf_ktime_get_coarse_ns() + settings->clock_offset) / SECOND;
-	return seconds / settings->tag_window;
+	return (bpf_ktime_get_coarse_ns() + settings->clock_offset) / (settings->tag_window * SECOND);
 }
 
 /* The MAC in the upper seven bytes and control in the lowest: as the option and a replay's key have them in memory. */

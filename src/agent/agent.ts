@@ -331,7 +331,6 @@ export class Agent {
       const elsewhere = [...this.between.elsewhere(), ...(cluster?.identities() ?? [])];
       const wanted = { endpoints, frontends, complete, hostRevision, policies, hardening, elsewhere };
       await this.enforcement.apply(cluster?.named(wanted) ?? wanted, anew);
-      this.between.applied(this.enforcement.applied, before);
     } catch (error) {
       // Still not applied, and as old as it was.
       if (changedAt !== undefined) this.policyChangeBegan(changedAt);
@@ -339,6 +338,7 @@ export class Agent {
       throw error;
     } finally {
       this.gatekeeper.applied();
+      this.between.applied(this.enforcement.applied);
       for (const notice of noticesOf(before, this.enforcement.applied)) this.note(notice);
     }
     this.#lastSuccess = this.parts.now();

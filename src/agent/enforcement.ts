@@ -110,7 +110,7 @@ export class Enforcement {
     });
   }
 
-  /** What the last successful `apply` was asked for. */
+  /** What tables and endpoints were last made for, also where some containers could not be enforced. */
   get applied(): Wanted {
     return this.#applied;
   }
@@ -130,6 +130,8 @@ export class Enforcement {
     const present = this.#identities;
     const all = together(present, wantedIdentities);
     const here = judgedHere(wanted.endpoints);
+    // Where there are more than slots nothing is kept of them: the next round may have fewer.
+    this.#bySlot(all);
     this.#identities = all;
     this.#here = new Set([...this.#here, ...here]);
     this.#applyTables(all, wanted);

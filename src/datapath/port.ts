@@ -153,7 +153,7 @@ export interface Datapath {
    */
   readonly missing: ReadonlyMap<string, string>;
 
-  /** Gives each identity its slot, keeping the ones it has; identities no longer given lose theirs after the next apply. */
+  /** Gives each identity its slot, keeping the ones it has. Whose slot is no subject of the plan applied next loses it. */
   assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number>;
   slotOf(identity: bigint): number | undefined;
   identityOf(slot: number): bigint | undefined;

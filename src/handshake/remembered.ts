@@ -64,9 +64,9 @@ export class Remembered {
     this.#agents.delete(agent);
   }
 
-  /** Of all agents that have not been heard; an identity of several nodes once for each. */
-  identities(): readonly AnnouncedIdentity[] {
-    return [...this.#agents.values()].flat();
+  /** Of all agents that have not been heard. */
+  byAgent(): ReadonlyMap<string, readonly AnnouncedIdentity[]> {
+    return this.#agents;
   }
 }
 

@@ -6,7 +6,7 @@ export function keepLast<A extends readonly unknown[], R>(make: (...args: A) => 
   let last: { readonly args: A; readonly result: R } | undefined;
   return (...args) => {
     const known = last;
-    if (known?.args.every((arg, i) => arg === args[i])) return known.result;
+    if (known?.args.length === args.length && known.args.every((arg, i) => arg === args[i])) return known.result;
     const result = make(...args);
     last = { args, result };
     return result;

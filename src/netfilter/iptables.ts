@@ -1,4 +1,8 @@
-/** One rule at the head of mangle POSTROUTING for each IP version, known by its comment; xtables' NFQUEUE target. */
+/**
+ * The first rule of a chain that what is held passes once, for each IP version, known by its comment; xtables' NFQUEUE
+ * target. A legacy table that nobody has used yet costs every packet a walk through each of its hooks from then on,
+ * rules or not: mangle has all five, security those two or three of which a packet passes one.
+ */
 import { readFileSync } from 'node:fs';
 import { type Backend, BackendError, hasIpv6, type Made } from './backend.ts';
 import { runTool } from './command.ts';
@@ -9,11 +13,15 @@ import { hex, type Named, nameOf, parseName } from './rule-name.ts';
 type Variant = 'nft' | 'legacy';
 type Family = 4 | 6;
 
-const CHAIN = 'POSTROUTING';
+/** The chains that make a way out of the node, of which each packet passes one; after DNAT and before SNAT. */
+const CHAINS = { mangle: ['POSTROUTING'], security: ['FORWARD', 'OUTPUT'] } as const;
+type Table = keyof typeof CHAINS;
+/** Where rules of ours may be. */
+const TABLES: Readonly<Record<Variant, readonly Table[]>> = { nft: ['mangle'], legacy: ['mangle', 'security'] };
 /** Seconds to wait for who else is changing rules. */
 const WAIT = ['-w', '10'];
 
-/** The rule's line as the tool lists it, after `-A POSTROUTING `. */
+/** A rule's line as the tool lists it, `CHAIN ...` after `-A `. */
 interface Line {
   readonly named: Named;
   readonly text: string;
@@ -39,30 +47,36 @@ function label(variant: Variant, family: Family): string {
 }
 
 /** Listing a legacy table makes it, hooks and all; where it is not, nothing of ours is in it. */
-function legacyTableIsThere(family: Family): boolean {
+function legacyTableIsThere(family: Family, table: Table): boolean {
   try {
     const path = `/proc/thread-self/net/${family === 4 ? 'ip_tables_names' : 'ip6_tables_names'}`;
-    return readFileSync(path, 'latin1').split('\n').includes('mangle');
+    return readFileSync(path, 'latin1').split('\n').includes(table);
   } catch {
     return false; // not compiled in, or not loaded
   }
 }
 
-async function lines(variant: Variant, family: Family): Promise<Line[]> {
-  if (variant === 'legacy' && !legacyTableIsThere(family)) return [];
-  const outcome = await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-S', CHAIN]);
-  if (outcome === undefined) throw new BackendError(`${label(variant, family)}: there is no such command`, true);
-  if (!outcome.ok) throw new BackendError(`${label(variant, family)}: ${outcome.complaint}`);
-  return parseLines(outcome.stdout);
+/** The tables to put a rule in, the best first. */
+function choices(variant: Variant, family: Family): readonly Table[] {
+  return variant === 'nft' || legacyTableIsThere(family, 'mangle') ? ['mangle'] : ['security', 'mangle'];
 }
 
-/** Those of a chain's listing that bear a name of ours. */
-export function parseLines(listing: string): Line[] {
+async function lines(variant: Variant, family: Family, table: Table): Promise<Line[]> {
+  if (variant === 'legacy' && !legacyTableIsThere(family, table)) return [];
+  const outcome = await xtables(variant, family, '', [...WAIT, '-t', table, '-S']);
+  if (outcome === undefined) throw new BackendError(`${label(variant, family)}: there is no such command`, true);
+  if (!outcome.ok) throw new BackendError(`${label(variant, family)}: ${outcome.complaint}`);
+  return parseLines(outcome.stdout, table);
+}
+
+/** Those of a table's listing that bear a name of ours. */
+export function parseLines(listing: string, table: Table): Line[] {
   return listing.split('\n').flatMap((line) => {
-    const [, text] = /^-A POSTROUTING (.*)$/.exec(line.trim()) ?? [];
+    const [, text, chain] = /^-A ((\S+) .*)$/.exec(line.trim()) ?? [];
     const [, , comment] = /--comment ("?)([A-Za-z0-9_]+)\1(?: |$)/.exec(text ?? '') ?? [];
     const named = comment === undefined ? undefined : parseName(comment);
-    return text === undefined || named === undefined || !/ -j NFQUEUE /.test(text) ? [] : [{ named, text }];
+    if (text === undefined || named === undefined || !/ -j NFQUEUE /.test(text)) return [];
+    return CHAINS[table].some((one) => one === chain) ? [{ named, text }] : [];
   });
 }
 
@@ -72,11 +86,17 @@ export function ruleText(rule: QueueRule): string {
   return `-m mark --mark ${mark}/${mark} -m comment --comment ${nameOf(rule)} ${target}`;
 }
 
-/** In one transaction: these lines out, those in at the head. */
-async function exchange(variant: Variant, family: Family, out: readonly string[], into: readonly string[]) {
+/** In one transaction: these lines out, those in at the heads of their chains. */
+async function exchange(
+  variant: Variant,
+  family: Family,
+  table: Table,
+  out: readonly string[],
+  into: readonly string[],
+): Promise<void> {
   if (out.length === 0 && into.length === 0) return;
-  const commands = [...out.map((text) => `-D ${CHAIN} ${text}`), ...into.map((text) => `-I ${CHAIN} 1 ${text}`)];
-  const input = `*mangle\n${commands.join('\n')}\nCOMMIT\n`;
+  const commands = [...out.map((text) => `-D ${text}`), ...into.map((text) => `-I ${text.replace(' ', ' 1 ')}`)];
+  const input = `*${table}\n${commands.join('\n')}\nCOMMIT\n`;
   const outcome = await xtables(variant, family, '-restore', [...WAIT, '--noflush'], input);
   if (outcome === undefined)
     throw new BackendError(`${label(variant, family)}-restore: there is no such command`, true);
@@ -86,10 +106,11 @@ async function exchange(variant: Variant, family: Family, out: readonly string[]
 /** The chain and the table that iptables-nft had made for us go too, if nobody else has put anything in. */
 async function dropEmptyTable(variant: Variant, family: Family): Promise<void> {
   if (variant !== 'nft') return;
-  const listing = await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-S', CHAIN]);
-  if (listing?.stdout.trim() !== `-P ${CHAIN} ACCEPT`) return;
+  const [chain] = CHAINS.mangle;
+  const listing = await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-S', chain]);
+  if (listing?.stdout.trim() !== `-P ${chain} ACCEPT`) return;
   // The kernel refuses when somebody has put a rule in meanwhile; an older iptables-nft refuses always.
-  await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-X', CHAIN]);
+  await xtables(variant, family, '', [...WAIT, '-t', 'mangle', '-X', chain]);
   native.deleteEmptyTable(family === 6, 'mangle');
 }
 
@@ -105,8 +126,10 @@ class Iptables implements Backend {
   async find(owner: string): Promise<readonly Named[]> {
     const found = new Map<string, Named>();
     for (const family of await this.#families()) {
-      for (const { named } of await lines(this.#variant, family)) {
-        if (named.owner === owner) found.set(named.name, named);
+      for (const table of TABLES[this.#variant]) {
+        for (const { named } of await lines(this.#variant, family, table)) {
+          if (named.owner === owner) found.set(named.name, named);
+        }
       }
     }
     return [...found.values()];
@@ -119,44 +142,76 @@ class Iptables implements Backend {
     const undo = async (): Promise<void> => {
       for (const step of done.splice(0).reverse()) await step();
     };
-    const places: { family: Family; text: string }[] = [];
+    const places: { family: Family; table: Table; texts: readonly string[] }[] = [];
     try {
       for (const family of families) {
-        const before = (await lines(this.#variant, family)).filter(({ named }) => gone.has(named.name));
-        const out = before.map(({ text }) => text);
-        await exchange(this.#variant, family, out, [ruleText(rule)]);
-        done.push(async () => {
-          await exchange(this.#variant, family, await this.#texts(family, new Set([nameOf(rule)])), out.toReversed());
-          if (out.length === 0) await dropEmptyTable(this.#variant, family);
-        });
-        const text = (await this.#texts(family, new Set([nameOf(rule)])))[0];
-        if (text === undefined) throw new BackendError(`${label(this.#variant, family)}: the rule is not there`);
-        places.push({ family, text });
+        const table = await this.#put(family, rule, gone, done);
+        const texts = await this.#texts(family, table, new Set([nameOf(rule)]));
+        if (texts.length < CHAINS[table].length)
+          throw new BackendError(`${label(this.#variant, family)}: the rule is not there`);
+        places.push({ family, table, texts });
+        for (const other of TABLES[this.#variant]) if (other !== table) await this.#take(family, other, gone, done);
       }
     } catch (error) {
       await undo();
       throw error;
     }
     const verify = async (): Promise<boolean> => {
-      for (const { family, text } of places) {
-        if (!(await lines(this.#variant, family)).some((line) => line.text === text)) return false;
+      for (const { family, table, texts } of places) {
+        const present = new Set((await lines(this.#variant, family, table)).map(({ text }) => text));
+        if (!texts.every((text) => present.has(text))) return false;
       }
       return true;
     };
     return { families, verify, undo };
   }
 
+  /** Puts it into the first table that takes it, in the place of those that go; in `undos`, how to have it as it was. */
+  async #put(
+    family: Family,
+    rule: QueueRule,
+    gone: ReadonlySet<string>,
+    undos: (() => Promise<void>)[],
+  ): Promise<Table> {
+    let failure: unknown;
+    for (const table of choices(this.#variant, family)) {
+      const out = await this.#texts(family, table, gone);
+      const into = CHAINS[table].map((chain) => `${chain} ${ruleText(rule)}`);
+      try {
+        await exchange(this.#variant, family, table, out, into);
+      } catch (error) {
+        failure ??= error;
+        continue;
+      }
+      undos.push(async () => {
+        const made = await this.#texts(family, table, new Set([nameOf(rule)]));
+        await exchange(this.#variant, family, table, made, out.toReversed());
+        if (out.length === 0) await dropEmptyTable(this.#variant, family);
+      });
+      return table;
+    }
+    throw failure;
+  }
+
+  async #take(family: Family, table: Table, gone: ReadonlySet<string>, undos: (() => Promise<void>)[]): Promise<void> {
+    const out = await this.#texts(family, table, gone);
+    await exchange(this.#variant, family, table, out, []);
+    undos.push(() => exchange(this.#variant, family, table, [], out.toReversed()));
+  }
+
   async remove(names: readonly string[]): Promise<void> {
     for (const family of await this.#families()) {
-      const texts = await this.#texts(family, new Set(names));
-      if (texts.length === 0) continue;
-      await exchange(this.#variant, family, texts, []);
-      await dropEmptyTable(this.#variant, family);
+      for (const table of TABLES[this.#variant]) {
+        const texts = await this.#texts(family, table, new Set(names));
+        if (texts.length === 0) continue;
+        await exchange(this.#variant, family, table, texts, []);
+        await dropEmptyTable(this.#variant, family);
+      }
     }
   }
 
-  async #texts(family: Family, names: ReadonlySet<string>): Promise<string[]> {
-    const found = await lines(this.#variant, family);
+  async #texts(family: Family, table: Table, names: ReadonlySet<string>): Promise<string[]> {
+    const found = await lines(this.#variant, family, table);
     return found.filter(({ named }) => names.has(named.name)).map(({ text }) => text);
   }
 

@@ -130,7 +130,7 @@ export interface PacketSender {
   close(): void;
 }
 
-/** The one rule for each IP version that leads marked packets into the queue; mangle POSTROUTING. */
+/** The one rule for each IP version that leads marked packets into the queue, after DNAT and before SNAT. */
 export interface QueueRule {
   /** The bit of the mark. */
   readonly mark: number;

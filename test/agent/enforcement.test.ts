@@ -30,6 +30,8 @@ class RecordingDatapath
   tables: PolicyTables = EMPTY_TABLES;
   attached: readonly Endpoint[] = [];
   refusePlans = false;
+  /** Beyond it nobody gets a slot. */
+  slotsEnd = Number.POSITIVE_INFINITY;
   refuse = new Set<string>();
   readonly #slots: Map<bigint, number>;
   #next: number;
@@ -41,7 +43,9 @@ class RecordingDatapath
   }
 
   assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
-    for (const { id } of identities) if (!this.#slots.has(id)) this.#slots.set(id, this.#next++);
+    for (const { id } of identities) {
+      if (!this.#slots.has(id) && this.#next < this.slotsEnd) this.#slots.set(id, this.#next++);
+    }
     return this.#slots;
   }
 
@@ -149,6 +153,19 @@ describe('the order of enforcement', () => {
     datapath.refusePlans = false;
     await enforcement.apply(wanted([web, api]));
     assert.deepEqual(datapath.attached, [web, api]);
+  });
+
+  it('keeps nothing of identities that are more than slots, and goes on when there are fewer', async () => {
+    const { datapath, enforcement } = make();
+    datapath.slotsEnd = Slot.First + 3;
+    await enforcement.apply(wanted([web]));
+    const elsewhere = ['api', 'db', 'cache'].map((name) => ({ ...service(name), ports: [] }));
+    await assert.rejects(enforcement.apply(wanted([web], { elsewhere })), /No slot is left/);
+    await assert.rejects(enforcement.apply(wanted([web, db], { elsewhere })), /No slot is left/);
+    assert.deepEqual([...enforcement.identities.keys()], [web.identity.id]);
+    await enforcement.apply(wanted([web, db]));
+    assert.deepEqual([...enforcement.identities.keys()], [web.identity.id, db.identity.id]);
+    assert.deepEqual(datapath.attached, [web, db]);
   });
 
   it('enforces the others when one endpoint cannot be attached, and says which', async () => {

@@ -14,6 +14,11 @@ describe('keepLast', () => {
     assert.notEqual(pair(one, other), first, 'only the last one is kept');
   });
 
+  it('tells arguments that are left out from others', () => {
+    const listed = keepLast((...items: readonly number[]) => items);
+    assert.deepEqual([listed(1), listed(1, 2), listed(1)], [[1], [1, 2], [1]]);
+  });
+
   it('keeps nothing of what failed', () => {
     let calls = 0;
     const fails = keepLast((_: number) => {

@@ -57,7 +57,10 @@ describe('The rules that iptables lists', () => {
       '',
     ].join('\n');
     assert.deepEqual(
-      parseLines(listing).map(({ named, text }) => [named.name, text.startsWith('-m mark --mark 0x1000/0x1000 ')]),
+      parseLines(listing, 'mangle').map(({ named, text }) => [
+        named.name,
+        text.startsWith('POSTROUTING -m mark --mark 0x1000/0x1000 '),
+      ]),
       [
         ['sallyport_5114_1000', true],
         ['sallyport_9_2', true],
@@ -74,7 +77,7 @@ describe('The rules that iptables lists', () => {
       line.replace('sallyport_5114_1000', '"sallyport_5114_1000 -j NFQUEUE"'),
       line.replace('-A', '-N'),
     ]) {
-      assert.deepEqual(parseLines(other), [], other);
+      assert.deepEqual(parseLines(other, 'mangle'), [], other);
     }
   });
 });

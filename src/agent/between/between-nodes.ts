@@ -2,14 +2,15 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Datapath, KernelRecord, VerdictRecord } from '../../datapath/port.ts';
 import type { Notice } from '../../events/journal.ts';
-import type { Handshake, SavedKey } from '../../handshake/index.ts';
+import type { Handshake } from '../../handshake/index.ts';
 import type { HeldFlow } from '../../hold/port.ts';
 import type { Store } from '../../store/index.ts';
 import type { Credentials } from '../../trust/credentials.ts';
 import { watchTagKeys } from '../../trust/tag-key-file.ts';
 import type { TagKeysNow } from '../../trust/tag-keys.ts';
 import type { Config } from '../config.ts';
-import type { Enforcement, Wanted } from '../enforcement.ts';
+import { type Enforcement, NOTHING_WANTED, type Wanted } from '../enforcement.ts';
+import { identityRoom } from '../identity-room.ts';
 import { EndpointBook } from '../local-node.ts';
 import type { Measurements } from '../metrics/registry.ts';
 import { TablesOracle } from '../policy-oracle.ts';
@@ -17,7 +18,7 @@ import { Chronicle } from './chronicle.ts';
 import { domainsOf, type Neighbours } from './domains.ts';
 import type { Elsewhere } from './elsewhere.ts';
 import { Outlook } from './outlook.ts';
-import { orphans } from './vouchers.ts';
+import { orphans, storedKey } from './vouchers.ts';
 import type { WaitingRoom } from './waiting-room.ts';
 
 type Machinery = typeof import('./machinery.ts');
@@ -62,6 +63,7 @@ export class BetweenNodes {
   #elsewhere: Elsewhere | undefined;
   /** What an earlier agent left in the kernel and in no store is gone. */
   #disowned = false;
+  #applied: Wanted = NOTHING_WANTED;
   /** All that runs here has been known once. */
   #whole = false;
   #tags = false;
@@ -112,7 +114,10 @@ export class BetweenNodes {
   /** Who runs elsewhere, as their agents announce it. */
   elsewhere(): Wanted['elsewhere'] {
     const announced = this.#handshake?.announced() ?? new Map();
-    return this.#elsewhere?.identities(announced) ?? this.#handshake?.identities() ?? [];
+    const { identities = [], beyond = 0 } = this.#elsewhere?.known(announced) ?? {};
+    if (beyond === 0) this.#works('announcements');
+    else this.#faults.set('announcements', `no room for ${beyond} identities: raise datapath.sizes.subjects`);
+    return identities;
   }
 
   /** Begins. What the kernel is told here, it is told before the first round. */
@@ -152,19 +157,17 @@ export class BetweenNodes {
     datapath.peers.setDomains(domainsOf(this.#neighbours, hold));
   }
 
-  /** A round has ended well: what it applied is what handshakes are judged by from now on. */
-  applied(wanted: Wanted, before: Wanted): void {
-    const moved =
-      wanted.endpoints !== before.endpoints ||
-      wanted.frontends !== before.frontends ||
-      wanted.complete !== before.complete;
+  /** A round has ended: what is applied now is what handshakes are judged by. */
+  applied(wanted: Wanted): void {
+    const before = this.#applied;
+    this.#applied = wanted;
+    const differ = (...what: (keyof Wanted)[]): boolean => what.some((one) => wanted[one] !== before[one]);
+    const moved = differ('endpoints', 'frontends', 'complete');
     if (moved) this.book.update(wanted.endpoints, wanted.frontends);
     // Until all are known, one that is missing may still be there.
     this.#whole ||= moved && wanted.complete;
     if (moved && wanted.complete) this.#tellEndpoints();
-    if (moved || wanted.policies !== before.policies || wanted.elsewhere !== before.elsewhere) {
-      this.#handshake?.policyChanged();
-    }
+    if (moved || differ('policies', 'elsewhere', 'nodes')) this.#handshake?.policyChanged();
   }
 
   #tellEndpoints(): void {
@@ -262,7 +265,8 @@ export class BetweenNodes {
       onError: (error) => this.#fault('records', error),
     });
     this.#store = store;
-    this.#elsewhere = new Elsewhere(config.domain, this.#neighbours.agents, store.verified.load());
+    const { announced } = identityRoom(config.datapath.sizes.subjects);
+    this.#elsewhere = new Elsewhere(config.domain, this.#neighbours.agents, announced, store.verified.load());
     this.#closers.push(() => store.close());
   }
 
@@ -391,9 +395,4 @@ export class BetweenNodes {
     this.#faults.set(subject, error.message);
     this.#parts.note({ type: 'agent', severity: 'error', action: 'fails', subject, message: error.message });
   }
-}
-
-/** Begins with the time, so that what is written at one time lies in few pages of the database. */
-function storedKey({ since, end, agent, handshake }: SavedKey): string {
-  return `${since.toString(36).padStart(9, '0')} ${end} ${agent} ${handshake}`;
 }

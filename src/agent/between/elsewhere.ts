@@ -1,9 +1,16 @@
 import type { AgentSettings, Handshake } from '../../handshake/index.ts';
 import { Remembered, type SavedAnnouncement, saveAnnouncement } from '../../handshake/index.ts';
+import { fairShare } from '../../model/fair-share.ts';
 import { formatIdentity } from '../../model/identity.ts';
 import type { Wanted } from '../enforcement.ts';
 
 type Announced = ReturnType<Handshake['announced']>;
+
+/** Who is known to run on other nodes, and how many more their agents have announced than there is room for. */
+export interface Known {
+  readonly identities: Wanted['elsewhere'];
+  readonly beyond: number;
+}
 type Entry = readonly [key: string, value: SavedAnnouncement];
 
 /** Sorts behind all keys that begin with a time, so that the two kinds lie apart in the store. */
@@ -16,6 +23,7 @@ const MARK = '~';
  */
 export class Elsewhere {
   readonly #remembered: Remembered;
+  readonly #room: number;
   /** As it is in the store, by agent. */
   readonly #saved = new Map<string, Set<string>>();
   /** What was saved last of an agent; another object when that has changed. */
@@ -23,8 +31,13 @@ export class Elsewhere {
   /** Keys of agents that are none any more. */
   readonly #dismissed: string[] = [];
 
-  /** @param stored all that is in the store, of which this takes its own. @throws HandshakeError SETTINGS */
-  constructor(domain: string, agents: readonly AgentSettings[], stored: ReadonlyMap<string, unknown>) {
+  /**
+   * @param room for so many identities; where there are more, no agent's take that of the others
+   * @param stored all that is in the store, of which this takes its own
+   * @throws HandshakeError SETTINGS
+   */
+  constructor(domain: string, agents: readonly AgentSettings[], room: number, stored: ReadonlyMap<string, unknown>) {
+    this.#room = room;
     const own = [...stored].filter(([key]) => isAnnouncement(key));
     this.#remembered = new Remembered(
       domain,
@@ -56,9 +69,18 @@ export class Elsewhere {
   }
 
   /** @param announced what has been heard since the start */
-  identities(announced: Announced): Wanted['elsewhere'] {
+  known(announced: Announced): Known {
     for (const agent of announced.keys()) this.#remembered.heard(agent);
-    return [...this.#remembered.identities(), ...[...announced.values()].flatMap((known) => [...known.values()])];
+    const byAgent = [
+      ...this.#remembered.byAgent(),
+      ...Array.from(announced, ([agent, known]) => [agent, [...known.values()]] as const),
+    ];
+    const all = byAgent.flatMap(([, identities]) => identities);
+    const distinct = new Set(all.map(({ id }) => id)).size;
+    if (distinct <= this.#room) return { identities: all, beyond: 0 };
+    const told = byAgent.flatMap(([agent, identities]) => identities.map((identity) => ({ agent, identity })));
+    const identities = fairShare(told, this.#room, ({ agent }) => agent).map(({ identity }) => identity);
+    return { identities, beyond: distinct - new Set(identities.map(({ id }) => id)).size };
   }
 
   /** What is to be stored, and no longer stored, since the last call. */

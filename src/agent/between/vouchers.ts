@@ -1,5 +1,5 @@
 import type { VerifiedPeer } from '../../datapath/peer-port.ts';
-import type { Verified } from '../../handshake/index.ts';
+import type { SavedKey, Verified } from '../../handshake/index.ts';
 import { formatIdentity } from '../../model/identity.ts';
 
 /** Which handshakes stand behind what the kernel believes of peers. Several may, and an entry lasts as long as one does. */
@@ -31,6 +31,11 @@ export class Vouchers {
 export function orphans(peers: readonly VerifiedPeer[], verified: Iterable<Verified>): readonly VerifiedPeer[] {
   const vouchers = new Vouchers(verified);
   return peers.filter((peer) => peer.kind === 'verified' && peer.local !== undefined && vouchers.of(peer).length === 0);
+}
+
+/** Under which a handshake is stored. Begins with the time, so that what is written at one time lies in few pages of the database. */
+export function storedKey({ since, end, agent, handshake }: SavedKey): string {
+  return `${since.toString(36).padStart(9, '0')} ${end} ${agent} ${handshake}`;
 }
 
 function pairKey(endpoint: string, identity: bigint): string {

@@ -5,6 +5,7 @@ import { keepLast } from '../../model/keep-last.ts';
 import type { Agent } from '../agent.ts';
 import type { Config } from '../config.ts';
 import { usesKubernetes } from '../config-kubernetes.ts';
+import { identityRoom } from '../identity-room.ts';
 import { VERSION } from '../version.ts';
 import type { Cluster } from './cluster.ts';
 import { reportOf } from './report.ts';
@@ -31,8 +32,7 @@ export async function openCluster(config: Config, node: string, logger: Logger):
     settings,
     node,
     domain: config.domain,
-    // The rest is for who runs here, and for slots that rest.
-    identitiesMost: Math.floor(config.datapath.sizes.subjects * 0.75),
+    identitiesMost: identityRoom(config.datapath.sizes.subjects).ofCluster,
     state: config.state.directory,
     ...portOf(config.handshake.listen),
     credentials: config.handshake,

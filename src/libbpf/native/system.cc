@@ -187,16 +187,17 @@ Napi::Value TrimHeap(const Napi::CallbackInfo& info) {
 #endif
 }
 
-// Whether all that is present of these pages is the file's: a debugger or a uprobe makes pages of its own (proc_pid_pagemap(5)).
+// Whether all that is held of these pages is the file's: a debugger or a uprobe makes pages of its own, which may be present
+// or swapped out (proc_pid_pagemap(5)).
 bool IsUntouched(int pagemap, uintptr_t begin, uintptr_t end, size_t page) {
-  constexpr uint64_t kPresent = 1ull << 63, kOfFile = 1ull << 61;
+  constexpr uint64_t kHeld = 3ull << 62, kOfFile = 1ull << 61;
   uint64_t entries[512];
   for (uintptr_t at = begin; at < end;) {
     size_t count = std::min((end - at) / page, std::size(entries));
     ssize_t size = pread(pagemap, entries, count * sizeof(entries[0]), static_cast<off_t>(at / page * sizeof(entries[0])));
     if (size != static_cast<ssize_t>(count * sizeof(entries[0]))) return false;
     for (size_t i = 0; i < count; i++) {
-      if ((entries[i] & kPresent) != 0 && (entries[i] & kOfFile) == 0) return false;
+      if ((entries[i] & kHeld) != 0 && (entries[i] & kOfFile) == 0) return false;
     }
     at += count * page;
   }

@@ -14,6 +14,7 @@ import { attempt, run } from '../../rig/process.ts';
 import { describeInside } from './inside.ts';
 import { MARK, markDatagrams, QUEUE, Road, unmarkDatagrams } from './road.ts';
 
+const MODULE = pathToFileURL(join(import.meta.dirname, '../../../src/netfilter/index.ts')).href;
 const RULE: QueueRule = { mark: MARK, queue: QUEUE, bypass: false };
 
 /** What tools of others see of NFQUEUE rules, in every backend. */
@@ -106,7 +107,8 @@ describeInside('A rule that leads packets to a queue', import.meta.filename, () 
       it('is one for each IP version, however often it is made, and says when it has gone', async () => {
         const first = await installQueueRule(RULE, backend);
         const second = await installQueueRule({ ...RULE, bypass: true }, backend);
-        assert.equal((await seen()).length, backend === 'nft' ? 1 : 2);
+        // The road has mangle of IPv4; where nobody has it, there is a rule in each of two chains.
+        assert.equal((await seen()).length, { nft: 1, 'iptables-nft': 2, 'iptables-legacy': 3 }[backend]);
         assert.equal(await second.verify(), true);
         assert.equal(await first.verify(), false, 'the first has been replaced');
         await second.remove();
@@ -118,7 +120,8 @@ describeInside('A rule that leads packets to a queue', import.meta.filename, () 
       it('sees that somebody has taken it away, even for one IP version', async () => {
         const rules = await installQueueRule(RULE, backend);
         if (backend === 'nft') await run(['nft', 'flush', 'ruleset']);
-        else await run([`ip6tables-${backend.slice(9)}`, '-t', 'mangle', '-F']);
+        else if (backend === 'iptables-nft') await run(['ip6tables-nft', '-t', 'mangle', '-F']);
+        else await run(['ip6tables-legacy', '-t', 'security', '-F', 'FORWARD']);
         assert.equal(await rules.verify(), false);
         await rules.remove();
       });
@@ -164,6 +167,43 @@ describeInside('A rule that leads packets to a queue', import.meta.filename, () 
       await attempt([`iptables-${variant}`, '-t', 'mangle', '-X', 'POSTROUTING']);
     }
     await attempt(['nft', 'delete', 'table', 'ip', 'mangle']);
+  });
+
+  it('makes no table of iptables-legacy that stands in the way of packets more often than it must', async function () {
+    if (!available.includes('iptables-legacy')) return this.skip();
+    const alone = async (...commands: string[]) => {
+      const script = `
+        import { execFileSync } from 'node:child_process';
+        import { installQueueRule, removeQueueRules } from '${MODULE}';
+        const told = (...command) => execFileSync(command[0], command.slice(1), { encoding: 'utf8' });
+        const install = () => installQueueRule(${JSON.stringify(RULE)}, 'iptables-legacy');
+        const rules = () => ['iptables', 'ip6tables'].flatMap((tool) =>
+          told(tool + '-legacy-save').split('\\n').filter((line) => /^[*]|NFQUEUE/.test(line)))
+          .map((line) => line.replace(/^(-A \\S+) .*/, '$1'));
+        ${commands.join('\n')}`;
+      return JSON.parse(await run(['unshare', '--net', process.execPath, '--input-type=module', '-e', script]));
+    };
+    const print = 'process.stdout.write(JSON.stringify(rules()));';
+    const security = ['*security', '-A FORWARD', '-A OUTPUT'];
+    assert.deepEqual(await alone('await install();', print), [...security, ...security]);
+    assert.deepEqual(await alone('const rule = await install(); await rule.remove();', print), [
+      '*security',
+      '*security',
+    ]);
+    const mangle = `told('iptables-legacy', '-t', 'mangle', '-S'); told('ip6tables-legacy', '-t', 'mangle', '-S');`;
+    const there = ['*mangle', '-A POSTROUTING'];
+    assert.deepEqual(await alone(mangle, 'await install();', print), [...there, ...there]);
+    // Of an older one nothing is left, wherever it was.
+    const moved = ['*mangle', '-A POSTROUTING', '*security'];
+    assert.deepEqual(
+      (await alone('await install();', mangle, 'await install();', print)).toSorted(),
+      [...moved, ...moved].toSorted(),
+    );
+    const swept = await alone('await install();', mangle, 'await removeQueueRules();', print);
+    assert.deepEqual(
+      swept.filter((line: string) => line.startsWith('-A')),
+      [],
+    );
   });
 
   it('is made for neither when it cannot be made for both, and what was there stays', async () => {
@@ -238,9 +278,8 @@ async function installWith(tools: Readonly<Record<string, string | undefined>>, 
       if (!(tool in tools)) symlinkSync('xtables-legacy-multi', join(directory, tool));
       else if (tools[tool] !== undefined) writeFileSync(join(directory, tool), tools[tool], { mode: 0o755 });
     }
-    const module = pathToFileURL(join(import.meta.dirname, '../../../src/netfilter/index.ts'));
     const script = `
-      import { installQueueRule } from '${module.href}';
+      import { installQueueRule } from '${MODULE}';
       const told = await installQueueRule(${JSON.stringify(rule)}, 'iptables-legacy').then(
         ({ families }) => ({ families }), ({ code, message }) => ({ code, message }));
       process.stdout.write(JSON.stringify(told));`;
