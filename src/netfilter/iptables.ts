@@ -1,7 +1,7 @@
 /**
  * The first rule of a chain that what is held passes once, for each IP version, known by its comment; xtables' NFQUEUE
- * target. A legacy table that nobody has used yet costs every packet a walk through each of its hooks from then on,
- * rules or not: mangle has all five, security those two or three of which a packet passes one.
+ * target. A legacy table that nobody has used yet costs each packet a walk through each of its hooks from then on, rules or
+ * not: of mangle's a packet passes three on its way through a node, of security's one.
  */
 import { readFileSync } from 'node:fs';
 import { type Backend, BackendError, hasIpv6, type Made } from './backend.ts';

@@ -9,9 +9,9 @@ import { checkOwner, checkRule, hex, isReplacedBy, type Named, nameOf } from './
 const BACKENDS: readonly Backend[] = [nftBackend, iptablesNft, iptablesLegacy];
 
 /**
- * Leads packets with the mark into the queue, in this process's network namespace: one rule for IPv4 and one for IPv6, after
- * DNAT, before SNAT and before anybody else's, made with the first backend that can. An older one of the same owner with the same
- * queue or mark is replaced, whichever backend made it. Nothing is left of an attempt that fails.
+ * Leads packets with the mark into the queue, in this process's network namespace: one rule for IPv4 and one for IPv6,
+ * after DNAT, before SNAT and before anybody else's, made with the first backend that can. An older one of the same owner
+ * with the same queue or mark is replaced, whichever backend made it. Nothing is left of an attempt that fails.
  * @throws NetfilterError RULE, PERMISSION, ARGUMENT
  */
 export async function installQueueRule(
