@@ -180,7 +180,7 @@ class Iptables implements Backend {
       try {
         await exchange(this.#variant, family, table, out, into);
       } catch (error) {
-        failure ??= error;
+        failure = error;
         continue;
       }
       undos.push(async () => {

@@ -76,7 +76,8 @@ export class Elsewhere {
       ...Array.from(announced, ([agent, known]) => [agent, [...known.values()]] as const),
     ];
     const all = byAgent.flatMap(([, identities]) => identities);
-    const distinct = new Set(all.map(({ id }) => id)).size;
+    // Mostly there is room, and nobody need be counted.
+    const distinct = all.length <= this.#room ? all.length : new Set(all.map(({ id }) => id)).size;
     if (distinct <= this.#room) return { identities: all, beyond: 0 };
     const told = byAgent.flatMap(([agent, identities]) => identities.map((identity) => ({ agent, identity })));
     const identities = fairShare(told, this.#room, ({ agent }) => agent).map(({ identity }) => identity);

@@ -206,6 +206,17 @@ describeInside('A rule that leads packets to a queue', import.meta.filename, () 
     );
   });
 
+  it('takes mangle where the kernel has no security table', async () => {
+    const without = (tool: string) => `#!/bin/sh
+input=$(cat)
+case $input in *security*) echo "unable to initialize table 'security'" >&2; exit 3;; esac
+printf '%s\\n' "$input" | exec /usr/sbin/xtables-legacy-multi ${tool} "$@"
+`;
+    const names = ['iptables-legacy-restore', 'ip6tables-legacy-restore'];
+    const tools = Object.fromEntries(names.map((name) => [name, without(name)]));
+    assert.deepEqual(await installWith(tools, RULE, ['--net']), { families: [4, 6] });
+  });
+
   it('is made for neither when it cannot be made for both, and what was there stays', async () => {
     const old: InstalledRule = await installQueueRule(RULE, 'iptables-legacy');
     const before = await seen();
@@ -268,9 +279,13 @@ describeInside('A rule that leads packets to a queue', import.meta.filename, () 
 
 /**
  * Installs a rule with iptables-legacy where the system's tools are others: `tools` in place of some, undefined for
- * none. In a mount namespace of its own.
+ * none. In a mount namespace of its own, and `also` others that unshare(1) makes.
  */
-async function installWith(tools: Readonly<Record<string, string | undefined>>, rule: QueueRule): Promise<unknown> {
+async function installWith(
+  tools: Readonly<Record<string, string | undefined>>,
+  rule: QueueRule,
+  also: readonly string[] = [],
+): Promise<unknown> {
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-test-sbin-'));
   try {
     copyFileSync('/usr/sbin/xtables-legacy-multi', join(directory, 'xtables-legacy-multi'));
@@ -284,7 +299,7 @@ async function installWith(tools: Readonly<Record<string, string | undefined>>, 
         ({ families }) => ({ families }), ({ code, message }) => ({ code, message }));
       process.stdout.write(JSON.stringify(told));`;
     const mounted = `mount --bind ${directory} /usr/sbin && exec "$0" --input-type=module -e "$1"`;
-    return JSON.parse(await run(['unshare', '--mount', '/bin/sh', '-c', mounted, process.execPath, script]));
+    return JSON.parse(await run(['unshare', '--mount', ...also, '/bin/sh', '-c', mounted, process.execPath, script]));
   } finally {
     rmSync(directory, { recursive: true });
   }
