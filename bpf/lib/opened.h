@@ -57,25 +57,32 @@ FUNCTION consult(const struct packet *p, struct question *q)
 	return decide(set, q->peer.party.slot, &q->key.remote, p->protocol, port, &q->decision);
 }
 
-/* Who is at an address that is nobody's of this node: *q tells it, or that nobody has told. */
+/*
+ * Who is at an address that is nobody's of this node: *q tells it, or that nobody has told. What the packet's own tag
+ * proves comes before what is remembered of the address, which may be another's by now. With a payload it proves too
+ * little, data would pass before both ends agree; and it must not contradict what is remembered.
+ */
 static __always_inline enum reason know_elsewhere(struct __sk_buff *skb, const struct packet *p, struct question *q)
 {
-	enum reason reason;
+	enum reason reason, unproven = REASON_NONE;
+	__u64 shown = 0;
 
-	if (!q->tag) {
-		reason = know_verified(p, q);
-		if (reason || q->told)
-			return reason;
-		if (may_tell(p, q)) {
-			reason = verify_tag(skb, p, &q->tag);
-			if (reason)
-				return reason;
-			if (q->tag && opens_tcp(p) && tcp_payload(skb, p))
-				return REASON_UNVERIFIED;
-		}
+	if (!q->tag && may_tell(p, q)) {
+		unproven = verify_tag(skb, p, &shown);
+		if (shown && opens_tcp(p) && tcp_payload(skb, p))
+			unproven = REASON_UNVERIFIED;
+		else
+			q->tag = shown;
 	}
 	if (q->tag)
 		return believe(q, q->tag, TOLD_TAG) ? REASON_NONE : REASON_TAG_UNKNOWN;
+	reason = know_verified(p, q);
+	if (reason)
+		return reason;
+	if (q->told)
+		return shown && shown != q->identity ? REASON_UNVERIFIED : REASON_NONE;
+	if (unproven)
+		return unproven;
 	know_domain(q);
 	return REASON_NONE;
 }

@@ -4,7 +4,7 @@
 
 /*
  * Whose an address is that belongs to nobody of this node: docs/protocol.md, "Who is asked about what". In this
- * order: a tag of the connection, what a handshake has verified, a tag of the packet in hand, the domain.
+ * order: a tag of the connection, a good one of the packet in hand, what a handshake has verified, the domain.
  */
 
 #include "maps.h"

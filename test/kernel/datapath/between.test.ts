@@ -351,6 +351,20 @@ describe('peers of other nodes', () => {
       assert.equal(lab.sends(datagram()).reason, 'Policy');
     });
 
+    it('are whom a good tag names, where that is another by now', () => {
+      const heard = { remote: HELD, opened: 'ingress' } as const;
+      lab.verify({ ...heard, identity: api });
+      assert.equal(lab.receives(synIn({ tag: db })).reason, 'Policy');
+      assert.equal(lab.receives(synIn({ tag: 0x1234n, fromPort: 50001 })).reason, 'TagUnknown');
+      assert.equal(lab.receives(synIn({ tag: db, fromPort: 50002, window: WINDOW + 5 })).rule, 'shop/web ingress from-api');
+      const early = { fromPort: 50003, sequence: 5, payload: Buffer.from('early') };
+      assert.deepEqual(lab.receives(synIn({ ...early, tag: db })), UNVERIFIED);
+      assert.equal(lab.receives(synIn({ ...early, tag: api, sequence: 6 })).rule, 'shop/web ingress from-api');
+      lab.verify({ ...heard, identity: api, flags: VerifiedFlags.Refused });
+      assert.equal(lab.receives(synIn({ fromPort: 50004 })).reason, 'Refused');
+      assert.equal(lab.receives(synIn({ tag: api, fromPort: 50005, sequence: 7 })).rule, 'shop/web ingress from-api');
+    });
+
     it('but whom nobody knows any more are refused', () => {
       lab.verify({ ...spoken, identity: 0x77n });
       assert.deepEqual(lab.sends(datagram()), { passed: false, reason: 'NoTable' });
