@@ -130,10 +130,11 @@ export class Enforcement {
     const present = this.#identities;
     const all = together(present, wantedIdentities);
     const here = judgedHere(wanted.endpoints);
+    const judged = new Set([...this.#here, ...here]);
     // Where there are more than slots nothing is kept of them: the next round may have fewer.
-    this.#bySlot(all);
+    this.#bySlot(all, judged);
     this.#identities = all;
-    this.#here = new Set([...this.#here, ...here]);
+    this.#here = judged;
     this.#applyTables(all, wanted);
     const unhardened = await this.#hardening.apply(wanted, anew).catch((error: unknown) => ({ error }));
     const failed = anew || !this.#attached || differ(wanted, this.#applied) ? await this.#applyEndpoints(wanted) : [];
@@ -148,6 +149,11 @@ export class Enforcement {
     if (first === undefined) throw unhardened?.error;
     const message = `Cannot enforce ${failed.length} endpoints; ${first.id}: ${first.error ?? 'not attached'}`;
     throw new AgentError('KERNEL', message, { hint: 'see "sallyport endpoint list -o wide" and "sallyport doctor"' });
+  }
+
+  /** How many identities of elsewhere are nobody here, because there are not so many slots, or too many that rest. */
+  get slotless(): number {
+    return this.#slotted === undefined ? 0 : this.#slotted.identities.size - this.#slotted.bySlot.size;
   }
 
   /** The policies in force as they were compiled: with what nodes mean as peers, and what closes whose labels were cut. */
@@ -167,7 +173,7 @@ export class Enforcement {
   preview(policies: readonly Policy[]): Plan {
     const desired = new Compiler().compile({
       policies: this.#meant(policies, this.#applied),
-      identities: bySlotOf(this.#identities, (id) => this.#datapath.slotOf(id)),
+      identities: bySlotOf(this.#identities, this.#here, (id) => this.#datapath.slotOf(id)),
       here: this.#slotsHere(),
       room: this.#datapath.room,
     });
@@ -191,7 +197,7 @@ export class Enforcement {
 
   #applyTables(identities: Identities, wanted: Wanted): void {
     const policies = this.#meant(wanted.policies, wanted);
-    const bySlot = this.#bySlot(identities);
+    const bySlot = this.#bySlot(identities, this.#here);
     const { room } = this.#datapath;
     const compiled = this.#compiler.compile({ policies, identities: bySlot, here: this.#slotsHere(), room });
     const overloaded = new Map<string, Closed>();
@@ -220,16 +226,19 @@ export class Enforcement {
   }
 
   /** With the slots they have or get. */
-  #bySlot(identities: Identities): ReadonlyMap<number, KnownIdentity> {
-    const former = this.#slotted;
+  #bySlot(identities: Identities, here: ReadonlySet<bigint>): ReadonlyMap<number, KnownIdentity> {
+    // Who had none elsewhere may run here by now.
+    const lacking = this.slotless > 0 && [...here].some((id) => this.#datapath.slotOf(id) === undefined);
+    const former = lacking ? undefined : this.#slotted;
     if (former?.identities === identities) return former.bySlot;
-    const bySlot = (former && this.#amended(former, identities)) ?? new PatchedMap(this.#slotsOf(identities));
+    const bySlot =
+      (former && this.#amended(former, identities, here)) ?? new PatchedMap(this.#slotsOf(identities, here));
     this.#slotted = { identities, bySlot };
     return bySlot;
   }
 
   /** The former ones but for the few that differ; undefined where all are to be looked at. */
-  #amended(former: Slotted, identities: Identities): Slotted['bySlot'] | undefined {
+  #amended(former: Slotted, identities: Identities, here: ReadonlySet<bigint>): Slotted['bySlot'] | undefined {
     const changed = changedKeys(former.identities, identities);
     if (changed === undefined) return undefined;
     const edit = former.bySlot.edit();
@@ -244,25 +253,30 @@ export class Enforcement {
         edit.delete(slot);
       }
     }
-    for (const [slot, identity] of this.#slotsOf(present)) edit.set(slot, identity);
+    for (const [slot, identity] of this.#slotsOf(present, here)) edit.set(slot, identity);
     return edit.done();
   }
 
-  #slotsOf(identities: ReadonlyMap<bigint, KnownIdentity>): Map<number, KnownIdentity> {
-    const slots = this.#datapath.assignSlots(identities.values());
-    return bySlotOf(identities, (id) => slots.get(id));
+  #slotsOf(identities: ReadonlyMap<bigint, KnownIdentity>, here: ReadonlySet<bigint>): Map<number, KnownIdentity> {
+    const slots = this.#datapath.assignSlots(identities.values(), here);
+    return bySlotOf(identities, here, (id) => slots.get(id));
   }
 }
 
-/** @throws AgentError KERNEL where one has none */
+/**
+ * Without those of elsewhere that have none: they are nobody's here.
+ * @throws AgentError KERNEL where one of here has none
+ */
 function bySlotOf(
   identities: ReadonlyMap<bigint, KnownIdentity>,
+  here: ReadonlySet<bigint>,
   slotOf: (id: bigint) => number | undefined,
 ): Map<number, KnownIdentity> {
   const bySlot = new Map<number, KnownIdentity>();
   for (const [id, identity] of identities) {
     const slot = slotOf(id);
     if (slot === undefined) {
+      if (!here.has(id)) continue;
       throw new AgentError('KERNEL', `No slot is left for identity ${formatIdentity(id)}`, {
         hint: 'raise datapath.sizes.subjects',
       });

@@ -132,6 +132,9 @@ function problemsOf(agent: Agent, maps: readonly MapFill[]): string[] {
       .filter(({ healthy }) => !healthy)
       .map(({ name, error: why }) => `source ${name} does not work${why === undefined ? ' yet' : `: ${why}`}`),
     ...(world.snapshot().complete ? [] : ['not every source has told what it knows: nothing is taken away meanwhile']),
+    ...(agent.enforcement.slotless === 0
+      ? []
+      : [`no slot for ${agent.enforcement.slotless} identities of elsewhere: raise datapath.sizes.subjects`]),
     ...[...agent.enforcement.overloaded].slice(0, CLOSED_TOLD).map(([title, why]) => TOO_MUCH[why](title)),
     ...(uncountedRules === 0
       ? []

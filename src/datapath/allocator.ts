@@ -32,9 +32,13 @@ export class Allocator<K> {
     this.#next = first;
   }
 
+  covers(number: number): boolean {
+    return number >= this.#first && number < this.#limit;
+  }
+
   /** Takes over a number given in an earlier life. Ignored where the number or the key is taken, or out of range. */
   adopt(key: K, number: number): void {
-    if (number < this.#first || number >= this.#limit) return;
+    if (!this.covers(number)) return;
     if (this.#numbers.has(key) || this.#keys.has(number)) return;
     this.reserve(number);
     this.#give(key, number);

@@ -173,8 +173,9 @@ class KernelDatapath implements Datapath {
     return new Map([...this.#programs.missing, ...this.#doors.faults]);
   }
 
-  assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
-    return this.#slots.assign(Array.from(identities, ({ id }) => id));
+  assignSlots(identities: Iterable<Identity>, here?: ReadonlySet<bigint>): ReadonlyMap<bigint, number> {
+    const ids = Array.from(identities, ({ id }) => id);
+    return this.#slots.assign(ids, (id) => here === undefined || here.has(id));
   }
 
   slotOf(identity: bigint): number | undefined {

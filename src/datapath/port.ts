@@ -153,8 +153,11 @@ export interface Datapath {
    */
   readonly missing: ReadonlyMap<string, string>;
 
-  /** Gives each identity its slot, keeping the ones it has. Whose slot is no subject of the plan applied next loses it. */
-  assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number>;
+  /**
+   * Gives each identity its slot, keeping the ones it has. Whose slot is no subject of the plan applied next loses it.
+   * @param here who runs here, and has slots where others get none; all of them unless told
+   */
+  assignSlots(identities: Iterable<Identity>, here?: ReadonlySet<bigint>): ReadonlyMap<bigint, number>;
   slotOf(identity: bigint): number | undefined;
   identityOf(slot: number): bigint | undefined;
 

@@ -30,7 +30,7 @@ class RecordingDatapath
   tables: PolicyTables = EMPTY_TABLES;
   attached: readonly Endpoint[] = [];
   refusePlans = false;
-  /** Beyond it nobody gets a slot. */
+  /** Beyond it nobody of elsewhere gets a slot, and one more has who runs here. */
   slotsEnd = Number.POSITIVE_INFINITY;
   refuse = new Set<string>();
   readonly #slots: Map<bigint, number>;
@@ -42,9 +42,10 @@ class RecordingDatapath
     this.#next = other === undefined ? Slot.First : other.#next;
   }
 
-  assignSlots(identities: Iterable<Identity>): ReadonlyMap<bigint, number> {
+  assignSlots(identities: Iterable<Identity>, here: ReadonlySet<bigint>): ReadonlyMap<bigint, number> {
     for (const { id } of identities) {
-      if (!this.#slots.has(id) && this.#next < this.slotsEnd) this.#slots.set(id, this.#next++);
+      const end = this.slotsEnd + (here.has(id) ? 1 : 0);
+      if (!this.#slots.has(id) && this.#next < end) this.#slots.set(id, this.#next++);
     }
     return this.#slots;
   }
@@ -155,14 +156,27 @@ describe('the order of enforcement', () => {
     assert.deepEqual(datapath.attached, [web, api]);
   });
 
-  it('keeps nothing of identities that are more than slots, and goes on when there are fewer', async () => {
+  it('leaves identities of elsewhere out where there are more than slots, until there is room or they run here', async () => {
     const { datapath, enforcement } = make();
-    datapath.slotsEnd = Slot.First + 3;
+    datapath.slotsEnd = Slot.First + 2;
+    const elsewhere = ['cache', 'api', 'db'].map((name) => ({ ...service(name), ports: [] }));
+    await enforcement.apply(wanted([web], { elsewhere }));
+    assert.equal(enforcement.slotless, 2);
+    await enforcement.apply(wanted([web, db], { elsewhere }));
+    assert.deepEqual(datapath.attached, [web, db]);
+    assert.equal(enforcement.slotless, 1);
+    datapath.slotsEnd = Number.POSITIVE_INFINITY;
+    await enforcement.apply(wanted([web, db], { elsewhere }), true);
+    assert.equal(enforcement.slotless, 0);
+  });
+
+  it('keeps nothing of a round in which one of here has no slot, and goes on when there are fewer', async () => {
+    const { datapath, enforcement } = make();
+    datapath.slotsEnd = Slot.First;
     await enforcement.apply(wanted([web]));
-    const elsewhere = ['api', 'db', 'cache'].map((name) => ({ ...service(name), ports: [] }));
-    await assert.rejects(enforcement.apply(wanted([web], { elsewhere })), /No slot is left/);
-    await assert.rejects(enforcement.apply(wanted([web, db], { elsewhere })), /No slot is left/);
+    await assert.rejects(enforcement.apply(wanted([web, db])), /No slot is left/);
     assert.deepEqual([...enforcement.identities.keys()], [web.identity.id]);
+    datapath.slotsEnd += 1;
     await enforcement.apply(wanted([web, db]));
     assert.deepEqual([...enforcement.identities.keys()], [web.identity.id, db.identity.id]);
     assert.deepEqual(datapath.attached, [web, db]);
