@@ -199,7 +199,7 @@ spec:
     const written = await writes();
     for (let round = 0; round < 3; round += 1) {
       const old = await pods();
-      await ground.kubectl('delete', '-n', shop, ...old, '--wait=true', '--timeout=60s');
+      await ground.kubectl('delete', '-n', shop, ...old, '--wait=true', '--timeout=150s');
       const replaced = async () => (await pods()).length === 2 && (await pods()).every((one) => !old.includes(one));
       await waitFor('its pods are replaced', replaced, 30_000);
     }

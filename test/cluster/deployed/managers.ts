@@ -23,7 +23,8 @@ export function managers(town: () => Town): void {
     const meanwhile = () => cluster.attempt(['apply', '-f', '-'], { input: policy('meanwhile', 'stranger') });
     await cluster.kubectl('scale', ...MANAGER, '--replicas=0');
     const selector = 'app.kubernetes.io/name=sallyport-manager';
-    await cluster.kubectl('wait', '--for=delete', 'pod', '-l', selector, '-n', SYSTEM, '--timeout=60s');
+    // A kubelet that misses the end of a container looks for it again after a minute.
+    await cluster.kubectl('wait', '--for=delete', 'pod', '-l', selector, '-n', SYSTEM, '--timeout=150s');
     const refused = await meanwhile();
     assert.notEqual(refused.status, 0);
     assert.match(refused.stderr, /failed calling webhook/);
