@@ -141,7 +141,7 @@ export class Agent {
       note: (notice) => this.note(notice),
     });
     this.reporter = openReporter(this);
-    this.#thrift = thrift(() => this.between.served);
+    this.#thrift = thrift(() => this.between.served + this.policies.changes);
     const sources = metricSources(this);
     const all = [
       ...readings(sources),

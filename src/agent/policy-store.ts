@@ -73,6 +73,7 @@ export class PolicyStore {
   /** Called after each change of the ledger. */
   readonly #settled = new Set<() => void>();
   #working = false;
+  #changes = 0;
   #again = false;
   #synced = false;
   /** Changes through the API and saves, one after the other. */
@@ -85,6 +86,11 @@ export class PolicyStore {
     this.#options = options;
     this.#files = new PolicyDirectory({ directory: options.directory, now: options.now });
     this.#lastGood = new LastGood(options.state);
+  }
+
+  /** How often the ledger has changed since it was first read. */
+  get changes(): number {
+    return this.#changes;
   }
 
   get ledger(): Ledger {
@@ -288,6 +294,7 @@ export class PolicyStore {
     for (const problem of errors) if (!this.#problems.has(problemKey(problem))) onProblem(problem);
     this.#problems = new Set(errors.map(problemKey));
     onChange(this.#ledger, this.#synced ? this.#since(former) : now());
+    if (this.#synced) this.#changes += 1;
     this.#synced = true;
     for (const listener of [...this.#settled]) listener();
     this.#saving = this.#saving

@@ -38,7 +38,7 @@ export interface PolicyFile {
 export interface PolicyDirectoryOptions {
   readonly directory: string;
   readonly now: () => number;
-  /** A file is read when it did not change for this long, milliseconds. Default 10. */
+  /** A file is read when it did not change for this long, milliseconds. Default 5. */
   readonly quietMs?: number;
   /** Everything is looked at again this often, milliseconds. Default 10,000. */
   readonly rescanMs?: number;
@@ -70,7 +70,7 @@ export class PolicyDirectory implements Source<readonly PolicyFile[]> {
   #closed = false;
 
   constructor(options: PolicyDirectoryOptions) {
-    this.#options = { quietMs: 10, rescanMs: 10_000, ...options };
+    this.#options = { quietMs: 5, rescanMs: 10_000, ...options };
     this.#health = new Health(options.now);
     this.#watch = new DirectoryWatch(options.directory, (name) => this.#touched(name));
     this.#coalescer = new Coalescer(
