@@ -102,8 +102,8 @@ export type SetFlags = (flags: string) => void;
 
 /**
  * Lets V8's old generation grow no more than it must, but while packets or changed policies wait for us: then all of it
- * would be collected each two seconds of steady work, and each time what waits does so for 30 ms. Told at the start of the process,
- * they would also leave the young generation 1 MB, and what a handshake takes would mostly outlive it.
+ * would be collected each two seconds of steady work, and each time what waits does so for 30 ms. Told at the start of
+ * the process, they would also leave the young generation 1 MB, and what a handshake takes would mostly outlive it.
  * @param served as in `CollectorOptions`
  */
 export function thrift(

@@ -88,7 +88,7 @@ export class PolicyStore {
     this.#lastGood = new LastGood(options.state);
   }
 
-  /** How often the ledger has changed since it was first read. */
+  /** How often files have been settled anew since the ledger was first read. */
   get changes(): number {
     return this.#changes;
   }

@@ -7,25 +7,23 @@ import {
   BOX,
   datagram,
   HELD,
+  HELD_BACK,
   HELD6,
-  HOLD_MARK,
   openLaboratory,
+  PASSED,
   POLICY,
   segment,
   settle,
   synAck,
   synIn,
   TAGGED,
+  UNVERIFIED,
   WEB,
   WEB6,
   WORLD,
 } from './elsewhere.ts';
 import type { Laboratory } from './laboratory.ts';
 import { WINDOW } from './tag-reader.ts';
-
-const PASSED = { passed: true };
-const HELD_BACK = { passed: true, mark: HOLD_MARK };
-const UNVERIFIED = { passed: false, reason: 'Unverified' };
 
 describe('peers of other nodes', () => {
   let lab: Laboratory;

@@ -8,6 +8,7 @@ import {
   HELD,
   HELD6,
   openLaboratory,
+  PASSED,
   POLICY,
   type Segment,
   segment,
@@ -20,7 +21,6 @@ import {
 import type { Laboratory } from './laboratory.ts';
 import { KEYS, WINDOW } from './tag-reader.ts';
 
-const PASSED = { passed: true };
 /** As Linux sends them: segment size, SACK, time stamps, scale. */
 const USUAL = Buffer.from('020405b40402080a00000001000000020103030a', 'hex');
 

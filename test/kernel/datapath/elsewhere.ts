@@ -22,6 +22,11 @@ export const CLAIM_MAGIC = 0x5a11f0a7c1a1d0e5n;
 export const HOLD_MARK = 0x1000;
 export const ANSWER_MARK = 0x2000;
 
+/** What becomes of a packet: `Laboratory.sends` and `receives`. */
+export const PASSED = { passed: true };
+export const HELD_BACK = { passed: true, mark: HOLD_MARK };
+export const UNVERIFIED = { passed: false, reason: 'Unverified' };
+
 export interface Ends {
   readonly from?: string;
   readonly to?: string;

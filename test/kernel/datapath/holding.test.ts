@@ -8,22 +8,21 @@ import {
   ANSWER_MARK,
   datagram,
   HELD,
+  HELD_BACK,
   HOLD_MARK,
   openLaboratory,
+  PASSED,
   POLICY,
   segment,
   settle,
   synAck,
   synIn,
   TAGGED,
+  UNVERIFIED,
   WEB,
   WORLD,
 } from './elsewhere.ts';
 import type { Laboratory } from './laboratory.ts';
-
-const PASSED = { passed: true };
-const HELD_BACK = { passed: true, mark: HOLD_MARK };
-const UNVERIFIED = { passed: false, reason: 'Unverified' };
 
 /** `web` may send there, by address and to whomever of the domain. */
 const OPEN = `apiVersion: sallyport.dev/v1alpha1

@@ -1,13 +1,22 @@
 /** Peers of other nodes that a handshake has verified, and what a tag says of them against that. */
 import assert from 'node:assert/strict';
 import { VerifiedFlags } from '../../../src/datapath/layouts.gen.ts';
-import { datagram, HELD, HOLD_MARK, openLaboratory, POLICY, segment, settle, synIn, TAGGED, WEB } from './elsewhere.ts';
+import {
+  datagram,
+  HELD,
+  HELD_BACK,
+  openLaboratory,
+  PASSED,
+  POLICY,
+  segment,
+  settle,
+  synIn,
+  TAGGED,
+  UNVERIFIED,
+  WEB,
+} from './elsewhere.ts';
 import type { Laboratory } from './laboratory.ts';
 import { WINDOW } from './tag-reader.ts';
-
-const PASSED = { passed: true };
-const HELD_BACK = { passed: true, mark: HOLD_MARK };
-const UNVERIFIED = { passed: false, reason: 'Unverified' };
 
 describe('verified peers', () => {
   let lab: Laboratory;
