@@ -9,9 +9,11 @@ import { assertNoResidue, type Kind, ResidueError, residue, type Trace, takeSnap
 import { borrowSysctls, readSysctl } from './sysctls.ts';
 
 const inNamespace = ['ip', 'netns'];
-const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
+/** Of which kind, what tells it from what other processes of the machine do at the same time, and how it comes about. */
+const leftovers: readonly (readonly [Kind, string, () => Promise<() => unknown>])[] = [
   [
     'network namespace',
+    'sp-residue',
     async () => {
       await run([...inNamespace, 'add', 'sp-residue']);
       return () => run([...inNamespace, 'del', 'sp-residue']);
@@ -19,6 +21,7 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
   [
     'interface',
+    'sp-residue',
     async () => {
       await run(['ip', 'link', 'add', 'sp-residue', 'type', 'bridge']);
       return () => run(['ip', 'link', 'del', 'sp-residue']);
@@ -26,6 +29,7 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
   [
     'qdisc',
+    'clsact lo',
     async () => {
       await run(['tc', 'qdisc', 'add', 'dev', 'lo', 'clsact']);
       return () => run(['tc', 'qdisc', 'del', 'dev', 'lo', 'clsact']);
@@ -33,6 +37,7 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
   [
     'iptables rule',
+    '192.0.2.1',
     async () => {
       await run(['iptables-legacy', '-A', 'FORWARD', '-s', '192.0.2.1', '-j', 'ACCEPT']);
       return () => run(['iptables-legacy', '-D', 'FORWARD', '-s', '192.0.2.1', '-j', 'ACCEPT']);
@@ -40,14 +45,20 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
   [
     'nftables rule',
+    'sp-residue',
     async () => {
       await run(['nft', 'add', 'table', 'inet', 'sp-residue']);
       return () => run(['nft', 'delete', 'table', 'inet', 'sp-residue']);
     },
   ],
-  ['sysctl', async () => borrowSysctls({ 'net.ipv4.ip_forward': 1 - Number(readSysctl('net.ipv4.ip_forward')) })],
+  [
+    'sysctl',
+    'net.ipv4.ip_forward',
+    async () => borrowSysctls({ 'net.ipv4.ip_forward': 1 - Number(readSysctl('net.ipv4.ip_forward')) }),
+  ],
   [
     'cgroup',
+    processName(),
     async () => {
       const path = join(cgroup2Mount(), processName());
       mkdirSync(path);
@@ -56,6 +67,7 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
   [
     'process',
+    'sleep 60',
     async () => {
       const sleeper = new Background(['/bin/sh', '-c', 'echo up; exec sleep 60']);
       await sleeper.output(/up/);
@@ -64,6 +76,7 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
   [
     'bpf map',
+    'sp_residue',
     async () => {
       await run(['/bin/sh', '-c', 'mkdir -p "$0" && mount -t bpf bpf "$0"', '/run/sp-residue']);
       await run([
@@ -75,27 +88,21 @@ const leftovers: readonly (readonly [Kind, () => Promise<() => unknown>])[] = [
   ],
 ];
 
-/** Without what other processes of the machine may do at the same time. */
-function ours(traces: readonly Trace[], kind: Kind): Trace[] {
-  return traces.filter((trace) => trace.kind === kind);
-}
-
 describe('the residue check', () => {
-  for (const [kind, leave] of leftovers) {
+  for (const [kind, name, leave] of leftovers) {
     it(`finds a forgotten ${kind}, and nothing once it is gone`, async () => {
+      const ours = (traces: readonly Trace[]): Trace[] =>
+        traces.filter((trace) => trace.kind === kind && trace.what.includes(name));
       const before = await takeSnapshot();
       const remove = await leave();
       let found: Trace[];
       try {
-        found = ours(residue(before, await takeSnapshot()), kind);
+        found = ours(residue(before, await takeSnapshot()));
       } finally {
         await remove();
       }
       assert.equal(found.length, 1, `found ${JSON.stringify(found)}`);
-      assert.deepEqual(
-        ours(residue(before, await takeSnapshot()), kind).filter((trace) => trace.what === found[0]!.what),
-        [],
-      );
+      assert.deepEqual(ours(residue(before, await takeSnapshot())), []);
     });
   }
 

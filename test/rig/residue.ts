@@ -82,19 +82,6 @@ export function assertNoResidue(before: Snapshot, after: Snapshot): void {
   if (traces.length > 0) throw new ResidueError(traces);
 }
 
-/**
- * `describe` for suites that touch the machine: afterwards it must be as it was before. The hooks are the first and
- * the last of the suite, so that its own may do the cleaning.
- */
-export function describePrivileged(title: string, body: (this: Mocha.Suite) => void): void {
-  describe(title, function () {
-    const { beforeAll, afterAll } = residueHooks();
-    before(beforeAll);
-    body.call(this);
-    after(afterAll);
-  });
-}
-
 /** Hooks that remember the machine and then compare it. What is freed late by the kernel has twenty seconds for that, a minute under emulation. */
 export function residueHooks(): { beforeAll(): Promise<void>; afterAll(): Promise<void> } {
   let start: Snapshot = new Map();

@@ -11,7 +11,7 @@ import { mountBpffs } from '../../../src/libbpf/index.ts';
 import { cgroup2Mount } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { Background } from '../../rig/process.ts';
-import { describePrivileged, residue, type Snapshot, takeSnapshot } from '../../rig/residue.ts';
+import { residue, type Snapshot, takeSnapshot } from '../../rig/residue.ts';
 import { OBJECTS, SIZES } from '../datapath/laboratory.ts';
 import { Cage, canHarden, profileOf } from './cage.ts';
 
@@ -40,7 +40,7 @@ for _ in range(int(sys.argv[2])):
 print(f"{refused} refused", flush=True)
 `;
 
-describePrivileged('hardened containers', function () {
+describe('hardened containers', function () {
   this.timeout(600_000);
   let directory: string;
   let options: DatapathOptions;

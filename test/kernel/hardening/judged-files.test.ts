@@ -8,11 +8,10 @@ import { openDatapath } from '../../../src/datapath/index.ts';
 import type { Datapath, DatapathOptions } from '../../../src/datapath/port.ts';
 import { mountBpffs } from '../../../src/libbpf/index.ts';
 import { cgroup2Mount } from '../../rig/cgroup.ts';
-import { describePrivileged } from '../../rig/residue.ts';
 import { OBJECTS, SIZES } from '../datapath/laboratory.ts';
 import { Cage, canHarden, profileOf, type Servant } from './cage.ts';
 
-describePrivileged('files that were judged before', function () {
+describe('files that were judged before', function () {
   this.timeout(600_000);
   let directory: string;
   let options: DatapathOptions;

@@ -11,12 +11,11 @@ import { Cgroup, cgroup2Mount } from '../../rig/cgroup.ts';
 import { waitFor } from '../../rig/cleanup.ts';
 import { uniqueName } from '../../rig/names.ts';
 import { Background } from '../../rig/process.ts';
-import { describePrivileged } from '../../rig/residue.ts';
 import { CountedBearers, containerOf, makeMaps, pagesOf, type Sizes } from './memory.ts';
 
 const SIZES: Sizes = { subjects: 16, cgroups: 16, anchors: 256 };
 
-describePrivileged('the tables of hardened containers', () => {
+describe('the tables of hardened containers', () => {
   const closing: (() => void)[] = [];
   afterEach(() => {
     for (const close of closing.splice(0).reverse()) close();

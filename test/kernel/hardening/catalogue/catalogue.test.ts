@@ -10,7 +10,6 @@ import { mountBpffs } from '../../../../src/libbpf/index.ts';
 import { policyOf } from '../../../hardening/ready.ts';
 import { cgroup2Mount } from '../../../rig/cgroup.ts';
 import { buildDeeds } from '../../../rig/deeds.ts';
-import { describePrivileged } from '../../../rig/residue.ts';
 import { OBJECTS, SIZES } from '../../datapath/laboratory.ts';
 import { canHarden } from '../cage.ts';
 import { SCENARIOS } from './all.ts';
@@ -21,7 +20,7 @@ const NEUTRAL = { ...policyOf([]), rules: [] };
 /** Only those, while one is looked into: `ONLY=no-bpf,no-perf`. */
 const ONLY = process.env.ONLY?.split(',');
 
-describePrivileged('ready rules', function () {
+describe('ready rules', function () {
   this.timeout(600_000);
   let pins: string | undefined;
   let datapath: Datapath;

@@ -13,7 +13,7 @@ import { mountBpffs } from '../../../../src/libbpf/index.ts';
 import { cgroup2Mount } from '../../../rig/cgroup.ts';
 import { buildDeeds, DEED } from '../../../rig/deeds.ts';
 import type { Background } from '../../../rig/process.ts';
-import { describePrivileged, residue, type Snapshot, takeSnapshot } from '../../../rig/residue.ts';
+import { residue, type Snapshot, takeSnapshot } from '../../../rig/residue.ts';
 import { OBJECTS, SIZES } from '../../datapath/laboratory.ts';
 import { Cage, canHarden, profileOf } from '../cage.ts';
 
@@ -77,7 +77,7 @@ const NOTHING = profileOf('[{name: nothing, operations: [kexec], executables: [/
 
 /** All of them on this kernel, on one datapath: to load it is what takes long in an emulated machine. */
 export function describeDeeds(all: readonly Deeds[]): void {
-  describePrivileged('deeds of hardened processes', function () {
+  describe('deeds of hardened processes', function () {
     this.timeout(600_000);
     let directory: string | undefined;
     let pins: string | undefined;
