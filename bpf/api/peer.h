@@ -10,7 +10,7 @@
  *   remote end       -> identity                 verified    hash; written by the agent after a handshake
  *   token            -> who comes                claims      hash; written by the agent, used up by the kernel
  *   epoch & 3        -> key                      tag_keys    array
- *   tag              -> the connection it came with  replays LRU
+ *   tag              -> the connection it came with  replays  array of buckets
  */
 
 #include "types.h"
@@ -126,18 +126,23 @@ struct tag_message {
 	__u8 pad[3];
 } __attribute__((packed));
 
-struct replay_key {
-	__u8 control;
-	__u8 mac[7];
-	__be64 identity;
-};
-
+/* The connection that a tag came with. */
 struct replay {
 	struct address source;
 	struct address destination;
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 pad;
+};
+
+#define REPLAY_BUCKETS 16384
+#define REPLAYS_TOGETHER 8
+
+/* Tags whose MACs begin alike; the ninth takes the place of the first. */
+struct replay_bucket {
+	struct bpf_spin_lock lock;
+	__u32 next;                    /* the place that is taken next, modulo REPLAYS_TOGETHER */
+	__u64 seals[REPLAYS_TOGETHER]; /* control and MAC as the option bears them; 0: free */
+	struct replay uses[REPLAYS_TOGETHER];
 };
 
 /* Value of the cgroup storage of the program that writes tags: whose cgroup it is. */

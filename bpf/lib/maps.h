@@ -34,7 +34,7 @@ TABLE(identities, BPF_MAP_TYPE_HASH, 65536, __u64, __u32, BPF_F_NO_PREALLOC);
 TABLE(verified, BPF_MAP_TYPE_HASH, 131072, struct verified_key, struct verified, BPF_F_NO_PREALLOC); /* kernel: used */
 TABLE(claims, BPF_MAP_TYPE_HASH, 16384, struct claim_key, struct claim, BPF_F_NO_PREALLOC);          /* kernel: used */
 TABLE(tag_keys, BPF_MAP_TYPE_ARRAY, 4, __u32, struct tag_key, 0);
-TABLE(replays, BPF_MAP_TYPE_LRU_HASH, 65536, struct replay_key, struct replay, 0); /* kernel */
+TABLE(replays, BPF_MAP_TYPE_ARRAY, REPLAY_BUCKETS, __u32, struct replay_bucket, 0); /* kernel */
 
 /* What goes on. */
 TABLE(flows, BPF_MAP_TYPE_LRU_HASH, 131072, struct flow_key, struct flow, 0);             /* kernel */

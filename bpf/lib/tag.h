@@ -30,7 +30,7 @@ static __always_inline __u32 tag_window_now(const struct settings *settings)
 	return (bpf_ktime_get_coarse_ns() + settings->clock_offset) / (settings->tag_window * SECOND);
 }
 
-/* The MAC in the upper seven bytes and control in the lowest: as the option and a replay's key have them in memory. */
+/* The MAC in the upper seven bytes and control in the lowest: as the option has them in memory. */
 static __always_inline __u64 tag_seal(const struct tag_key *key, __be64 identity, __u32 window, __be32 sequence,
 				      __be32 answered, __u8 control)
 {
@@ -138,26 +138,38 @@ FUNCTION carried_tag(struct __sk_buff *skb, const struct packet *p, __u64 *ident
 }
 
 /*
- * True when no other connection has come with this tag. What one has come with is remembered; its own packet, sent
- * again, is the same tag with the same addresses and ports.
+ * True when no other connection has come with this tag, of those that are remembered. Its own packet, sent again, is the
+ * same tag with the same addresses and ports. Of two at the same moment the lock lets one be the first.
  */
-static __always_inline bool is_first_use(const struct replay_key *tag, const struct packet *p)
+static __always_inline bool is_first_use(__u64 seal, const struct packet *p)
 {
-	struct replay use = {
-		.source = p->source,
-		.destination = p->destination,
-		.source_port = p->source_port,
-		.destination_port = p->destination_port,
-	};
-	struct replay *before;
+	__u32 number = (little_endian(seal) >> 8) % REPLAY_BUCKETS, at;
+	struct replay_bucket *bucket = bpf_map_lookup_elem(&replays, &number);
+	struct replay *use;
+	bool first;
 
-	/* Of two at the same moment one inserts, and the other finds what it has inserted. */
-	if (!bpf_map_update_elem(&replays, tag, &use, BPF_NOEXIST))
-		return true;
-	before = bpf_map_lookup_elem(&replays, tag);
-	return before && same_address(&before->source, &use.source) &&
-	       same_address(&before->destination, &use.destination) && before->source_port == use.source_port &&
-	       before->destination_port == use.destination_port;
+	if (!bucket)
+		return false;
+	bpf_spin_lock(&bucket->lock);
+	for (at = 0; at < REPLAYS_TOGETHER && bucket->seals[at] != seal; at++)
+		;
+	first = at == REPLAYS_TOGETHER;
+	if (first)
+		at = bucket->next++;
+	at %= REPLAYS_TOGETHER;
+	use = &bucket->uses[at];
+	if (first) {
+		bucket->seals[at] = seal;
+		use->source = p->source;
+		use->destination = p->destination;
+		use->source_port = p->source_port;
+		use->destination_port = p->destination_port;
+	} else {
+		first = same_address(&use->source, &p->source) && same_address(&use->destination, &p->destination) &&
+			use->source_port == p->source_port && use->destination_port == p->destination_port;
+	}
+	bpf_spin_unlock(&bucket->lock);
+	return first;
 }
 
 /*
@@ -168,11 +180,12 @@ FUNCTION verify_tag(struct __sk_buff *skb, const struct packet *p, __u64 *identi
 {
 	const struct settings *settings = settings_now();
 	const struct tag_key *key;
-	struct replay_key tag;
 	__be32 numbers[2]; /* sequence, acknowledged */
 	enum reason reason;
 	__u32 window, ahead, epoch, at;
+	__be64 claimed;
 	__u64 seal;
+	__u8 control;
 	bool answer;
 
 	if (!p || !identity)
@@ -184,31 +197,31 @@ FUNCTION verify_tag(struct __sk_buff *skb, const struct packet *p, __u64 *identi
 	reason = find_tag(skb, p, &at);
 	if (reason || !at)
 		return reason;
-	if (read_packet(skb, at + offsetof(struct tag_option, identity), &tag.identity, sizeof(tag.identity)) ||
+	if (read_packet(skb, at + offsetof(struct tag_option, identity), &claimed, sizeof(claimed)) ||
 	    read_packet(skb, at + offsetof(struct tag_option, control), &seal, sizeof(seal)) ||
 	    read_packet(skb, p->l4 + offsetof(struct tcp_head, sequence), numbers, sizeof(numbers)))
 		return REASON_TRUNCATED;
-	__builtin_memcpy(&tag, &seal, sizeof(seal));
+	control = little_endian(seal);
 	answer = p->tcp_flags & TCP_ACK;
-	if (answer != !!(tag.control & TAG_ANSWER) || !tag.identity)
+	if (answer != !!(control & TAG_ANSWER) || !claimed)
 		return REASON_TAG_MAC;
-	epoch = tag.control >> 6;
+	epoch = control >> 6;
 	key = bpf_map_lookup_elem(&tag_keys, &epoch);
 	if (!key || !key->valid)
 		return REASON_TAG_WINDOW;
-	ahead = (tag.control - window) % TAG_WINDOWS;
+	ahead = (control - window) % TAG_WINDOWS;
 	if (ahead == TAG_WINDOWS - 1)
 		window--;
 	else if (ahead <= 1)
 		window += ahead;
 	else
 		return REASON_TAG_WINDOW;
-	if (tag_seal(key, tag.identity, window, numbers[0], answer ? numbers[1] : 0, tag.control) != seal)
+	if (tag_seal(key, claimed, window, numbers[0], answer ? numbers[1] : 0, control) != seal)
 		return REASON_TAG_MAC;
-	if (!is_first_use(&tag, p))
+	if (!is_first_use(seal, p))
 		return REASON_TAG_REPLAY;
 	count_incident(INCIDENT_TAG_VERIFIED);
-	*identity = bpf_be64_to_cpu(tag.identity);
+	*identity = bpf_be64_to_cpu(claimed);
 	return REASON_NONE;
 }
 

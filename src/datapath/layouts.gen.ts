@@ -918,6 +918,26 @@ export const BearerLayout: Layout<Bearer> = {
   },
 };
 
+/** struct bpf_spin_lock. */
+export interface BpfSpinLock {
+  readonly val: number;
+}
+
+export const BpfSpinLockLayout: Layout<BpfSpinLock> = {
+  name: 'bpf_spin_lock',
+  size: 4,
+  read(buffer, offset) {
+    const view = viewOf(buffer);
+    return {
+      val: view.getUint32(offset, true),
+    };
+  },
+  write(value, buffer, offset) {
+    const view = viewOf(buffer);
+    view.setUint32(offset, u32(value.val), true);
+  },
+};
+
 /** struct cell. */
 export interface Cell {
   readonly next: number;
@@ -2239,7 +2259,7 @@ export interface Replay {
 
 export const ReplayLayout: Layout<Replay> = {
   name: 'replay',
-  size: 40,
+  size: 36,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
@@ -2251,7 +2271,6 @@ export const ReplayLayout: Layout<Replay> = {
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    clearBytes(buffer, offset, 40);
     AddressLayout.write(value.source, buffer, offset);
     AddressLayout.write(value.destination, buffer, offset + 16);
     view.setUint16(offset + 32, u16(value.sourcePort), false);
@@ -2259,29 +2278,48 @@ export const ReplayLayout: Layout<Replay> = {
   },
 };
 
-/** struct replay_key. */
-export interface ReplayKey {
-  readonly control: number;
-  readonly mac: Uint8Array;
-  readonly identity: bigint;
+/** struct replay_bucket. */
+export interface ReplayBucket {
+  readonly lock: BpfSpinLock;
+  readonly next: number;
+  readonly seals: readonly bigint[];
+  readonly uses: readonly Replay[];
 }
 
-export const ReplayKeyLayout: Layout<ReplayKey> = {
-  name: 'replay_key',
-  size: 16,
+export const ReplayBucketLayout: Layout<ReplayBucket> = {
+  name: 'replay_bucket',
+  size: 360,
   read(buffer, offset) {
     const view = viewOf(buffer);
     return {
-      control: view.getUint8(offset),
-      mac: readBytes(buffer, offset + 1, 7),
-      identity: view.getBigUint64(offset + 8, false),
+      lock: BpfSpinLockLayout.read(buffer, offset),
+      next: view.getUint32(offset + 4, true),
+      seals: [view.getBigUint64(offset + 8, true), view.getBigUint64(offset + 16, true), view.getBigUint64(offset + 24, true), view.getBigUint64(offset + 32, true), view.getBigUint64(offset + 40, true), view.getBigUint64(offset + 48, true), view.getBigUint64(offset + 56, true), view.getBigUint64(offset + 64, true)],
+      uses: [ReplayLayout.read(buffer, offset + 72), ReplayLayout.read(buffer, offset + 108), ReplayLayout.read(buffer, offset + 144), ReplayLayout.read(buffer, offset + 180), ReplayLayout.read(buffer, offset + 216), ReplayLayout.read(buffer, offset + 252), ReplayLayout.read(buffer, offset + 288), ReplayLayout.read(buffer, offset + 324)],
     };
   },
   write(value, buffer, offset) {
     const view = viewOf(buffer);
-    view.setUint8(offset, u8(value.control));
-    writeBytes(value.mac, buffer, offset + 1, 7);
-    view.setBigUint64(offset + 8, u64(value.identity), false);
+    BpfSpinLockLayout.write(value.lock, buffer, offset);
+    view.setUint32(offset + 4, u32(value.next), true);
+    sized(value.seals, 8);
+    view.setBigUint64(offset + 8, u64(value.seals[0]!), true);
+    view.setBigUint64(offset + 16, u64(value.seals[1]!), true);
+    view.setBigUint64(offset + 24, u64(value.seals[2]!), true);
+    view.setBigUint64(offset + 32, u64(value.seals[3]!), true);
+    view.setBigUint64(offset + 40, u64(value.seals[4]!), true);
+    view.setBigUint64(offset + 48, u64(value.seals[5]!), true);
+    view.setBigUint64(offset + 56, u64(value.seals[6]!), true);
+    view.setBigUint64(offset + 64, u64(value.seals[7]!), true);
+    sized(value.uses, 8);
+    ReplayLayout.write(value.uses[0]!, buffer, offset + 72);
+    ReplayLayout.write(value.uses[1]!, buffer, offset + 108);
+    ReplayLayout.write(value.uses[2]!, buffer, offset + 144);
+    ReplayLayout.write(value.uses[3]!, buffer, offset + 180);
+    ReplayLayout.write(value.uses[4]!, buffer, offset + 216);
+    ReplayLayout.write(value.uses[5]!, buffer, offset + 252);
+    ReplayLayout.write(value.uses[6]!, buffer, offset + 288);
+    ReplayLayout.write(value.uses[7]!, buffer, offset + 324);
   },
 };
 

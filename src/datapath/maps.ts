@@ -24,8 +24,7 @@ import {
   PeerKeyLayout,
   PortKeyLayout,
   PortRangeKeyLayout,
-  ReplayKeyLayout,
-  ReplayLayout,
+  ReplayBucketLayout,
   RuleCounterLayout,
   SenderKeyLayout,
   SenderLayout,
@@ -54,7 +53,7 @@ export const TABLE_LAYOUTS = {
   verified: [VerifiedKeyLayout, VerifiedLayout],
   claims: [ClaimKeyLayout, ClaimLayout],
   tag_keys: [U32, TagKeyLayout],
-  replays: [ReplayKeyLayout, ReplayLayout],
+  replays: [U32, ReplayBucketLayout],
   flows: [FlowKeyLayout, FlowLayout],
   fragments: [FragmentKeyLayout, FragmentLayout],
   endpoint_states: [U32, EndpointStateLayout],
@@ -124,7 +123,7 @@ export function openPerCpuTable<N extends PerCpuName>(pins: string, name: N): Ta
  * Raised when a struct of `bpf/api` changes: maps pinned under another version are not taken over but left to the
  * programs that use them until the new ones have replaced those.
  */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 /** Where the maps of this layout are pinned. */
 export function mapDirectory(pins: string): string {

@@ -9,6 +9,7 @@ import { driftOf } from '../../../src/datapath/drift.ts';
 import { readFlows } from '../../../src/datapath/flows.ts';
 import {
   type EndpointState,
+  Incident,
   InterfaceFlags,
   Reason,
   ReasonName,
@@ -25,6 +26,7 @@ import { deriveIdentity } from '../../../src/model/identity.ts';
 import { parsePolicyFile } from '../../../src/model/policy-file.ts';
 import { formatProblem } from '../../../src/model/problem.ts';
 import { parseWorkload } from '../../../src/model/workload.ts';
+import { RememberedTags } from './remembered-tags.ts';
 
 export const SIZES: DatapathSizes = {
   flows: 4096,
@@ -117,6 +119,7 @@ export class Laboratory {
   readonly #compiler = new Compiler();
   readonly #records: KernelRecord[] = [];
   readonly #ring: RingBuffer;
+  readonly #tags: RememberedTags;
   #tables: PolicyTables = EMPTY_TABLES;
   #revision = 0;
 
@@ -143,6 +146,7 @@ export class Laboratory {
       for (const address of addresses) this.own(address, { endpoint: index + 1, slot, flags: 0 });
     }
     tables.interfaces.set(IFINDEX, { endpoint: 1, slot: Slot.First, flags: 0, cgroupLevel: 0 });
+    this.#tags = new RememberedTags(tables.replays.map, () => Number(this.incident(Incident.TagVerified)));
     this.#ring = new RingBuffer(this.programs.events, {
       onBatch: (batch) => this.#records.push(...decodeRecords(batch, this.#context)),
     });
@@ -235,12 +239,12 @@ export class Laboratory {
 
   /** Forgets all flows, fragments and strangers: what comes next is met for the first time. */
   forget(): void {
-    const { flows, fragments, verified, replays, claims } = this.programs.tables;
+    const { flows, fragments, verified, claims } = this.programs.tables;
     flows.deleteAll([...flows.keys()]);
     fragments.deleteAll([...fragments.keys()]);
     verified.deleteAll([...verified.keys()]);
-    replays.deleteAll([...replays.keys()]);
     claims.deleteAll([...claims.keys()]);
+    this.#tags.forget();
   }
 
   bump(): void {

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import {
   DomainKeyLayout,
   DomainLayout,
+  Incident,
   Reason,
   ReasonName,
-  ReplayKeyLayout,
-  ReplayLayout,
   type Settings,
   SettingsLayout,
   TagKeyLayout,
@@ -22,6 +21,7 @@ import {
   U64,
 } from '../../../src/libbpf/index.ts';
 import { compile } from '../../libbpf/compile.ts';
+import { RememberedTags } from './remembered-tags.ts';
 
 const SOURCE = join(import.meta.dirname, 'tags.bpf.c');
 const HEADERS = ['lib', 'api'].flatMap((directory) => {
@@ -65,16 +65,16 @@ export const NO_SETTINGS: Settings = {
 export class TagTables {
   readonly settings: TypedMap<number, Settings>;
   readonly domains;
-  readonly replays;
+  readonly replays: RememberedTags;
   readonly #keys;
   readonly #incidents;
 
   constructor(loaded: LoadedObject) {
     this.settings = new TypedMap(loaded.map('settings'), U32, SettingsLayout);
     this.domains = new TypedMap(loaded.map('domains'), DomainKeyLayout, DomainLayout);
-    this.replays = new TypedMap(loaded.map('replays'), ReplayKeyLayout, ReplayLayout);
     this.#keys = new TypedMap(loaded.map('tag_keys'), U32, TagKeyLayout);
     this.#incidents = new PerCpuMap(loaded.map('incidents'), U32, U64);
+    this.replays = new RememberedTags(loaded.map('replays'), () => this.incident(Incident.TagVerified));
   }
 
   /** Tags are on, epoch 1 signs and is the only one accepted, and it is the middle of `WINDOW`. */

@@ -55,14 +55,14 @@ describe('a tag that arrives', () => {
   });
   beforeEach(() => {
     reader.tables.reset();
-    reader.tables.replays.deleteAll([...reader.tables.replays.keys()]);
+    reader.tables.replays.forget();
   });
   after(() => reader.close());
 
   it('proves who sent a SYN or a SYN-ACK, of either family', () => {
     const v6 = { source: 'fd00::1', destination: 'fd00::2' };
     for (const frame of [syn(), synAck(), syn({ sequence: 7 }, { ...v6, sequence: 7 }), synAck({}, { ...v6 })]) {
-      reader.tables.replays.deleteAll([...reader.tables.replays.keys()]);
+      reader.tables.replays.forget();
       assert.deepEqual(reader.verify(frame), GOOD);
     }
     assert.deepEqual(reader.verify(packet(LINUX)), NONE);
@@ -179,11 +179,35 @@ describe('a tag that arrives', () => {
     assert.deepEqual(reader.verify(syn({ sequence: 1 }, { sequence: 1, sourcePort: 40001 })), GOOD, 'another tag');
   });
 
+  it('is remembered among many others', () => {
+    const numbers = Array.from({ length: 500 }, (_, number) => number);
+    const of = (sequence: number, sourcePort: number) => syn({ sequence }, { sequence, sourcePort });
+    for (const number of numbers) assert.deepEqual(reader.verify(of(number, 40000)), GOOD);
+    assert.equal(reader.tables.replays.count(), numbers.length);
+    for (const number of numbers) assert.deepEqual(reader.verify(of(number, 40001)), refused('TagReplay'));
+  });
+
+  it('is forgotten when eight others have come whose MACs begin alike, and no sooner', () => {
+    const alike = [1, 46458, 88833, 92645, 96955, 110612, 140648, 162295, 192602];
+    const of = (sequence: number, sourcePort: number) => syn({ sequence }, { sequence, sourcePort });
+    const [first, ...others] = alike as [number, ...number[]];
+    assert.deepEqual(reader.verify(of(first, 40000)), GOOD);
+    for (const other of others) {
+      assert.deepEqual(reader.verify(of(first, 40001)), refused('TagReplay'));
+      assert.deepEqual(reader.verify(of(other, 40000)), GOOD);
+    }
+    assert.deepEqual(reader.verify(of(first, 40001)), GOOD);
+    for (const other of others.slice(1)) assert.deepEqual(reader.verify(of(other, 40001)), refused('TagReplay'));
+    assert.equal(reader.tables.replays.count(), 8);
+  });
+
   it('takes no room before it is proven', () => {
     reader.verify(packet(Buffer.concat([LINUX, turned(tag(), 19)])));
     reader.verify(syn({ window: WINDOW + 5 }));
     reader.carried(syn());
-    assert.equal([...reader.tables.replays.keys()].length, 0);
+    assert.equal(reader.tables.replays.count(), 0);
+    reader.verify(syn());
+    assert.equal(reader.tables.replays.count(), 1);
   });
 
   it('is not read where tags are off', () => {
