@@ -69,13 +69,15 @@ export interface Store {
 const BYTES_MOST = 256 * 1024 * 1024;
 /** Records that wait, at most; some 600 B each. */
 const QUEUE_MOST = 10_000;
-/** Records written in one transaction, so that nobody waits long for it: some 2 ms. */
+/** Records written in one transaction, at most. */
 const BATCH = 500;
+/** A transaction grows no further after this time, so that nobody waits long for it; half of it is for values. Milliseconds. */
+const BATCH_MS = 2;
 /** What a batch takes at most, with its share of the indexes. */
 const BATCH_PAGES = 1_024;
 const FLUSH_MS = 200;
 /** Between two batches: whoever waits for a verdict comes first. */
-const BETWEEN_MS = 20;
+const BETWEEN_MS = 10;
 /** After a failure. */
 const RETRY_MS = 2_000;
 /** How often work is done that failed, and something was done about it. */
@@ -216,13 +218,18 @@ class SqliteStore implements Store {
   }
 
   #write(): void {
-    const batch = this.#queue.slice(0, BATCH);
+    let rows = 0;
     const written = this.#transaction(() => {
-      const done = this.#values.write(this.#database);
-      for (const row of batch) this.#insert.run(...row);
+      const begin = performance.now();
+      const done = this.#values.write(this.#database, begin + BATCH_MS / 2);
+      for (const row of this.#queue) {
+        if (rows === BATCH || (rows > 0 && performance.now() > begin + BATCH_MS)) break;
+        this.#insert.run(...row);
+        rows += 1;
+      }
       return done;
     });
-    this.#queue.splice(0, batch.length);
+    this.#queue.splice(0, rows);
     written();
     this.#trim();
   }

@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 /** Values that are kept, at most. */
 export const VERIFIED_MOST = 262_144;
 const VALUE_CHARACTERS_MOST = 16_384;
-/** Values written in one transaction, so that nobody waits long for it: some 2 ms. */
+/** Values written in one transaction, at most. */
 const BATCH = 200;
 
 type Entry = readonly [key: string, value: unknown];
@@ -81,18 +81,27 @@ export class StoredValues {
     return values;
   }
 
-  /** Writes some of what waits; to be run in a transaction. @returns what is to be run once that stands */
-  write(database: DatabaseSync): () => void {
+  /**
+   * Writes some of what waits: at least one, and no other after `end` by the clock of `performance.now`. To be run in a
+   * transaction. @returns what is to be run once that stands
+   */
+  write(database: DatabaseSync, end: number): () => void {
     const written = this.#look(database);
-    const batch: (readonly [key: string, text: string | undefined])[] = [];
-    for (const entry of this.#pending) if (batch.push(entry) === BATCH) break;
     const put = database.prepare('INSERT OR REPLACE INTO verified (key, value) VALUES (?, ?)');
     const remove = database.prepare('DELETE FROM verified WHERE key = ?');
+    const batch: (readonly [key: string, text: string | undefined])[] = [];
+    for (const entry of this.#pending) if (batch.push(entry) === BATCH) break;
     // What goes makes room for what comes.
-    for (const [key, text] of batch) if (text === undefined) remove.run(key);
-    for (const [key, text] of batch) if (text !== undefined) put.run(key, text);
+    batch.sort(([, one], [, other]) => Number(one !== undefined) - Number(other !== undefined));
+    let done = 0;
+    for (const [key, text] of batch) {
+      if (done > 0 && performance.now() > end) break;
+      if (text === undefined) remove.run(key);
+      else put.run(key, text);
+      done += 1;
+    }
     return () => {
-      for (const [key, text] of batch) {
+      for (const [key, text] of batch.slice(0, done)) {
         this.#pending.delete(key);
         if (text === undefined) written.delete(key);
         else written.set(key, digest(text));

@@ -40,7 +40,7 @@ export interface BetweenParts {
 const CLOCK_MS = 10_000;
 const SWEEP_MS = 30_000;
 /** Often, so that there is little to do each time. */
-const SAVE_MS = 1_000;
+const SAVE_MS = 200;
 /** Records of one container of this node, or of one other node: a fault is seen, a flood pushes nobody else's out soon. */
 const RECORDS_OF_ONE = { burst: 500, perSecond: 5 };
 /** Firewalls are reloaded, and take the rule with them that leads packets into the queue. */
