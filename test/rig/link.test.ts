@@ -5,6 +5,7 @@ import { createSegment, type Segment, type Uplink } from './segment.ts';
 import * as traffic from './traffic.ts';
 
 const UDP = { protocol: 17 };
+const ATTEMPTS = 5;
 
 describe('a bad wire', () => {
   let nodes: [Node, Node];
@@ -39,6 +40,18 @@ describe('a bad wire', () => {
     return receiver.result();
   }
 
+  /** Of 1,000 frames, on a wire that loses one in ten. What a busy kernel has dropped besides never met the wire. */
+  async function lostWith(seed: number): Promise<number> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const link = await lay({ loss: 0.1, only: UDP }, seed);
+      const { received } = await send();
+      const { lost } = (await link.counts()).out;
+      link.close();
+      if (received + lost === 1000) return lost;
+    }
+    throw new Error(`in each of ${ATTEMPTS} attempts frames were lost elsewhere`);
+  }
+
   it('is a good one until it is told otherwise, for TCP of any size too', async () => {
     await lay();
     assert.deepEqual(await send().then(({ received, lost }) => [received, lost]), [1000, 0]);
@@ -52,12 +65,7 @@ describe('a bad wire', () => {
 
   it('loses the same frames for the same seed, and others for another', async () => {
     const lost: number[] = [];
-    for (const seed of [7, 7, 8]) {
-      const link = await lay({ loss: 0.1, only: UDP }, seed);
-      await send();
-      lost.push((await link.counts()).out.lost);
-      link.close();
-    }
+    for (const seed of [7, 7, 8]) lost.push(await lostWith(seed));
     assert.equal(lost[0], lost[1]);
     assert.notEqual(lost[0], lost[2]);
     for (const count of lost) assert.ok(count > 60 && count < 150, `${count} of 1,000 at 10 %`);
